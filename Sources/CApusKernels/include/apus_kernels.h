@@ -1,0 +1,377 @@
+// The only door to the arithmetic of Apus: plain C, no exception crosses it.
+//
+// Conventions that hold for every function below, unless its comment says otherwise:
+// - arrays are row-major, the last index fastest; `[B, T, D]` is batch, time, features;
+// - arguments run outputs, inputs, sizes, scalars; gradients are `d` + name;
+// - outputs are written whole, never read, and may hold anything on entry; outputs alias nothing;
+// - a `_stride` is the distance in elements between consecutive tokens (rows), so that a part of a
+//   fused array can be read or written in place; it is at least the row's own length;
+// - reductions accumulate in float unless the comment says double, in an order that depends on the
+//   sizes only, never on the number of threads: every thread count gives the same bits;
+// - each operation has a `_reference` twin: scalar, double accumulation, one thread, the truth.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// ---------------------------------------------------------------------------------------------
+// The machine: threads, instruction sets, memory.
+
+/// Sets how many threads the kernels use, from 1 to the number of cores; 0 means all cores.
+/// Returns the count in force.
+int apus_set_threads(int count);
+int apus_threads(void);
+/// The vector instruction set in use, e.g. "AVX2". `APUS_MAX_TARGET` in the environment caps it.
+const char* apus_isa_name(void);
+/// Caps the instruction set from now on ("SSE4", "AVX2", "AVX3", or NULL for the best). Returns 0
+/// and changes nothing when the CPU has no such target. For tests; not while kernels run.
+int apus_cap_target(const char* name);
+/// The targets this CPU can run, best first, separated by spaces.
+const char* apus_available_targets(void);
+/// The instruction set that the matrix products use.
+const char* apus_product_isa_name(void);
+/// Whether the CPU multiplies bfloat16 in hardware.
+int apus_has_bf16_products(void);
+
+/// Memory from the pool: 64-byte aligned, contents undefined. NULL when the system has none left.
+void* apus_buffer_acquire(size_t bytes);
+/// Gives a buffer back. `bytes` is what was asked for.
+void apus_buffer_release(void* buffer, size_t bytes);
+/// Bytes handed out now, and the most that ever were since the last reset.
+size_t apus_buffer_bytes_in_use(void);
+size_t apus_buffer_peak_bytes(void);
+void apus_buffer_reset_peak(void);
+/// Returns cached, unused memory to the system.
+void apus_buffer_trim(void);
+
+// ---------------------------------------------------------------------------------------------
+// Matrix products (oneDNN).
+
+typedef struct {
+  ptrdiff_t rows, columns, inner;       ///< c is [rows, columns]; the sum runs over `inner`.
+  ptrdiff_t a_stride, b_stride, c_stride;  ///< distance between stored rows
+  int transpose_a;                      ///< a is stored [inner, rows] instead of [rows, inner]
+  int transpose_b;                      ///< b is stored [columns, inner], as a weight is
+  int accumulate;                       ///< add to c instead of overwriting it
+} apus_product_shape;
+
+/// c = op(a) · op(b) + bias. `bias` is [columns] or NULL. Returns 0, or a oneDNN status.
+int apus_product_f32(float* c, const float* a, const float* b, const float* bias,
+                     const apus_product_shape* shape);
+/// The same with a and b rounded to bfloat16 and accumulation in float, where the CPU has the
+/// instruction; elsewhere it is `apus_product_f32`.
+int apus_product_bf16(float* c, const float* a, const float* b, const float* bias,
+                      const apus_product_shape* shape);
+void apus_product_reference_f32(float* c, const float* a, const float* b, const float* bias,
+                                const apus_product_shape* shape);
+
+// ---------------------------------------------------------------------------------------------
+// Element-wise. `y` may be `x` (or `a`) in this section.
+
+void apus_fill_f32(float* y, float value, ptrdiff_t count);
+/// y = a + b
+void apus_add_f32(float* y, const float* a, const float* b, ptrdiff_t count);
+/// y = a · b
+void apus_multiply_f32(float* y, const float* a, const float* b, ptrdiff_t count);
+/// y += scale · x
+void apus_axpy_f32(float* y, const float* x, float scale, ptrdiff_t count);
+/// y = scale · x
+void apus_scale_f32(float* y, const float* x, float scale, ptrdiff_t count);
+/// Sum of x, accumulated in double in fixed blocks.
+double apus_sum_f32(const float* x, ptrdiff_t count);
+/// Sum of x², accumulated in double in fixed blocks: for gradient clipping.
+double apus_sum_of_squares_f32(const float* x, ptrdiff_t count);
+/// y[c] = Σ_r x[r, c]: the gradient of a bias. Accumulates when `accumulate` is not 0.
+void apus_column_sum_f32(float* y, const float* x, ptrdiff_t rows, ptrdiff_t columns,
+                         ptrdiff_t x_stride, int accumulate);
+void apus_column_sum_reference_f32(float* y, const float* x, ptrdiff_t rows, ptrdiff_t columns,
+                                   ptrdiff_t x_stride, int accumulate);
+/// Copies rows between strided arrays: y[r, 0..<columns] = x[r, 0..<columns]; adds when asked.
+void apus_copy_rows_f32(float* y, const float* x, ptrdiff_t rows, ptrdiff_t columns,
+                        ptrdiff_t y_stride, ptrdiff_t x_stride, int accumulate);
+/// Rounds to nearest even. Not-a-number stays one.
+void apus_f32_to_bf16(uint16_t* y, const float* x, ptrdiff_t count);
+void apus_bf16_to_f32(float* y, const uint16_t* x, ptrdiff_t count);
+void apus_f32_to_f16(uint16_t* y, const float* x, ptrdiff_t count);
+void apus_f16_to_f32(float* y, const uint16_t* x, ptrdiff_t count);
+
+typedef enum {
+  APUS_RELU = 0,
+  APUS_GELU = 1,       ///< x · Φ(x), by erf
+  APUS_GELU_TANH = 2,  ///< 0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³)))
+  APUS_SILU = 3,       ///< x · sigmoid(x)
+  APUS_SIGMOID = 4,
+  APUS_TANH = 5,
+  APUS_SOFTPLUS = 6,   ///< ln(1 + eˣ); x itself above 20
+  APUS_EXP = 7,
+} apus_activation;
+
+void apus_activation_f32(float* y, const float* x, ptrdiff_t count, apus_activation kind);
+/// dx = dy · f'(x). `dx` may be `dy`.
+void apus_activation_backward_f32(float* dx, const float* dy, const float* x, ptrdiff_t count,
+                                  apus_activation kind);
+void apus_activation_reference_f32(float* y, const float* x, ptrdiff_t count,
+                                   apus_activation kind);
+void apus_activation_backward_reference_f32(float* dx, const float* dy, const float* x,
+                                            ptrdiff_t count, apus_activation kind);
+
+/// y = silu(gate) · up, with gate and up the two halves of each row of x `[rows, 2 · features]`.
+/// Shazeer, 2020, arXiv:2002.05202.
+void apus_swiglu_f32(float* y, const float* x, ptrdiff_t rows, ptrdiff_t features);
+void apus_swiglu_backward_f32(float* dx, const float* dy, const float* x, ptrdiff_t rows,
+                              ptrdiff_t features);
+void apus_swiglu_reference_f32(float* y, const float* x, ptrdiff_t rows, ptrdiff_t features);
+void apus_swiglu_backward_reference_f32(float* dx, const float* dy, const float* x,
+                                        ptrdiff_t rows, ptrdiff_t features);
+
+/// y = a ⊙ silu(b): a gate. Backward gives da and db.
+void apus_gate_silu_f32(float* y, const float* a, const float* b, ptrdiff_t count);
+void apus_gate_silu_backward_f32(float* da, float* db, const float* dy, const float* a,
+                                 const float* b, ptrdiff_t count);
+
+/// Dropout by counter: keeps element i with probability `keep`, scaled by 1/keep, decided by
+/// Philox4x32-10 of (seed, stream, i). Backward is the same call on dy. y may be x.
+void apus_dropout_f32(float* y, const float* x, ptrdiff_t count, float keep, uint64_t seed,
+                      uint64_t stream);
+
+// ---------------------------------------------------------------------------------------------
+// Random numbers: Philox4x32-10 (Salmon et al., 2011), element i depends on (seed, stream, i) only.
+
+/// Uniform in [low, high).
+void apus_random_uniform_f32(float* y, ptrdiff_t count, float low, float high, uint64_t seed,
+                             uint64_t stream, uint64_t offset);
+/// Normal by Box-Muller.
+void apus_random_normal_f32(float* y, ptrdiff_t count, float mean, float deviation, uint64_t seed,
+                            uint64_t stream, uint64_t offset);
+/// Four 32-bit words of Philox4x32-10 at a counter.
+void apus_philox4x32(uint32_t out[4], uint64_t seed, uint64_t stream, uint64_t counter);
+
+// ---------------------------------------------------------------------------------------------
+// Normalization over the last axis. `statistics` is [rows, 2]: mean and 1/deviation (LayerNorm),
+// or [rows]: 1/root-mean-square (RMSNorm), kept for backward.
+
+/// y = (x − mean)/√(variance + epsilon) · weight + bias. `bias` may be NULL.
+void apus_layer_norm_f32(float* y, float* statistics, const float* x, const float* weight,
+                         const float* bias, ptrdiff_t rows, ptrdiff_t features, float epsilon);
+/// `dweight` and `dbias` are overwritten; `dbias` may be NULL. `dx` may be `dy`.
+void apus_layer_norm_backward_f32(float* dx, float* dweight, float* dbias, const float* dy,
+                                  const float* x, const float* weight, const float* statistics,
+                                  ptrdiff_t rows, ptrdiff_t features);
+void apus_layer_norm_reference_f32(float* y, float* statistics, const float* x,
+                                   const float* weight, const float* bias, ptrdiff_t rows,
+                                   ptrdiff_t features, float epsilon);
+void apus_layer_norm_backward_reference_f32(float* dx, float* dweight, float* dbias,
+                                            const float* dy, const float* x, const float* weight,
+                                            const float* statistics, ptrdiff_t rows,
+                                            ptrdiff_t features);
+/// y = x · weight / √(mean x² + epsilon). Zhang and Sennrich, 2019, arXiv:1910.07467.
+/// `weight` may be NULL (all ones).
+void apus_rms_norm_f32(float* y, float* statistics, const float* x, const float* weight,
+                       ptrdiff_t rows, ptrdiff_t features, float epsilon);
+void apus_rms_norm_backward_f32(float* dx, float* dweight, const float* dy, const float* x,
+                                const float* weight, const float* statistics, ptrdiff_t rows,
+                                ptrdiff_t features);
+void apus_rms_norm_reference_f32(float* y, float* statistics, const float* x,
+                                 const float* weight, ptrdiff_t rows, ptrdiff_t features,
+                                 float epsilon);
+void apus_rms_norm_backward_reference_f32(float* dx, float* dweight, const float* dy,
+                                          const float* x, const float* weight,
+                                          const float* statistics, ptrdiff_t rows,
+                                          ptrdiff_t features);
+
+// ---------------------------------------------------------------------------------------------
+// Rotary positions. Su et al., 2021, arXiv:2104.09864. Rotates, in place, `heads` heads of
+// `head_size` in each row of x `[rows, stride]`; only the first `2 · pairs` features of a head turn.
+// `cosine` and `sine` are [rows of the table, pairs]; row r uses table row positions[r].
+// `interleaved` pairs (2m, 2m+1), otherwise (m, m + pairs). `inverse` turns back: the gradient.
+
+void apus_rope_f32(float* x, const float* cosine, const float* sine, const int32_t* positions,
+                   ptrdiff_t rows, ptrdiff_t heads, ptrdiff_t head_size, ptrdiff_t pairs,
+                   ptrdiff_t stride, int interleaved, int inverse);
+void apus_rope_reference_f32(float* x, const float* cosine, const float* sine,
+                             const int32_t* positions, ptrdiff_t rows, ptrdiff_t heads,
+                             ptrdiff_t head_size, ptrdiff_t pairs, ptrdiff_t stride,
+                             int interleaved, int inverse);
+
+// ---------------------------------------------------------------------------------------------
+// Embedding. Ids must lie in 0..<vocabulary: the caller checks.
+
+/// y[r] = table[ids[r]]
+void apus_embedding_f32(float* y, const float* table, const int32_t* ids, ptrdiff_t rows,
+                        ptrdiff_t features);
+/// dtable[ids[r]] += dy[r], in row order; `dtable` [vocabulary, features] is accumulated into.
+void apus_embedding_backward_f32(float* dtable, const float* dy, const int32_t* ids,
+                                 ptrdiff_t rows, ptrdiff_t features, ptrdiff_t vocabulary);
+
+// ---------------------------------------------------------------------------------------------
+// Losses.
+
+/// Softmax cross-entropy of one block of logits, in place: on entry `logits` [rows, vocabulary];
+/// on return its gradient, (softmax − one-hot) · gradient_scale, when gradient_scale is not 0, else
+/// left as it was. `losses` [rows] gets −ln p(target); rows with target < 0 get loss 0, gradient 0.
+void apus_cross_entropy_f32(float* logits, float* losses, const int32_t* targets, ptrdiff_t rows,
+                            ptrdiff_t vocabulary, float gradient_scale);
+void apus_cross_entropy_reference_f32(float* logits, float* losses, const int32_t* targets,
+                                      ptrdiff_t rows, ptrdiff_t vocabulary, float gradient_scale);
+
+/// Monotone quantiles from a free vector: with m = levels / 2 (the median's index),
+/// q_m = x_m, q_{i+1} = q_i + softplus(x_{i+1}) above and q_{i−1} = q_i − softplus(x_{i−1}) below.
+/// x and q are [rows, levels].
+void apus_monotone_quantiles_f32(float* q, const float* x, ptrdiff_t rows, ptrdiff_t levels);
+void apus_monotone_quantiles_backward_f32(float* dx, const float* dq, const float* x,
+                                          ptrdiff_t rows, ptrdiff_t levels);
+/// Pinball loss ρ_τ(y, q) = max(τ (y − q), (τ − 1)(y − q)). `losses` [rows] gets the mean over the
+/// levels times weights[row]; `dq` (may be NULL) its gradient. `weights` may be NULL (ones); a row of
+/// weight 0 is skipped whatever its target holds.
+void apus_pinball_f32(float* losses, float* dq, const float* q, const float* targets,
+                      const float* weights, const float* levels, ptrdiff_t rows,
+                      ptrdiff_t level_count);
+
+// ---------------------------------------------------------------------------------------------
+// Exact attention, tile by tile; the score matrix never stands in memory.
+// Dao, 2023, FlashAttention-2, arXiv:2307.08691.
+
+typedef struct {
+  ptrdiff_t batch, queries, keys;        ///< B, T_q, T_k; query i stands at key i + keys − queries
+  ptrdiff_t heads, kv_heads, head_size;  ///< kv_heads divides heads; head_size up to 256
+  ptrdiff_t q_stride, k_stride, v_stride, o_stride;  ///< between tokens
+  ptrdiff_t q_batch, k_batch, v_batch, o_batch;      ///< between batch rows
+  ptrdiff_t window;  ///< a query sees at most this many keys, itself included; 0: all
+  int causal;
+  float scale;
+} apus_attention_shape;
+
+/// o = softmax(scale · q kᵀ, masked) v. `lse` [B, heads, T_q] gets the log of the sum of the
+/// exponentials (+∞ for a row without keys, whose output is 0). It may be NULL.
+/// Head h reads key-value head h / (heads / kv_heads). Head h of a token starts at h · head_size.
+void apus_attention_f32(float* o, float* lse, const float* q, const float* k, const float* v,
+                        const apus_attention_shape* shape);
+/// dq, dk, dv use the strides of q, k, v; dout those of o. All are overwritten whole.
+void apus_attention_backward_f32(float* dq, float* dk, float* dv, const float* dout,
+                                 const float* q, const float* k, const float* v, const float* o,
+                                 const float* lse, const apus_attention_shape* shape);
+void apus_attention_reference_f32(float* o, float* lse, const float* q, const float* k,
+                                  const float* v, const apus_attention_shape* shape);
+void apus_attention_backward_reference_f32(float* dq, float* dk, float* dv, const float* dout,
+                                           const float* q, const float* k, const float* v,
+                                           const float* o, const float* lse,
+                                           const apus_attention_shape* shape);
+
+// ---------------------------------------------------------------------------------------------
+// Causal depthwise convolution with SiLU, the front of Mamba's mixer.
+// c_t[e] = bias[e] + Σ_k weight[e, k] · x_{t−(K−1)+k}[e]; y = silu(c).
+
+/// x [B, T, E] with x_stride; y [B, T, E] dense. `window` [B, K−1, E] holds the K−1 inputs before
+/// the first token on entry and the last K−1 inputs on return; NULL means zeros, and none returned.
+/// `bias` may be NULL.
+void apus_causal_conv_silu_f32(float* y, float* window, const float* x, const float* weight,
+                               const float* bias, ptrdiff_t batch, ptrdiff_t time,
+                               ptrdiff_t channels, ptrdiff_t width, ptrdiff_t x_stride);
+/// dx has dx_stride. c is recomputed from x; the window before the first token counts as zeros.
+/// `dbias` may be NULL when there is no bias.
+void apus_causal_conv_silu_backward_f32(float* dx, float* dweight, float* dbias, const float* dy,
+                                        const float* x, const float* weight, const float* bias,
+                                        ptrdiff_t batch, ptrdiff_t time, ptrdiff_t channels,
+                                        ptrdiff_t width, ptrdiff_t x_stride, ptrdiff_t dx_stride);
+void apus_causal_conv_silu_reference_f32(float* y, float* window, const float* x,
+                                         const float* weight, const float* bias, ptrdiff_t batch,
+                                         ptrdiff_t time, ptrdiff_t channels, ptrdiff_t width,
+                                         ptrdiff_t x_stride);
+void apus_causal_conv_silu_backward_reference_f32(float* dx, float* dweight, float* dbias,
+                                                  const float* dy, const float* x,
+                                                  const float* weight, const float* bias,
+                                                  ptrdiff_t batch, ptrdiff_t time,
+                                                  ptrdiff_t channels, ptrdiff_t width,
+                                                  ptrdiff_t x_stride, ptrdiff_t dx_stride);
+
+// ---------------------------------------------------------------------------------------------
+// Selective scan with softplus and gate, the heart of Mamba. Gu and Dao, 2023, arXiv:2312.00752.
+//   Δ = softplus(delta)        A = −exp(a_log)
+//   h_t[e, n] = exp(Δ_t[e] A[e, n]) h_{t−1}[e, n] + Δ_t[e] B_t[n] s_t[e]
+//   y_t[e] = Σ_n C_t[n] h_t[e, n] + d[e] s_t[e]          o = y ⊙ silu(z)
+
+typedef struct {
+  ptrdiff_t batch, time, channels, states;  ///< B, T, E, N
+  ptrdiff_t z_stride;                       ///< of z (and of dz); s, delta, o are dense [B, T, E]
+  ptrdiff_t bc_stride;                      ///< of b and c (and db, dc), each [B, T, N]
+  ptrdiff_t chunk;  ///< tokens between saved states; apus_selective_scan_chunk() gives the default
+} apus_scan_shape;
+
+/// The chunk length that the kernels are tuned for.
+ptrdiff_t apus_selective_scan_chunk(void);
+/// `state` [B, E, N] holds h before the first token on entry and after the last on return; NULL
+/// means zeros, and none returned. `checkpoints` gets h before each chunk,
+/// [B, ceil(T / chunk), E, N] in a layout private to the kernel; NULL when no backward follows.
+void apus_selective_scan_f32(float* o, float* state, float* checkpoints, const float* s,
+                             const float* delta, const float* a_log, const float* b,
+                             const float* c, const float* d, const float* z,
+                             const apus_scan_shape* shape);
+/// Gradients of everything from dout [B, T, E]; the states are rebuilt chunk by chunk from
+/// `checkpoints`. ddelta is the gradient before softplus. da_log [E, N] and dd [E] are overwritten
+/// with sums over batch and time.
+void apus_selective_scan_backward_f32(float* ds, float* ddelta, float* da_log, float* db,
+                                      float* dc, float* dd, float* dz, const float* dout,
+                                      const float* checkpoints, const float* s,
+                                      const float* delta, const float* a_log, const float* b,
+                                      const float* c, const float* d, const float* z,
+                                      const apus_scan_shape* shape);
+void apus_selective_scan_reference_f32(float* o, float* state, const float* s, const float* delta,
+                                       const float* a_log, const float* b, const float* c,
+                                       const float* d, const float* z,
+                                       const apus_scan_shape* shape);
+void apus_selective_scan_backward_reference_f32(float* ds, float* ddelta, float* da_log,
+                                                float* db, float* dc, float* dd, float* dz,
+                                                const float* dout, const float* s,
+                                                const float* delta, const float* a_log,
+                                                const float* b, const float* c, const float* d,
+                                                const float* z, const apus_scan_shape* shape);
+
+// ---------------------------------------------------------------------------------------------
+// LSTM. Hochreiter and Schmidhuber, 1997; gates in the order input, forget, cell, output.
+// `gates` [B, T, 4H] holds W x + b; the kernel adds U h_{t−1}, with `recurrent` U [4H, H].
+
+/// `gates` is overwritten with the activated gates, kept for backward. hidden [B, T, H] gets h_t,
+/// cells [B, T, H] c_t. `state` [B, 2, H] holds (h, c) before the first token on entry, after the
+/// last on return; NULL means zeros, and none returned.
+void apus_lstm_f32(float* hidden, float* cells, float* gates, float* state,
+                   const float* recurrent, ptrdiff_t batch, ptrdiff_t time, ptrdiff_t features);
+/// dgates [B, T, 4H]: gradient of W x + b (before activation); drecurrent [4H, H] is overwritten.
+/// The state before the first token counts as zeros.
+void apus_lstm_backward_f32(float* dgates, float* drecurrent, const float* dhidden,
+                            const float* hidden, const float* cells, const float* gates,
+                            const float* recurrent, ptrdiff_t batch, ptrdiff_t time,
+                            ptrdiff_t features);
+void apus_lstm_reference_f32(float* hidden, float* cells, float* gates, float* state,
+                             const float* recurrent, ptrdiff_t batch, ptrdiff_t time,
+                             ptrdiff_t features);
+void apus_lstm_backward_reference_f32(float* dgates, float* drecurrent, const float* dhidden,
+                                      const float* hidden, const float* cells, const float* gates,
+                                      const float* recurrent, ptrdiff_t batch, ptrdiff_t time,
+                                      ptrdiff_t features);
+
+// ---------------------------------------------------------------------------------------------
+// Optimizers, fused: one pass over the parameter.
+
+typedef struct {
+  float learning_rate, beta1, beta2, epsilon, weight_decay;
+  float gradient_scale;  ///< multiplies the gradient first: clipping and accumulation
+  int64_t step;          ///< from 1, for the bias correction
+} apus_adamw_options;
+
+/// AdamW. Loshchilov and Hutter, 2017, arXiv:1711.05101. All arrays have `count` elements.
+void apus_adamw_f32(float* parameter, float* first_moment, float* second_moment,
+                    const float* gradient, ptrdiff_t count, const apus_adamw_options* options);
+void apus_adamw_reference_f32(float* parameter, float* first_moment, float* second_moment,
+                              const float* gradient, ptrdiff_t count,
+                              const apus_adamw_options* options);
+/// Stochastic gradient descent with momentum: v = momentum · v + g + decay · p; p −= rate · v.
+void apus_sgd_f32(float* parameter, float* velocity, const float* gradient, ptrdiff_t count,
+                  float learning_rate, float momentum, float weight_decay, float gradient_scale);
+
+#ifdef __cplusplus
+}
+#endif
