@@ -66,6 +66,10 @@ int apus_product_f32(float* c, const float* a, const float* b, const float* bias
 /// instruction; elsewhere it is `apus_product_f32`.
 int apus_product_bf16(float* c, const float* a, const float* b, const float* bias,
                       const apus_product_shape* shape);
+/// The float product through the same kept primitives as bfloat16's, so that their code is tested on
+/// machines without bfloat16. Returns 0, or a oneDNN status.
+int apus_product_primitive_f32(float* c, const float* a, const float* b, const float* bias,
+                               const apus_product_shape* shape);
 void apus_product_reference_f32(float* c, const float* a, const float* b, const float* bias,
                                 const apus_product_shape* shape);
 

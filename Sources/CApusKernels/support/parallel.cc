@@ -114,7 +114,8 @@ class Pool {
       seen = now;
       // A seat is a promise to finish: only seated workers are waited for.
       int seats = seats_.load(std::memory_order_acquire);
-      while (seats > 0 && !seats_.compare_exchange_weak(seats, seats - 1, std::memory_order_acq_rel)) {
+      while (seats > 0 &&
+             !seats_.compare_exchange_weak(seats, seats - 1, std::memory_order_acq_rel)) {
       }
       if (seats <= 0) continue;
       TakeBlocks();

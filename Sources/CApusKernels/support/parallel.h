@@ -18,8 +18,7 @@ void ParallelBlocks(ptrdiff_t blocks, const Body& body) {
   if (blocks <= 0) return;
   if (blocks == 1) return body(ptrdiff_t{0});
   RunBlocks(
-      blocks,
-      [](void* context, ptrdiff_t block) { (*static_cast<const Body*>(context))(block); },
+      blocks, [](void* context, ptrdiff_t block) { (*static_cast<const Body*>(context))(block); },
       const_cast<void*>(static_cast<const void*>(&body)));
 }
 

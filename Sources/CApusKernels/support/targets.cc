@@ -18,7 +18,9 @@ struct Target {
 // Best first: in Highway a better target of one family has a lower bit.
 constexpr Target kTargets[] = {
 #if HWY_ARCH_X86
-    {"AVX3", HWY_AVX3}, {"AVX2", HWY_AVX2}, {"SSE4", HWY_SSE4},
+    {"AVX3", HWY_AVX3},
+    {"AVX2", HWY_AVX2},
+    {"SSE4", HWY_SSE4},
 #elif HWY_ARCH_ARM
     {"NEON", HWY_NEON},
 #endif

@@ -1,0 +1,384 @@
+// Matrix products by oneDNN: the only file that includes its header.
+//
+// The product is cut into blocks by its sizes alone, and the pool's threads take blocks; oneDNN
+// runs on one thread inside each. float goes through the BLAS-like call, which has no set-up cost;
+// bfloat16 goes through primitives, whose creation costs 170 us and which are therefore kept by
+// shape.
+#include "support/product.h"
+
+#include <dnnl.h>
+
+#include <cstring>
+#include <unordered_map>
+#include <vector>
+
+#include "include/apus_kernels.h"
+#include "support/parallel.h"
+#include "support/product_threads.h"
+
+namespace apus {
+namespace {
+
+/// Rows and columns of a block. Tall blocks amortise the packing of b; several blocks feed several
+/// threads even when c is a small weight gradient.
+struct Blocking {
+  ptrdiff_t rows, columns, row_blocks, column_blocks;
+};
+
+Blocking BlockingOf(const apus_product_shape& s) {
+  Blocking blocking{s.rows, s.columns, 1, 1};
+  const double operations = 2.0 * s.rows * s.columns * s.inner;
+  if (operations < 4e5) return blocking;  // a hand-over to a second thread would cost more
+  constexpr ptrdiff_t kRows = 256, kColumns = 64, kEnough = 8;
+  if (s.rows >= 2 * kRows) {
+    blocking.rows = kRows;
+  } else {
+    blocking.rows = (s.rows + 1) / 2 < 64 ? (s.rows < 64 ? s.rows : 64) : (s.rows + 1) / 2;
+    blocking.rows = (blocking.rows + 15) / 16 * 16;
+  }
+  blocking.row_blocks = (s.rows + blocking.rows - 1) / blocking.rows;
+  if (blocking.row_blocks < kEnough && s.columns >= 2 * kColumns) {
+    ptrdiff_t wanted = (kEnough + blocking.row_blocks - 1) / blocking.row_blocks;
+    ptrdiff_t width = (s.columns + wanted - 1) / wanted;
+    width = (width + kColumns - 1) / kColumns * kColumns;
+    blocking.columns = width;
+    blocking.column_blocks = (s.columns + width - 1) / width;
+  }
+  return blocking;
+}
+
+void PlaceBias(float* c, const float* bias, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t stride,
+               bool accumulate) {
+  for (ptrdiff_t r = 0; r < rows; ++r, c += stride) {
+    if (accumulate) {
+      for (ptrdiff_t j = 0; j < columns; ++j) c[j] += bias[j];
+    } else {
+      std::memcpy(c, bias, static_cast<size_t>(columns) * sizeof(float));
+    }
+  }
+}
+
+int FloatBlock(float* c, const float* a, const float* b, const float* bias,
+               const apus_product_shape& s, ptrdiff_t i, ptrdiff_t j, ptrdiff_t rows,
+               ptrdiff_t columns) {
+  a += s.transpose_a ? i : i * s.a_stride;
+  b += s.transpose_b ? j * s.b_stride : j;
+  c += i * s.c_stride + j;
+  const bool keeps = s.accumulate || bias != nullptr;
+  if (bias != nullptr) PlaceBias(c, bias + j, rows, columns, s.c_stride, s.accumulate != 0);
+  return dnnl_sgemm(s.transpose_a ? 'T' : 'N', s.transpose_b ? 'T' : 'N', rows, columns, s.inner,
+                    1.0f, a, s.a_stride, b, s.b_stride, keeps ? 1.0f : 0.0f, c, s.c_stride);
+}
+
+bool IsEmpty(const apus_product_shape& s) { return s.rows <= 0 || s.columns <= 0; }
+
+void Clear(float* c, const float* bias, const apus_product_shape& s) {
+  for (ptrdiff_t r = 0; r < s.rows; ++r) {
+    float* row = c + r * s.c_stride;
+    if (!s.accumulate) std::memset(row, 0, static_cast<size_t>(s.columns) * sizeof(float));
+    if (bias == nullptr) continue;
+    for (ptrdiff_t j = 0; j < s.columns; ++j) row[j] += bias[j];
+  }
+}
+
+// ---- Products through primitives ---------------------------------------------------------------
+
+struct Key {
+  ptrdiff_t rows, columns, inner, a_stride, c_stride;
+  int transpose_a, accumulate, type;
+  bool operator==(const Key& o) const {
+    return rows == o.rows && columns == o.columns && inner == o.inner && a_stride == o.a_stride &&
+           c_stride == o.c_stride && transpose_a == o.transpose_a && accumulate == o.accumulate &&
+           type == o.type;
+  }
+};
+
+struct KeyHash {
+  size_t operator()(const Key& k) const {
+    size_t h = 1469598103934665603ull;
+    for (ptrdiff_t v : {k.rows, k.columns, k.inner, k.a_stride, k.c_stride,
+                        ptrdiff_t{k.transpose_a}, ptrdiff_t{k.accumulate}, ptrdiff_t{k.type}}) {
+      h = (h ^ static_cast<size_t>(v)) * 1099511628211ull;
+    }
+    return h;
+  }
+};
+
+dnnl_engine_t Engine() {
+  static dnnl_engine_t engine = [] {
+    dnnl_engine_t e = nullptr;
+    if (dnnl_engine_create(&e, dnnl_cpu, 0) != dnnl_success) e = nullptr;
+    return e;
+  }();
+  return engine;
+}
+
+dnnl_stream_t Stream() {
+  thread_local dnnl_stream_t stream = [] {
+    dnnl_stream_t s = nullptr;
+    if (Engine() != nullptr) dnnl_stream_create(&s, Engine(), dnnl_stream_default_flags);
+    return s;
+  }();
+  return stream;
+}
+
+dnnl_memory_desc_t Plain(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t row_stride,
+                         ptrdiff_t column_stride, dnnl_data_type_t type) {
+  dnnl_memory_desc_t desc;
+  const dnnl_dims_t dims = {rows, columns}, strides = {row_stride, column_stride};
+  dnnl_memory_desc_init_by_strides(&desc, 2, dims, type, strides);
+  return desc;
+}
+
+/// One product of fixed sizes: its primitive and the layout it wants b in. Kept by each thread for
+/// itself, because a primitive's scratch memory belongs to the thread that made it.
+struct Primitive {
+  dnnl_primitive_t matmul = nullptr;
+  dnnl_memory_desc_t a, b, c;
+};
+
+const Primitive* PrimitiveFor(const Key& key) {
+  thread_local std::unordered_map<Key, Primitive, KeyHash> cache;
+  const auto found = cache.find(key);
+  if (found != cache.end()) return &found->second;
+  if (Engine() == nullptr) return nullptr;
+  const auto type = static_cast<dnnl_data_type_t>(key.type);
+  Primitive p;
+  p.a = key.transpose_a ? Plain(key.rows, key.inner, 1, key.a_stride, type)
+                        : Plain(key.rows, key.inner, key.a_stride, 1, type);
+  p.c = Plain(key.rows, key.columns, key.c_stride, 1, dnnl_f32);
+  const dnnl_dims_t b_dims = {key.inner, key.columns};
+  dnnl_memory_desc_init_by_tag(&p.b, 2, b_dims, type, dnnl_format_tag_any);
+  dnnl_primitive_attr_t attributes = nullptr;
+  dnnl_post_ops_t post = nullptr;
+  dnnl_primitive_attr_create(&attributes);
+  if (key.accumulate) {
+    dnnl_post_ops_create(&post);
+    dnnl_post_ops_append_sum(post, 1.0f);
+    dnnl_primitive_attr_set_post_ops(attributes, post);
+  }
+  dnnl_matmul_desc_t desc;
+  dnnl_primitive_desc_t description = nullptr;
+  dnnl_status_t status = dnnl_matmul_desc_init(&desc, &p.a, &p.b, nullptr, &p.c);
+  if (status == dnnl_success) {
+    status = dnnl_primitive_desc_create(&description, &desc, attributes, Engine(), nullptr);
+  }
+  if (status == dnnl_success) {
+    p.b = *dnnl_primitive_desc_query_md(description, dnnl_query_weights_md, 0);
+    status = dnnl_primitive_create(&p.matmul, description);
+  }
+  if (description != nullptr) dnnl_primitive_desc_destroy(description);
+  if (post != nullptr) dnnl_post_ops_destroy(post);
+  dnnl_primitive_attr_destroy(attributes);
+  if (status != dnnl_success) p.matmul = nullptr;
+  return &cache.emplace(key, p).first->second;
+}
+
+struct Memory {
+  dnnl_memory_t memory = nullptr;
+  Memory(const dnnl_memory_desc_t& desc, const void* data) {
+    dnnl_memory_create(&memory, &desc, Engine(), const_cast<void*>(data));
+  }
+  ~Memory() {
+    if (memory != nullptr) dnnl_memory_destroy(memory);
+  }
+  Memory(const Memory&) = delete;
+};
+
+/// dst = src in another layout or type.
+int Reorder(const dnnl_memory_desc_t& from, const void* src, const dnnl_memory_desc_t& to,
+            void* dst) {
+  dnnl_primitive_desc_t description = nullptr;
+  dnnl_primitive_t reorder = nullptr;
+  dnnl_status_t status =
+      dnnl_reorder_primitive_desc_create(&description, &from, Engine(), &to, Engine(), nullptr);
+  if (status == dnnl_success) status = dnnl_primitive_create(&reorder, description);
+  if (description != nullptr) dnnl_primitive_desc_destroy(description);
+  if (status != dnnl_success) return status;
+  Memory source(from, src), target(to, dst);
+  const dnnl_exec_arg_t arguments[] = {{DNNL_ARG_FROM, source.memory},
+                                       {DNNL_ARG_TO, target.memory}};
+  status = dnnl_primitive_execute(reorder, Stream(), 2, arguments);
+  dnnl_stream_wait(Stream());
+  dnnl_primitive_destroy(reorder);
+  return status;
+}
+
+struct Buffer {
+  size_t bytes;
+  void* data;
+  explicit Buffer(size_t bytes) : bytes(bytes), data(apus_buffer_acquire(bytes)) {}
+  ~Buffer() { apus_buffer_release(data, bytes); }
+  Buffer(const Buffer&) = delete;
+};
+
+Key KeyFor(const apus_product_shape& s, ptrdiff_t rows, bool accumulate, dnnl_data_type_t type) {
+  const bool f32 = type == dnnl_f32;
+  // Rounded rows of a are packed densely; a float a is read where it lies.
+  const ptrdiff_t a_stride = f32 ? s.a_stride : (s.transpose_a ? rows : s.inner);
+  return {rows, s.columns, s.inner, a_stride, s.c_stride, s.transpose_a, accumulate, type};
+}
+
+}  // namespace
+
+int ProductByPrimitives(float* c, const float* a, const float* b, const float* bias,
+                        const apus_product_shape& s, bool bf16) {
+  if (IsEmpty(s)) return 0;
+  if (s.inner <= 0) return Clear(c, bias, s), 0;
+  PinProductsToOneThread();
+  const dnnl_data_type_t type = bf16 ? dnnl_bf16 : dnnl_f32;
+  // Rows only: b is packed once for all blocks.
+  ptrdiff_t block_rows = s.rows;
+  if (2.0 * s.rows * s.columns * s.inner >= 4e5 && s.rows >= 128) {
+    block_rows = s.rows >= 512 ? 256 : (s.rows + 31) / 32 * 16;
+  }
+  const ptrdiff_t blocks = (s.rows + block_rows - 1) / block_rows;
+  const bool keeps = s.accumulate || bias != nullptr;
+  const Primitive* first =
+      PrimitiveFor(KeyFor(s, block_rows < s.rows ? block_rows : s.rows, keeps, type));
+  if (first == nullptr || first->matmul == nullptr) return dnnl_unimplemented;
+  const dnnl_memory_desc_t packed_layout = first->b;
+  Buffer packed(dnnl_memory_desc_get_size(&packed_layout));
+  if (packed.data == nullptr) return dnnl_out_of_memory;
+  const dnnl_memory_desc_t b_layout = s.transpose_b
+                                          ? Plain(s.inner, s.columns, 1, s.b_stride, dnnl_f32)
+                                          : Plain(s.inner, s.columns, s.b_stride, 1, dnnl_f32);
+  if (int status = Reorder(b_layout, b, packed_layout, packed.data)) return status;
+  std::vector<int> statuses(static_cast<size_t>(blocks), 0);
+  ParallelBlocks(blocks, [&](ptrdiff_t block) {
+    const ptrdiff_t i = block * block_rows;
+    const ptrdiff_t rows = i + block_rows < s.rows ? block_rows : s.rows - i;
+    const Primitive* p = PrimitiveFor(KeyFor(s, rows, keeps, type));
+    int& status = statuses[static_cast<size_t>(block)];
+    if (p == nullptr || p->matmul == nullptr) return void(status = dnnl_unimplemented);
+    const float* rows_of_a = a + (s.transpose_a ? i : i * s.a_stride);
+    Buffer rounded(bf16 ? static_cast<size_t>(rows * s.inner) * 2 : 64);
+    const void* a_data = rows_of_a;
+    if (bf16) {
+      if (rounded.data == nullptr) return void(status = dnnl_out_of_memory);
+      auto* out = static_cast<uint16_t*>(rounded.data);
+      const ptrdiff_t lines = s.transpose_a ? s.inner : rows;
+      const ptrdiff_t length = s.transpose_a ? rows : s.inner;
+      for (ptrdiff_t line = 0; line < lines; ++line) {
+        apus_f32_to_bf16(out + line * length, rows_of_a + line * s.a_stride, length);
+      }
+      a_data = rounded.data;
+    }
+    // Another number of rows may want another layout of b: then this block packs its own.
+    Buffer own(dnnl_memory_desc_equal(&p->b, &packed_layout) ? 64
+                                                             : dnnl_memory_desc_get_size(&p->b));
+    const void* b_data = packed.data;
+    if (!dnnl_memory_desc_equal(&p->b, &packed_layout)) {
+      if (own.data == nullptr) return void(status = dnnl_out_of_memory);
+      status = Reorder(b_layout, b, p->b, own.data);
+      if (status != 0) return;
+      b_data = own.data;
+    }
+    float* c_rows = c + i * s.c_stride;
+    if (bias != nullptr) PlaceBias(c_rows, bias, rows, s.columns, s.c_stride, s.accumulate != 0);
+    Memory ma(p->a, a_data), mb(p->b, b_data), mc(p->c, c_rows);
+    const dnnl_exec_arg_t arguments[] = {
+        {DNNL_ARG_SRC, ma.memory}, {DNNL_ARG_WEIGHTS, mb.memory}, {DNNL_ARG_DST, mc.memory}};
+    status = dnnl_primitive_execute(p->matmul, Stream(), 3, arguments);
+    dnnl_stream_wait(Stream());
+  });
+  for (int status : statuses) {
+    if (status != 0) return status;
+  }
+  return 0;
+}
+
+}  // namespace apus
+
+extern "C" {
+
+int apus_product_f32(float* c, const float* a, const float* b, const float* bias,
+                     const apus_product_shape* shape) {
+  using namespace apus;
+  const apus_product_shape& s = *shape;
+  if (IsEmpty(s)) return 0;
+  if (s.inner <= 0) return Clear(c, bias, s), 0;
+  if (s.rows <= kVectorProductRows && s.transpose_b && !s.transpose_a) {
+    VectorProduct(c, a, b, bias, s);
+    return 0;
+  }
+  PinProductsToOneThread();
+  const Blocking blocking = BlockingOf(s);
+  const ptrdiff_t blocks = blocking.row_blocks * blocking.column_blocks;
+  int statuses[2] = {0, 0};  // any failure will do; each block writes only a failure
+  ParallelBlocks(blocks, [&](ptrdiff_t block) {
+    const ptrdiff_t i = block / blocking.column_blocks * blocking.rows;
+    const ptrdiff_t j = block % blocking.column_blocks * blocking.columns;
+    const ptrdiff_t rows = i + blocking.rows < s.rows ? blocking.rows : s.rows - i;
+    const ptrdiff_t columns = j + blocking.columns < s.columns ? blocking.columns : s.columns - j;
+    const int status = FloatBlock(c, a, b, bias, s, i, j, rows, columns);
+    if (status != 0) __atomic_store_n(&statuses[0], status, __ATOMIC_RELAXED);
+  });
+  return statuses[0];
+}
+
+int apus_product_bf16(float* c, const float* a, const float* b, const float* bias,
+                      const apus_product_shape* shape) {
+  // Few rows are bound by reading b, which lies in memory as float: rounding it first costs more.
+  const bool small = shape->rows < 32 || shape->inner < 16 || shape->columns < 16;
+  if (!small && apus_has_bf16_products()) {
+    const int status = apus::ProductByPrimitives(c, a, b, bias, *shape, true);
+    if (status == 0) return 0;
+  }
+  return apus_product_f32(c, a, b, bias, shape);
+}
+
+int apus_product_primitive_f32(float* c, const float* a, const float* b, const float* bias,
+                               const apus_product_shape* shape) {
+  return apus::ProductByPrimitives(c, a, b, bias, *shape, false);
+}
+
+void apus_product_reference_f32(float* c, const float* a, const float* b, const float* bias,
+                                const apus_product_shape* shape) {
+  const apus_product_shape& s = *shape;
+  for (ptrdiff_t i = 0; i < s.rows; ++i) {
+    for (ptrdiff_t j = 0; j < s.columns; ++j) {
+      double sum = bias == nullptr ? 0.0 : bias[j];
+      for (ptrdiff_t k = 0; k < s.inner; ++k) {
+        const double x = s.transpose_a ? a[k * s.a_stride + i] : a[i * s.a_stride + k];
+        const double y = s.transpose_b ? b[j * s.b_stride + k] : b[k * s.b_stride + j];
+        sum += x * y;
+      }
+      float& out = c[i * s.c_stride + j];
+      out = static_cast<float>(s.accumulate ? out + sum : sum);
+    }
+  }
+}
+
+int apus_has_bf16_products(void) {
+  static const int has = [] {
+    const dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
+    return (isa & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16 ? 1 : 0;
+  }();
+  return has;
+}
+
+const char* apus_product_isa_name(void) {
+  switch (dnnl_get_effective_cpu_isa()) {
+    case dnnl_cpu_isa_sse41:
+      return "SSE4.1";
+    case dnnl_cpu_isa_avx:
+      return "AVX";
+    case dnnl_cpu_isa_avx2:
+      return "AVX2";
+    case dnnl_cpu_isa_avx2_vnni:
+      return "AVX2-VNNI";
+    case dnnl_cpu_isa_avx512_core:
+      return "AVX-512";
+    case dnnl_cpu_isa_avx512_core_vnni:
+      return "AVX-512-VNNI";
+    case dnnl_cpu_isa_avx512_core_bf16:
+      return "AVX-512-BF16";
+    case dnnl_cpu_isa_avx512_core_amx:
+      return "AMX";
+    default:
+      return "unnamed";
+  }
+}
+
+}  // extern "C"
