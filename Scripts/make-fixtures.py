@@ -1,0 +1,165 @@
+"""Writes the golden fixtures of the language models: tiny random weights, and what the reference
+implementation makes of them.
+
+Usage: make-fixtures.py [FOLDER]       (Tests/ApusModelsTests/Fixtures by default)
+Needs: pip install torch==2.13.0 transformers==5.23.0 safetensors==0.8.0. The project itself needs
+no Python; the output is committed.
+
+Each fixture is a folder:
+  config.json         the configuration, as published checkpoints have it
+  model.safetensors   the weights, under their published names
+  case.safetensors    `input_ids` int32 [B, T]; `logits` float32 [B, T, V]; `loss` float32 [1], the
+                      mean cross-entropy of each token from the ones before it; `grad.<parameter>`,
+                      the gradient of that loss, for every parameter the file of weights names
+  versions.json       what made it, and the tolerances of a comparison in float32
+
+Weights are stored in float32; logits, loss and gradients are computed from them in float64 where
+the implementation allows, so that a comparison measures our error and not the reference's.
+"""
+
+import json
+import pathlib
+import platform
+import sys
+
+import safetensors
+import torch
+import torch.nn.functional as F
+import transformers
+from safetensors.torch import save_file
+from transformers import GPT2Config, GPT2LMHeadModel, MambaConfig, MambaForCausalLM
+
+LARGEST = 200_000  # bytes of a fixture's largest file
+
+GPT2 = dict(resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=0, eos_token_id=0)
+MAMBA = dict(bos_token_id=0, eos_token_id=0, pad_token_id=0)
+
+# name: (model class, configuration, batch, time, seed)
+FIXTURES = {
+    "gpt2": (
+        GPT2LMHeadModel,
+        GPT2Config(vocab_size=61, n_positions=32, n_embd=24, n_layer=2, n_head=3, **GPT2),
+        2, 17, 11,
+    ),
+    # Nothing divides anything, the feed-forward has its own width, scores shrink with depth.
+    "gpt2-odd": (
+        GPT2LMHeadModel,
+        GPT2Config(vocab_size=53, n_positions=19, n_embd=15, n_layer=3, n_head=5, n_inner=37,
+                   activation_function="gelu", layer_norm_epsilon=1e-3,
+                   scale_attn_by_inverse_layer_idx=True, tie_word_embeddings=False, **GPT2),
+        3, 19, 12,
+    ),
+    "mamba": (
+        MambaForCausalLM,
+        MambaConfig(vocab_size=37, hidden_size=20, num_hidden_layers=2, state_size=5,
+                    conv_kernel=4, tie_word_embeddings=True, **MAMBA),
+        2, 19, 13,
+    ),
+    "mamba-odd": (
+        MambaForCausalLM,
+        MambaConfig(vocab_size=37, hidden_size=20, num_hidden_layers=2, state_size=5,
+                    conv_kernel=3, time_step_rank=3, use_bias=True, tie_word_embeddings=False,
+                    **MAMBA),
+        2, 19, 14,
+    ),
+}
+
+
+def shake(model: torch.nn.Module, generator: torch.Generator) -> None:
+    """Moves every parameter away from its start, so that no gain is one, no bias zero, and no term
+    of a gradient too small to be seen. A state space keeps its decay rates but for a tremble, and
+    takes long steps, so that its state weighs as much as its skip connection."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            if name.endswith(("A_log", ".D")):
+                parameter += 0.1 * noise
+            elif name.endswith("dt_proj.bias"):
+                parameter.copy_(0.5 * noise - 1)
+            elif name.endswith("weight") and ("norm" in name or ".ln_" in name):
+                parameter.copy_(1 + 0.2 * noise)
+            else:
+                parameter.copy_(0.2 * noise)
+
+
+def evaluate(model: torch.nn.Module, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, dict]:
+    """Logits, loss and gradients by name of a full forward pass, without a cache."""
+    model.zero_grad()
+    logits = model(input_ids=ids, use_cache=False).logits
+    loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten())
+    loss.backward()
+    return logits, loss, {name: p.grad for name, p in model.named_parameters()}
+
+
+def largest_difference(a: torch.Tensor, b: torch.Tensor) -> float:
+    return (a.double() - b.double()).abs().max().item()
+
+
+def make(name: str, folder: pathlib.Path) -> None:
+    kind, config, batch, time, seed = FIXTURES[name]
+    generator = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)
+    config._attn_implementation = "eager"
+    model = kind(config).eval()
+    shake(model, generator)
+    model.tie_weights()
+    ids = torch.randint(config.vocab_size, (batch, time), generator=generator)
+
+    single = evaluate(model, ids)
+    single = (single[0].detach(), single[1].detach(), {k: v.clone() for k, v in single[2].items()})
+    logits, loss, gradients = evaluate(model.double(), ids)
+    away = {
+        "logits": largest_difference(single[0], logits),
+        "loss": largest_difference(single[1], loss),
+        "gradients": max(largest_difference(single[2][k], g) for k, g in gradients.items()),
+    }
+    for what, value in away.items():
+        assert value < 5e-6, f"{name}: float32 and float64 differ by {value} in {what}"
+
+    folder.mkdir(parents=True, exist_ok=True)
+    model.float()
+    model.config.dtype = torch.float32
+    model.save_pretrained(folder)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    with safetensors.safe_open(folder / "model.safetensors", "pt") as file:
+        stored = set(file.keys())
+    assert stored == set(gradients), f"{name}: {stored ^ set(gradients)}"
+    save_file(
+        {"input_ids": ids.int(), "logits": logits.detach().float().contiguous(),
+         "loss": loss.detach().float().reshape(1),
+         **{f"grad.{k}": g.float().contiguous() for k, g in gradients.items()}},
+        folder / "case.safetensors",
+    )
+    facts = {
+        "script": "Scripts/make-fixtures.py",
+        "seed": seed,
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "safetensors": safetensors.__version__,
+        },
+        "tolerance": {"float32": {"logits": 1e-5, "loss": 2e-6, "gradients": 2e-6}},
+    }
+    (folder / "versions.json").write_text(json.dumps(facts, indent=2) + "\n")
+    config_path = folder / "config.json"
+    config_path.write_text(json.dumps(json.loads(config_path.read_text()), indent=2) + "\n")
+    for path in folder.iterdir():
+        path.chmod(0o644)
+    sizes = [path.stat().st_size for path in folder.iterdir()]
+    assert max(sizes) < LARGEST
+    print(f"{name}: loss {loss.item():.4f}, largest logit {logits.abs().max().item():.2f}, "
+          f"{len(gradients)} parameters, {sum(sizes)} bytes, float32 is away by",
+          {k: f"{v:.1e}" for k, v in away.items()})
+    least = min((g.abs().max().item(), k) for k, g in gradients.items())
+    print(f"  the least of the parameters' largest gradients: {least[0]:.1e}, {least[1]}")
+
+
+def main() -> None:
+    top = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "Tests/ApusModelsTests/Fixtures")
+    for name in FIXTURES:
+        make(name, top / name)
+
+
+if __name__ == "__main__":
+    main()
