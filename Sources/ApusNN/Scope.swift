@@ -1,0 +1,168 @@
+public import ApusTensor
+
+/// The place in a model where a tensor is born: a path of names, and where values come from.
+///
+/// The same line of a layer's initializer loads its tensor from a checkpoint or starts it afresh.
+/// Paths are the published names: `scope["layers"][0]` is `layers.0`.
+public struct Scope {
+  /// The names so far, joined by points; empty at the root.
+  public let path: String
+  private let source: Source
+
+  /// A scope that starts every tensor afresh from the counter-based generator.
+  public init(key: RandomKey) {
+    path = ""
+    source = Source(checkpoint: nil, key: key)
+  }
+
+  /// A scope that takes every tensor from `checkpoint`, by name.
+  public init(checkpoint: [String: Tensor]) {
+    path = ""
+    source = Source(checkpoint: checkpoint, key: RandomKey(seed: 0))
+  }
+
+  private init(path: String, source: Source) {
+    self.path = path
+    self.source = source
+  }
+
+  /// The scope of a child.
+  public subscript(name: String) -> Scope {
+    Scope(path: path.isEmpty ? name : path + "." + name, source: source)
+  }
+
+  /// The scope of a numbered child.
+  public subscript(index: Int) -> Scope { self[String(index)] }
+
+  /// Whether tensors come from a checkpoint.
+  public var isLoading: Bool { source.checkpoint != nil }
+
+  /// Whether the checkpoint holds a tensor of this name. Always false when starting afresh.
+  public func holds(_ name: String) -> Bool {
+    source.checkpoint?[self[name].path] != nil
+  }
+
+  /// The parameter `name` of this scope.
+  ///
+  /// - Parameters:
+  ///   - name: The last part of the published name.
+  ///   - shape: The shape that the configuration asks for.
+  ///   - start: The values when starting afresh.
+  ///   - isDecayed: Whether weight decay applies; by default to matrices only.
+  /// - Throws: ``CheckpointError`` when a checkpoint has no such tensor or another shape.
+  public func parameter(
+    _ name: String, _ shape: Shape, _ start: Initialization, isDecayed: Bool? = nil
+  ) throws -> Parameter {
+    let full = self[name].path
+    if let known = source.parameters[full] { return known }
+    let value: Tensor
+    if let checkpoint = source.checkpoint {
+      guard let found = checkpoint[full] else { throw CheckpointError.missingTensor(name: full) }
+      guard found.shape == shape else {
+        throw CheckpointError.shapeMismatch(name: full, found: found.shape, expected: shape)
+      }
+      value = found.converted(to: .float32)
+    } else {
+      value = start.tensor(shape, key: source.key.derived(stableHash(full)))
+    }
+    let parameter = Parameter(full, value, isDecayed: isDecayed)
+    source.add(parameter)
+    return parameter
+  }
+
+  /// All parameters made so far, in the order in which they were made.
+  public var parameters: [Parameter] { source.ordered }
+
+  /// Ends the making of a model.
+  ///
+  /// - Parameter ignored: Says which unused names of a checkpoint are known to be of no use.
+  /// - Returns: The model's parameters.
+  /// - Throws: ``CheckpointError`` when the checkpoint holds tensors that nobody asked for.
+  @discardableResult
+  public func finish(ignoring ignored: (String) -> Bool = { _ in false }) throws -> [Parameter] {
+    if let checkpoint = source.checkpoint {
+      let unused = checkpoint.keys.filter { source.parameters[$0] == nil && !ignored($0) }
+      guard unused.isEmpty else { throw CheckpointError.unusedTensors(names: unused.sorted()) }
+    }
+    return source.ordered
+  }
+
+  private final class Source {
+    let checkpoint: [String: Tensor]?
+    let key: RandomKey
+    private(set) var parameters: [String: Parameter] = [:]
+    private(set) var ordered: [Parameter] = []
+
+    init(checkpoint: [String: Tensor]?, key: RandomKey) {
+      self.checkpoint = checkpoint
+      self.key = key
+    }
+
+    func add(_ parameter: Parameter) {
+      parameters[parameter.name] = parameter
+      ordered.append(parameter)
+    }
+  }
+}
+
+/// FNV-1a: the same on every run and machine, unlike `Hasher`.
+private func stableHash(_ text: String) -> UInt64 {
+  text.utf8.reduce(14_695_981_039_346_656_037) { ($0 ^ UInt64($1)) &* 1_099_511_628_211 }
+}
+
+/// How a parameter starts.
+public enum Initialization: Sendable {
+  case zeros
+  case ones
+  case constant(Float)
+  /// Normal with mean 0.
+  case normal(deviation: Float)
+  /// Uniform in ±bound.
+  case uniform(bound: Float)
+  /// Given values, in row-major order.
+  case values([Float])
+
+  func tensor(_ shape: Shape, key: RandomKey) -> Tensor {
+    switch self {
+    case .zeros: Tensor(zeros: shape)
+    case .ones: Tensor(repeating: 1, shape)
+    case .constant(let value): Tensor(repeating: value, shape)
+    case .normal(let deviation): Tensor(normal: shape, deviation: deviation, key: key)
+    case .uniform(let bound): Tensor(uniform: shape, from: -bound, to: bound, key: key)
+    case .values(let values): Tensor(values, shape)
+    }
+  }
+}
+
+/// What can be wrong with a checkpoint's tensors.
+public enum CheckpointError: Error, Equatable {
+  /// The configuration asks for a tensor that the checkpoint lacks.
+  case missingTensor(name: String)
+  /// A tensor has another shape than the configuration asks for.
+  case shapeMismatch(name: String, found: Shape, expected: Shape)
+  /// The checkpoint holds tensors that the configuration has no place for.
+  case unusedTensors(names: [String])
+}
+
+extension CheckpointError: CustomStringConvertible {
+  /// What was found, what was expected, what to do.
+  public var description: String {
+    switch self {
+    case .missingTensor(let name):
+      """
+      Tensor '\(name)' is not in the checkpoint, but the configuration asks for it. \
+      Check that config.json belongs to this checkpoint and that no shard is missing.
+      """
+    case .shapeMismatch(let name, let found, let expected):
+      """
+      Tensor '\(name)' is \(found), but the configuration asks for \(expected). \
+      Check that config.json belongs to this checkpoint.
+      """
+    case .unusedTensors(let names):
+      """
+      The checkpoint holds \(names.count) tensors that the configuration has no place for, \
+      first '\(names.first ?? "")'. Check that config.json belongs to this checkpoint.
+      """
+    }
+  }
+}

@@ -1,0 +1,179 @@
+import CApusKernels
+
+/// What an operation leaves behind so that gradients can flow back through it: one node of the
+/// graph, at the grain of a kernel.
+package final class History {
+  /// The tracked inputs, in the order in which `backward` returns their gradients.
+  let inputs: [History?]
+  /// Longer than that of every input; backward visits nodes from the deepest up.
+  let depth: Int
+  /// From the gradient of the output to those of the inputs (nil: none flows).
+  var backward: ((Tensor) -> [Tensor?])?
+  /// The gradient gathered so far, flat.
+  package var gradient: Tensor?
+
+  init(inputs: [History?], depth: Int, backward: ((Tensor) -> [Tensor?])?) {
+    self.inputs = inputs
+    self.depth = depth
+    self.backward = backward
+  }
+
+  /// A leaf: gradients end here and stay until they are taken.
+  package static func leaf() -> History { History(inputs: [], depth: 0, backward: nil) }
+
+  var isLeaf: Bool { depth == 0 }
+
+  /// Adds to the gathered gradient.
+  func accumulate(_ contribution: Tensor) {
+    guard var sum = gradient else {
+      gradient = contribution
+      return
+    }
+    gradient = nil
+    sum.add(contribution)
+    gradient = sum
+  }
+}
+
+/// How arithmetic is carried out where the caller stands.
+public struct Arithmetic: Sendable {
+  /// Whether operations remember how to differentiate themselves.
+  public var recordsGradients = true
+  /// The precision of matrix products; everything else is in float.
+  public var products = Precision.float32
+
+  /// The settings in force. Scoped by `Arithmetic.$current.withValue`.
+  @TaskLocal public static var current = Arithmetic()
+
+  /// Creates the default: gradients recorded, products in float.
+  public init() {}
+}
+
+/// The precision of matrix products.
+public enum Precision: String, Sendable, Codable, CaseIterable {
+  /// IEEE single precision throughout.
+  case float32 = "f32"
+  /// Inputs of products rounded to bfloat16, sums in float, where the CPU has the instruction;
+  /// float elsewhere.
+  case bfloat16 = "bf16"
+}
+
+/// Runs `body` without recording: nothing it computes can be differentiated, and memory is freed
+/// at once.
+public func withoutGradient<Result>(_ body: () throws -> Result) rethrows -> Result {
+  var arithmetic = Arithmetic.current
+  guard arithmetic.recordsGradients else { return try body() }
+  arithmetic.recordsGradients = false
+  return try Arithmetic.$current.withValue(arithmetic, operation: body)
+}
+
+/// Runs `body` with matrix products in `precision`.
+public func withProducts<Result>(
+  in precision: Precision, _ body: () throws -> Result
+) rethrows -> Result {
+  var arithmetic = Arithmetic.current
+  arithmetic.products = precision
+  return try Arithmetic.$current.withValue(arithmetic, operation: body)
+}
+
+extension Tensor {
+  /// Whether an operation on `inputs` has to remember itself.
+  static func records(_ inputs: Tensor...) -> Bool {
+    inputs.contains { $0.history != nil } && Arithmetic.current.recordsGradients
+  }
+
+  /// `self`, freshly computed, tied to its inputs. Call only when ``records(_:)`` said so.
+  /// `backward` keeps what it needs by ``detached()``, so that no tensor holds itself.
+  func tracked(from inputs: [Tensor], backward: @escaping (Tensor) -> [Tensor?]) -> Tensor {
+    let histories = inputs.map(\.history)
+    let depth = histories.reduce(0) { max($0, $1?.depth ?? 0) } + 1
+    return Tensor(
+      shape: shape, dtype: dtype, storage: storage,
+      history: History(inputs: histories, depth: depth, backward: backward))
+  }
+
+  /// Adds `other`, in place where nobody else holds the memory.
+  mutating func add(_ other: Tensor) {
+    precondition(count == other.count, "Gradients of \(count) and \(other.count) elements meet")
+    if storage.isMapped || !isKnownUniquelyReferenced(&storage) {
+      let sum = Tensor(uninitialized: shape)
+      apus_add_f32(sum.floats, floats, other.floats, count)
+      self = sum
+    } else {
+      apus_add_f32(floats, floats, other.floats, count)
+    }
+    withExtendedLifetime(other) {}
+  }
+
+  /// A tracked copy of these numbers whose gradient can be read with ``gradient`` afterwards.
+  public func tracked() -> Tensor {
+    var leaf = copied()
+    leaf.history = .leaf()
+    return leaf
+  }
+
+  /// The gradient that reached this leaf, in its shape.
+  public var gradient: Tensor? { history?.gradient?.reshaped(shape) }
+
+  /// Sends gradients back to every leaf that this scalar depends on, adding to what is there.
+  /// Frees the graph on its way.
+  public func backward() {
+    precondition(count == 1, "backward() starts from a scalar, not from shape \(shape)")
+    backward(gradient: Tensor(repeating: 1, shape))
+  }
+
+  /// The same from a given gradient of this tensor.
+  public func backward(gradient seed: Tensor) {
+    precondition(seed.count == count, "A gradient of shape \(seed.shape) for \(shape)")
+    guard let root = history else { return }
+    root.accumulate(seed)
+    for node in Self.nodes(behind: root) where !node.isLeaf {
+      guard let backward = node.backward, let gradient = node.gradient else { continue }
+      node.backward = nil
+      node.gradient = nil
+      let contributions = backward(gradient)
+      for (input, contribution) in zip(node.inputs, contributions) {
+        if let input, let contribution { input.accumulate(contribution) }
+      }
+    }
+  }
+
+  /// All nodes that lead to `root`, each after everything that uses it.
+  private static func nodes(behind root: History) -> [History] {
+    var found: [History] = []
+    var seen: Set<ObjectIdentifier> = [ObjectIdentifier(root)]
+    var waiting = [root]
+    while let node = waiting.popLast() {
+      found.append(node)
+      for case let input? in node.inputs {
+        if seen.insert(ObjectIdentifier(input)).inserted { waiting.append(input) }
+      }
+    }
+    // Sorting by depth alone leaves ties in the order of discovery, which the graph fixes.
+    return found.enumerated()
+      .sorted { ($1.element.depth, $0.offset) < ($0.element.depth, $1.offset) }
+      .map(\.element)
+  }
+}
+
+/// Computes `body(x)` without keeping what is inside; backward computes it again, recorded.
+///
+/// Trades one more forward pass for memory: only `x` stays. `body` must be a pure function of `x`
+/// and of parameters. Chen et al., 2016, arXiv:1604.06174.
+public func checkpointed(_ x: Tensor, _ body: @escaping (Tensor) -> Tensor) -> Tensor {
+  guard Arithmetic.current.recordsGradients else { return body(x) }
+  let arithmetic = Arithmetic.current
+  var output = withoutGradient { body(x.detached()) }
+  let input = x.detached()
+  let behind = x.history
+  // A node even when x needs no gradient, so that the parameters inside get theirs.
+  output.history = History(inputs: [behind], depth: (behind?.depth ?? 0) + 1) { gradient in
+    Arithmetic.$current.withValue(arithmetic) {
+      var again = input
+      if behind != nil { again.history = .leaf() }
+      body(again).backward(gradient: gradient)
+      return [again.history?.gradient]
+    }
+  }
+  return output
+}

@@ -1,0 +1,130 @@
+import CApusKernels
+
+/// Mean cross-entropy of the next token, straight from the hidden states: the logits
+/// `[B, T, V]` stand in memory a block of rows at a time only.
+///
+/// - Parameters:
+///   - hidden: `[..., D]`.
+///   - head: `[V, D]`.
+///   - targets: Integers, one per row of `hidden`; a negative one is left out. The others must lie
+///     in `0..<V`.
+///   - logitScale: Multiplies the logits.
+/// - Returns: A scalar, in nats per token that counts; 0 when none does.
+public func crossEntropy(
+  _ hidden: Tensor, head: Tensor, targets: Tensor, logitScale: Float = 1
+) -> Tensor {
+  let (vocabulary, features) = (head.shape[0], head.shape[1])
+  let rows = targets.count
+  precondition(
+    hidden.count == rows * features,
+    "crossEntropy: hidden \(hidden.shape), head \(head.shape), targets \(targets.shape)")
+  let ids = UnsafeBufferPointer(start: targets.ints, count: rows)
+  var valid = 0
+  for id in ids {
+    precondition(id < vocabulary, "crossEntropy: target \(id) of \(vocabulary)")
+    if id >= 0 { valid += 1 }
+  }
+  let records = Tensor.records(hidden, head)
+  let bf16 = Arithmetic.current.products == .bfloat16
+  let dhidden = records && hidden.isTracked ? Tensor(uninitialized: hidden.shape) : nil
+  let dhead = records && head.isTracked ? Tensor(uninitialized: head.shape) : nil
+  let losses = Tensor(uninitialized: [rows])
+  let block = max(1, min(rows, crossEntropyRows(vocabulary: vocabulary)))
+  let logits = Tensor(uninitialized: [block, vocabulary])
+  let gradientScale = records && valid > 0 ? logitScale / Float(valid) : 0
+  for start in stride(from: 0, to: rows, by: block) {
+    let count = min(block, rows - start)
+    let x = hidden.floats + start * features
+    product(
+      logits.floats, x, head.floats, rows: count, columns: vocabulary, inner: features,
+      aStride: features, bStride: features, cStride: vocabulary, transposeB: true, bf16: bf16)
+    if logitScale != 1 {
+      apus_scale_f32(logits.floats, logits.floats, logitScale, count * vocabulary)
+    }
+    apus_cross_entropy_f32(
+      logits.floats, losses.floats + start, targets.ints + start, count, vocabulary, gradientScale)
+    if let dhidden {
+      product(
+        dhidden.floats + start * features, logits.floats, head.floats, rows: count,
+        columns: features, inner: vocabulary, aStride: vocabulary, bStride: features,
+        cStride: features, bf16: bf16)
+    }
+    if let dhead {
+      product(
+        dhead.floats, logits.floats, x, rows: vocabulary, columns: features, inner: count,
+        aStride: vocabulary, bStride: features, cStride: features, transposeA: true,
+        accumulate: start > 0, bf16: bf16)
+    }
+  }
+  let loss = Tensor(valid == 0 ? 0 : Float(apus_sum_f32(losses.floats, rows) / Double(valid)))
+  withExtendedLifetime((hidden, head, targets, logits, losses)) {}
+  guard records else { return loss }
+  if valid == 0 {
+    return loss.tracked(from: [hidden, head]) { _ in [nil, nil] }
+  }
+  return loss.tracked(from: [hidden, head]) { upstream in
+    [dhidden, dhead].map { $0.map { timesScalar($0, upstream) } }
+  }
+}
+
+/// Rows of logits held at once: about 8 MB, a function of the vocabulary alone.
+private func crossEntropyRows(vocabulary: Int) -> Int {
+  max(64, min(2048, 2_097_152 / max(vocabulary, 1) / 64 * 64))
+}
+
+/// Mean pinball loss of monotone quantiles, with both as one node.
+///
+/// The free outputs are made monotone around the median: `q_m = x_m`, and outwards by softplus
+/// steps. Koenker and Bassett, 1978, *Regression Quantiles*.
+/// - Parameters:
+///   - outputs: `[rows, Q]`, any leading axes.
+///   - targets: One per row.
+///   - levels: The Q quantile levels, ascending in (0, 1).
+///   - weights: One per row; 0 leaves the row out whatever its target holds. Nil: all ones.
+/// - Returns: A scalar: the weighted mean over rows of the mean over levels.
+public func pinballLoss(
+  _ outputs: Tensor, targets: Tensor, levels: [Float], weights: Tensor? = nil
+) -> Tensor {
+  let (width, rows) = (levels.count, targets.count)
+  precondition(
+    outputs.count == rows * width && weights.map { $0.count == rows } ?? true,
+    "pinballLoss: outputs \(outputs.shape), \(rows) targets, \(width) levels")
+  let quantiles = Tensor(uninitialized: [rows, width])
+  apus_monotone_quantiles_f32(quantiles.floats, outputs.floats, rows, width)
+  let records = Tensor.records(outputs)
+  let dquantiles = records ? Tensor(uninitialized: [rows, width]) : nil
+  let losses = Tensor(uninitialized: [rows])
+  apus_pinball_f32(
+    losses.floats, dquantiles?.floats, quantiles.floats, targets.floats, weights?.floats, levels,
+    rows, width)
+  let total = weights.map { apus_sum_f32($0.floats, rows) } ?? Double(rows)
+  let loss = Tensor(total > 0 ? Float(apus_sum_f32(losses.floats, rows) / total) : 0)
+  withExtendedLifetime((targets, weights, quantiles, losses)) {}
+  guard records, let dquantiles else { return loss }
+  let saved = outputs.detached()
+  return loss.tracked(from: [outputs]) { upstream in
+    let dx = Tensor(uninitialized: saved.shape)
+    apus_monotone_quantiles_backward_f32(
+      dx.floats, dquantiles.floats, saved.floats, rows, width)
+    apus_scale_f32(
+      dx.floats, dx.floats, total > 0 ? upstream.floats[0] / Float(total) : 0, dx.count)
+    withExtendedLifetime((saved, dquantiles, upstream)) {}
+    return [dx]
+  }
+}
+
+/// Quantiles from a forecaster's free outputs, `[rows, Q]`, ascending in each row.
+public func monotoneQuantiles(_ outputs: Tensor, count levels: Int) -> Tensor {
+  precondition(outputs.count % levels == 0, "monotoneQuantiles: \(outputs.shape) by \(levels)")
+  let quantiles = Tensor(uninitialized: outputs.shape)
+  apus_monotone_quantiles_f32(
+    quantiles.floats, outputs.floats, outputs.count / levels, levels)
+  withExtendedLifetime(outputs) {}
+  return quantiles
+}
+
+/// `x` times the single element of `scalar`; x itself when that is 1.
+private func timesScalar(_ x: Tensor, _ scalar: Tensor) -> Tensor {
+  let factor = scalar.floats[0]
+  return factor == 1 ? x : scaled(x.detached(), by: factor)
+}

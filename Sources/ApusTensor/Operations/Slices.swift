@@ -1,0 +1,76 @@
+import CApusKernels
+
+/// A part of the last axis, copied.
+///
+/// - Parameters:
+///   - x: `[..., features]`.
+///   - range: Which features.
+/// - Returns: `[..., range.count]`.
+public func slice(_ x: Tensor, features range: Range<Int>) -> Tensor {
+  let width = x.shape.last
+  precondition(
+    range.lowerBound >= 0 && range.upperBound <= width, "slice: \(range) of \(x.shape)")
+  let rows = x.shape.rows
+  let y = Tensor(uninitialized: x.shape.replacingLast(with: range.count))
+  apus_copy_rows_f32(
+    y.floats, x.floats + range.lowerBound, rows, range.count, range.count, width, 0)
+  guard Tensor.records(x) else { return y }
+  let shape = x.shape
+  return y.tracked(from: [x]) { dy in
+    let dx = Tensor(zeros: shape)
+    apus_copy_rows_f32(
+      dx.floats + range.lowerBound, dy.floats, rows, range.count, width, range.count, 0)
+    withExtendedLifetime(dy) {}
+    return [dx]
+  }
+}
+
+/// A part of the time axis, copied.
+///
+/// - Parameters:
+///   - x: `[B, T, D]`.
+///   - range: Which times.
+/// - Returns: `[B, range.count, D]`.
+public func slice(_ x: Tensor, times range: Range<Int>) -> Tensor {
+  let (batch, time, width) = (x.shape[0], x.shape[1], x.shape[2])
+  precondition(range.lowerBound >= 0 && range.upperBound <= time, "slice: \(range) of \(x.shape)")
+  let (part, whole) = (range.count * width, time * width)
+  let y = Tensor(uninitialized: [batch, range.count, width])
+  apus_copy_rows_f32(y.floats, x.floats + range.lowerBound * width, batch, part, part, whole, 0)
+  guard Tensor.records(x) else { return y }
+  let shape = x.shape
+  return y.tracked(from: [x]) { dy in
+    let dx = Tensor(zeros: shape)
+    apus_copy_rows_f32(
+      dx.floats + range.lowerBound * width, dy.floats, batch, part, whole, part, 0)
+    withExtendedLifetime(dy) {}
+    return [dx]
+  }
+}
+
+/// Joins tensors along the last axis; the other axes agree.
+public func concatenated(_ parts: [Tensor]) -> Tensor {
+  precondition(!parts.isEmpty, "concatenated: no parts")
+  let widths = parts.map(\.shape.last)
+  let rows = parts[0].shape.rows
+  precondition(
+    parts.allSatisfy { $0.shape.rows == rows },
+    "concatenated: the rows of \(parts.map(\.shape)) differ")
+  let width = widths.reduce(0, +)
+  let y = Tensor(uninitialized: parts[0].shape.replacingLast(with: width))
+  var offset = 0
+  for (part, size) in zip(parts, widths) {
+    apus_copy_rows_f32(y.floats + offset, part.floats, rows, size, width, size, 0)
+    offset += size
+  }
+  withExtendedLifetime(parts) {}
+  guard parts.contains(where: \.isTracked), Arithmetic.current.recordsGradients else { return y }
+  let shapes = parts.map(\.shape)
+  return y.tracked(from: parts) { dy in
+    var offset = 0
+    return shapes.map { shape in
+      defer { offset += shape.last }
+      return slice(dy, features: offset..<offset + shape.last).reshaped(shape)
+    }
+  }
+}

@@ -1,0 +1,90 @@
+import CApusKernels
+
+/// A tensor that training changes. A class, because tied weights, gradients and optimizer state all
+/// refer to the same one; not `Sendable`, because its owner is the model it belongs to.
+public final class Parameter {
+  /// The name under which checkpoints know it, such as `backbone.layers.0.mixer.D`.
+  public let name: String
+  /// Whether the optimizer may decay it: matrices yes; norms, biases and the like no.
+  public let isDecayed: Bool
+  /// The present value. Gradients flow to it while ``isTrainable``.
+  public private(set) var value: Tensor
+
+  /// Creates a parameter that takes the memory of `value` as its own.
+  public init(_ name: String, _ value: Tensor, isDecayed: Bool? = nil) {
+    self.name = name
+    self.isDecayed = isDecayed ?? (value.shape.rank >= 2)
+    var value = value.detached()
+    if !value.storage.isMapped { value.history = .leaf() }
+    self.value = value
+  }
+
+  /// The shape of the value.
+  public var shape: Shape { value.shape }
+
+  /// Whether gradients flow here.
+  public var isTrainable: Bool { value.isTracked }
+
+  /// Stops or lets gradients flow. A mapped weight is copied into memory before it can be trained.
+  public func setTrainable(_ trainable: Bool) {
+    guard trainable != isTrainable else { return }
+    if trainable {
+      if value.storage.isMapped { value = value.copied() }
+      value.history = .leaf()
+    } else {
+      value = value.detached()
+    }
+  }
+
+  /// What ``Tensor/backward()`` has gathered since ``clearGradient()``, in the value's shape.
+  public var gradient: Tensor? { value.gradient }
+
+  /// Forgets the gradient.
+  public func clearGradient() { value.history?.gradient = nil }
+
+  /// Replaces the value by one of the same shape.
+  public func set(_ newValue: Tensor) {
+    precondition(newValue.shape == shape, "Parameter '\(name)' is \(shape), not \(newValue.shape)")
+    let history = value.history
+    var fresh = newValue.detached().copied()
+    fresh.history = history
+    value = fresh
+  }
+}
+
+// MARK: Optimizer steps, in place
+
+extension Parameter {
+  /// One AdamW update. `moments` are this parameter's two running averages, changed in place.
+  package func applyAdamW(
+    firstMoment: inout Tensor, secondMoment: inout Tensor, learningRate: Float, beta1: Float,
+    beta2: Float, epsilon: Float, weightDecay: Float, gradientScale: Float, step: Int
+  ) {
+    guard let gradient else { return }
+    var options = apus_adamw_options(
+      learning_rate: learningRate, beta1: beta1, beta2: beta2, epsilon: epsilon,
+      weight_decay: weightDecay, gradient_scale: gradientScale, step: Int64(step))
+    apus_adamw_f32(
+      value.floats, firstMoment.floats, secondMoment.floats, gradient.floats, value.count, &options)
+    withExtendedLifetime(gradient) {}
+  }
+
+  /// One step of gradient descent with momentum. `velocity` is changed in place.
+  package func applySGD(
+    velocity: inout Tensor, learningRate: Float, momentum: Float, weightDecay: Float,
+    gradientScale: Float
+  ) {
+    guard let gradient else { return }
+    apus_sgd_f32(
+      value.floats, velocity.floats, gradient.floats, value.count, learningRate, momentum,
+      weightDecay, gradientScale)
+    withExtendedLifetime(gradient) {}
+  }
+
+  /// The sum of squares of the gradient, in double; 0 without one.
+  package var gradientSumOfSquares: Double {
+    guard let gradient else { return 0 }
+    defer { withExtendedLifetime(gradient) {} }
+    return apus_sum_of_squares_f32(gradient.floats, gradient.count)
+  }
+}
