@@ -8,10 +8,12 @@ public protocol Layer {
 
 /// `x · weightᵀ + bias` over the last axis.
 public struct Linear {
-  /// `[outputs, inputs]`.
+  /// `[outputs, inputs]`, or `[inputs, outputs]` when ``inputsFirst``.
   public let weight: Parameter
   /// `[outputs]`, or nil.
   public let bias: Parameter?
+  /// Whether the weight lies as GPT-2's checkpoints have it.
+  public let inputsFirst: Bool
 
   /// Creates the layer, taking `weight` and, where asked, `bias` from `scope`.
   ///
@@ -20,14 +22,17 @@ public struct Linear {
   ///   - outputs: Size of the last axis of the result.
   ///   - bias: Whether there is one.
   ///   - start: The weight's start; by default uniform in ±1/√inputs, as is the bias's.
-  ///   - biasStart: The bias's start.
+  ///   - biasStart: The bias's start; zeros when only `start` is given.
+  ///   - inputsFirst: Whether the weight lies as GPT-2's checkpoints have it.
   ///   - scope: Where the weights come from.
   public init(
     _ inputs: Int, _ outputs: Int, bias: Bool = true, start: Initialization? = nil,
-    biasStart: Initialization? = nil, in scope: Scope
+    biasStart: Initialization? = nil, inputsFirst: Bool = false, in scope: Scope
   ) throws {
+    self.inputsFirst = inputsFirst
     let standard = Initialization.uniform(bound: 1 / Float(max(inputs, 1)).squareRoot())
-    weight = try scope.parameter("weight", [outputs, inputs], start ?? standard)
+    weight = try scope.parameter(
+      "weight", inputsFirst ? [inputs, outputs] : [outputs, inputs], start ?? standard)
     self.bias =
       bias
       ? try scope.parameter("bias", [outputs], biasStart ?? (start == nil ? standard : .zeros))
@@ -38,7 +43,7 @@ public struct Linear {
 extension Linear: Layer {
   /// Maps the last axis of `x`, `[..., inputs]`, to `[..., outputs]`.
   public func callAsFunction(_ x: Tensor) -> Tensor {
-    linear(x, weight: weight.value, bias: bias?.value)
+    linear(x, weight: weight.value, bias: bias?.value, inputsFirst: inputsFirst)
   }
 }
 

@@ -121,6 +121,8 @@ public enum Initialization: Sendable {
   case uniform(bound: Float)
   /// Given values, in row-major order.
   case values([Float])
+  /// Anything else, as a pure function of shape and key.
+  case custom(@Sendable (Shape, RandomKey) -> Tensor)
 
   func tensor(_ shape: Shape, key: RandomKey) -> Tensor {
     switch self {
@@ -130,6 +132,7 @@ public enum Initialization: Sendable {
     case .normal(let deviation): Tensor(normal: shape, deviation: deviation, key: key)
     case .uniform(let bound): Tensor(uniform: shape, from: -bound, to: bound, key: key)
     case .values(let values): Tensor(values, shape)
+    case .custom(let make): make(shape, key)
     }
   }
 }

@@ -51,8 +51,10 @@ public struct RotaryTable: Sendable {
   /// `[positions, pairs]`.
   let cosine: Tensor
   let sine: Tensor
-  let pairs: Int
+  let frequencies: [Double]
+  let scale: Double
   let isInterleaved: Bool
+  var pairs: Int { frequencies.count }
 
   /// Creates the table for positions `0..<positions`.
   ///
@@ -64,20 +66,37 @@ public struct RotaryTable: Sendable {
   public init(
     positions: Int, frequencies: [Double], isInterleaved: Bool = false, scale: Double = 1
   ) {
-    pairs = frequencies.count
+    self.init(
+      places: 0..<positions, frequencies: frequencies, isInterleaved: isInterleaved, scale: scale)
+  }
+
+  private init(places: Range<Int>, frequencies: [Double], isInterleaved: Bool, scale: Double) {
+    self.frequencies = frequencies
     self.isInterleaved = isInterleaved
+    self.scale = scale
+    let pairs = frequencies.count
     var (cosines, sines) = ([Float](), [Float]())
-    cosines.reserveCapacity(positions * pairs)
-    sines.reserveCapacity(positions * pairs)
-    for position in 0..<positions {
+    cosines.reserveCapacity(places.count * pairs)
+    sines.reserveCapacity(places.count * pairs)
+    for position in places {
       for frequency in frequencies {
+        // Angles in double: in float, far positions would collapse.
         let angle = Double(position) * frequency
-        cosines.append(Float(Foundation.cos(angle) * scale))
-        sines.append(Float(Foundation.sin(angle) * scale))
+        cosines.append(Float(cos(angle) * scale))
+        sines.append(Float(sin(angle) * scale))
       }
     }
-    cosine = Tensor(cosines, [positions, pairs])
-    sine = Tensor(sines, [positions, pairs])
+    cosine = Tensor(cosines, [places.count, pairs])
+    sine = Tensor(sines, [places.count, pairs])
+  }
+
+  /// A table whose rows are the given positions, which may lie past this table's end: streams are
+  /// unlimited.
+  func rows(_ places: Range<Int>) -> (table: RotaryTable, first: Int) {
+    guard places.upperBound > positions else { return (self, places.lowerBound) }
+    let table = RotaryTable(
+      places: places, frequencies: frequencies, isInterleaved: isInterleaved, scale: scale)
+    return (table, 0)
   }
 
   /// How many positions the table covers.
@@ -185,10 +204,10 @@ public struct AttentionState: Sendable {
     let (queries, keys) = (layout.heads * size, layout.keyValueHeads * size)
     let turned = fused.copied()
     if let rotary {
-      precondition(position + time <= rotary.positions, "attend: past the last position")
+      let (table, first) = rotary.rows(position..<position + time)
       let places = Tensor(
-        (0..<batch).flatMap { _ in (0..<time).map { Int32(position + $0) } }, [batch * time])
-      rotary.turn(
+        (0..<batch).flatMap { _ in (0..<time).map { Int32(first + $0) } }, [batch * time])
+      table.turn(
         turned.floats, positions: places, heads: layout.heads + layout.keyValueHeads,
         headSize: size, stride: width, back: false)
     }

@@ -4,11 +4,14 @@ import CApusKernels
 ///
 /// - Parameters:
 ///   - x: `[..., inputs]`.
-///   - weight: `[outputs, inputs]`.
+///   - weight: `[outputs, inputs]`, or `[inputs, outputs]` when `inputsFirst`.
 ///   - bias: `[outputs]`, or nil.
+///   - inputsFirst: The weight lies as GPT-2's checkpoints have it.
 /// - Returns: `[..., outputs]`.
-public func linear(_ x: Tensor, weight: Tensor, bias: Tensor? = nil) -> Tensor {
-  let (outputs, inputs) = (weight.shape[0], weight.shape[1])
+public func linear(
+  _ x: Tensor, weight: Tensor, bias: Tensor? = nil, inputsFirst: Bool = false
+) -> Tensor {
+  let (outputs, inputs) = (weight.shape[inputsFirst ? 1 : 0], weight.shape[inputsFirst ? 0 : 1])
   precondition(
     x.shape.last == inputs, "linear: x is \(x.shape), weight is \(weight.shape)")
   precondition(
@@ -17,8 +20,8 @@ public func linear(_ x: Tensor, weight: Tensor, bias: Tensor? = nil) -> Tensor {
   let y = Tensor(uninitialized: x.shape.replacingLast(with: outputs))
   let bf16 = Arithmetic.current.products == .bfloat16
   product(
-    y, x, weight, bias: bias, rows: rows, columns: outputs, inner: inputs, transposeB: true,
-    bf16: bf16)
+    y, x, weight, bias: bias, rows: rows, columns: outputs, inner: inputs,
+    transposeB: !inputsFirst, bf16: bf16)
   guard Tensor.records(x, weight) || (bias.map { Tensor.records($0) } ?? false) else { return y }
   let (savedX, savedWeight) = (x.detached(), weight.detached())
   let (needsX, needsWeight, needsBias) = (x.isTracked, weight.isTracked, bias?.isTracked ?? false)
@@ -26,14 +29,22 @@ public func linear(_ x: Tensor, weight: Tensor, bias: Tensor? = nil) -> Tensor {
     var (dx, dweight, dbias): (Tensor?, Tensor?, Tensor?)
     if needsX {
       let gradient = Tensor(uninitialized: savedX.shape)
-      product(gradient, dy, savedWeight, rows: rows, columns: inputs, inner: outputs, bf16: bf16)
+      product(
+        gradient, dy, savedWeight, rows: rows, columns: inputs, inner: outputs,
+        transposeB: inputsFirst, bf16: bf16)
       dx = gradient
     }
     if needsWeight {
       let gradient = Tensor(uninitialized: savedWeight.shape)
-      product(
-        gradient, dy, savedX, rows: outputs, columns: inputs, inner: rows, transposeA: true,
-        bf16: bf16)
+      if inputsFirst {
+        product(
+          gradient, savedX, dy, rows: inputs, columns: outputs, inner: rows, transposeA: true,
+          bf16: bf16)
+      } else {
+        product(
+          gradient, dy, savedX, rows: outputs, columns: inputs, inner: rows, transposeA: true,
+          bf16: bf16)
+      }
       dweight = gradient
     }
     if needsBias {

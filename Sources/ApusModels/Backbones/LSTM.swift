@@ -1,0 +1,97 @@
+public import ApusNN
+public import ApusTensor
+
+/// The hyperparameters of ``LSTM``.
+public struct LSTMConfig: ModelConfig {
+  public static let modelType = "lstm"
+  /// Token ids, V.
+  public var vocabSize = 256
+  /// Width of every layer, D and H at once.
+  public var hiddenSize = 128
+  /// Layers.
+  public var numHiddenLayers = 2
+  /// Whether the head is the transposed embedding.
+  public var tieWordEmbeddings = true
+
+  /// All defaults.
+  public init() {}
+
+  public func validate() throws {
+    try require(vocabSize > 0, "vocab_size", vocabSize, "it must be at least 1")
+    try require(
+      hiddenSize > 0 && hiddenSize <= 16384, "hidden_size", hiddenSize, "it must be in 1...16384")
+    try require(
+      numHiddenLayers > 0 && numHiddenLayers <= 256, "num_hidden_layers", numHiddenLayers,
+      "it must be in 1...256")
+  }
+}
+
+/// Stacked long short-term memory: the bar that everything after it has to clear.
+///
+/// Hochreiter and Schmidhuber, 1997, *Long Short-Term Memory*; with the forget gate of Gers et al.,
+/// 2000, open at the start (Jozefowicz et al., 2015). Weight names are torch's.
+public struct LSTM: Backbone {
+  /// The hyperparameters.
+  public let config: LSTMConfig
+  let layers: [Cell]
+
+  /// Creates the backbone with weights from `scope`.
+  public init(_ config: LSTMConfig, in scope: Scope) throws {
+    self.config = config
+    layers = try (0..<config.numHiddenLayers).map {
+      try Cell(config.hiddenSize, layer: $0, in: scope["lstm"])
+    }
+  }
+
+  public var width: Int { config.hiddenSize }
+
+  /// Maps `[B, T, D]` to `[B, T, D]`.
+  public func callAsFunction(_ x: Tensor) -> Tensor { layers.reduce(x) { x, layer in layer(x) } }
+
+  public func initialState(batch: Int) -> BackboneState {
+    BackboneState(
+      layers: layers.map { _ in .lstm(LSTMState(batch: batch, features: config.hiddenSize)) })
+  }
+
+  /// Continues sequences by T tokens from `state`.
+  public func callAsFunction(_ x: Tensor, state: inout BackboneState) -> Tensor {
+    withoutGradient {
+      var x = x
+      for (index, layer) in layers.enumerated() { x = layer(x, state: &state.layers[index]) }
+      state.position += x.shape[1]
+      return x
+    }
+  }
+}
+
+extension LSTM {
+  /// One layer. Gates in the order input, forget, cell, output.
+  struct Cell {
+    let input: Parameter
+    let recurrent: Parameter
+    let bias: Parameter
+
+    init(_ size: Int, layer: Int, in scope: Scope) throws {
+      let start = Initialization.uniform(bound: 1 / Float(size).squareRoot())
+      input = try scope.parameter("weight_ih_l\(layer)", [4 * size, size], start)
+      recurrent = try scope.parameter("weight_hh_l\(layer)", [4 * size, size], start)
+      let gates = (0..<4 * size).map { Float((size..<2 * size).contains($0) ? 1 : 0) }
+      bias = try scope.parameter("bias_ih_l\(layer)", [4 * size], .values(gates))
+    }
+
+    func callAsFunction(_ x: Tensor) -> Tensor {
+      lstm(linear(x, weight: input.value, bias: bias.value), recurrent: recurrent.value)
+    }
+
+    func callAsFunction(_ x: Tensor, state: inout MixerState) -> Tensor {
+      guard case .lstm(var own) = state else {
+        preconditionFailure("LSTM: the state belongs to another architecture")
+      }
+      state = .attention(AttentionState())  // leaves the tensor uniquely owned, to change in place
+      let hidden = lstm(
+        linear(x, weight: input.value, bias: bias.value), recurrent: recurrent.value, state: &own)
+      state = .lstm(own)
+      return hidden
+    }
+  }
+}

@@ -1,0 +1,243 @@
+import Foundation
+public import ApusNN
+public import ApusTensor
+
+/// The hyperparameters of ``Mamba``, under their published keys. The defaults are those of the 130M
+/// release; weights start as the authors start them, whatever later libraries do.
+public struct MambaConfig: ModelConfig {
+  public static let modelType = "mamba"
+  /// Token ids, V.
+  public var vocabSize = 50280
+  /// Width of the residual stream, D.
+  public var hiddenSize = 768
+  /// States of each channel, N.
+  public var stateSize = 16
+  /// Layers.
+  public var numHiddenLayers = 24
+  /// Added to the mean square in normalization.
+  public var layerNormEpsilon: Float = 1e-5
+  /// Inner channels per feature: E = expand · D.
+  public var expand = 2
+  /// Taps of the causal convolution, K.
+  public var convKernel = 4
+  /// Whether the two projections have biases.
+  public var useBias = false
+  /// Whether the convolution has a bias.
+  public var useConvBias = true
+  /// Rank R of the step sizes: a number, or `"auto"` for ⌈D / 16⌉.
+  public var timeStepRank = TimeStepRank.auto
+  /// Bounds and floor of the step sizes at the start.
+  public var timeStepMin = 0.001
+  public var timeStepMax = 0.1
+  public var timeStepFloor = 1e-4
+  /// Scales the start of the step's projection.
+  public var timeStepScale = 1.0
+  /// `silu`; nothing else is known to work.
+  public var hiddenAct = "silu"
+  /// Whether the head is the transposed embedding.
+  public var tieWordEmbeddings = true
+
+  /// All defaults.
+  public init() {}
+
+  public func validate() throws {
+    try require(vocabSize > 0, "vocab_size", vocabSize, "it must be at least 1")
+    try require(
+      hiddenSize > 0 && hiddenSize <= 65536, "hidden_size", hiddenSize, "it must be in 1...65536")
+    try require(
+      stateSize > 0 && stateSize <= 1024, "state_size", stateSize, "it must be in 1...1024")
+    try require(
+      numHiddenLayers > 0 && numHiddenLayers <= 1024, "num_hidden_layers", numHiddenLayers,
+      "it must be in 1...1024")
+    try require(expand > 0 && expand <= 64, "expand", expand, "it must be in 1...64")
+    try require(
+      convKernel > 1 && convKernel <= 64, "conv_kernel", convKernel, "it must be in 2...64")
+    try require(rank > 0 && rank <= 65536, "time_step_rank", rank, "it must be in 1...65536")
+    try require(
+      layerNormEpsilon > 0, "layer_norm_epsilon", layerNormEpsilon, "it must be above 0")
+    try require(hiddenAct == "silu", "hidden_act", hiddenAct, "Mamba's mixer knows silu only")
+    try require(
+      timeStepMin > 0 && timeStepMin <= timeStepMax, "time_step_min", timeStepMin,
+      "it must be above 0 and at most time_step_max, which is \(timeStepMax)")
+  }
+
+  /// E.
+  var innerSize: Int { expand * hiddenSize }
+  /// R.
+  var rank: Int {
+    switch timeStepRank {
+    case .auto: (hiddenSize + 15) / 16
+    case .rank(let rank): rank
+    }
+  }
+}
+
+/// `"auto"` or a number.
+public enum TimeStepRank: Sendable, Hashable {
+  case auto
+  case rank(Int)
+}
+
+extension TimeStepRank: Codable {
+  /// Reads `"auto"` or a number.
+  public init(from decoder: any Decoder) throws {
+    let container = try decoder.singleValueContainer()
+    if let rank = try? container.decode(Int.self) {
+      self = .rank(rank)
+    } else if try container.decode(String.self) == "auto" {
+      self = .auto
+    } else {
+      throw DecodingError.dataCorruptedError(
+        in: container, debugDescription: "expected \"auto\" or a number")
+    }
+  }
+
+  /// Writes `"auto"` or the number.
+  public func encode(to encoder: any Encoder) throws {
+    var container = encoder.singleValueContainer()
+    switch self {
+    case .auto: try container.encode("auto")
+    case .rank(let rank): try container.encode(rank)
+    }
+  }
+}
+
+/// Mamba: layers of selective state spaces, whose decay and input gate depend on the token.
+///
+/// Gu and Dao, 2023, *Mamba: Linear-Time Sequence Modeling with Selective State Spaces*,
+/// arXiv:2312.00752. Shapes: B batch, T time, D width, E inner channels, N states, R rank, K taps.
+public struct Mamba: Backbone {
+  /// The hyperparameters.
+  public let config: MambaConfig
+  let layers: [Block]
+  let norm: RMSNorm
+
+  /// Creates the backbone with weights from `scope`.
+  public init(_ config: MambaConfig, in scope: Scope) throws {
+    self.config = config
+    layers = try (0..<config.numHiddenLayers).map { try Block(config, in: scope["layers"][$0]) }
+    norm = try RMSNorm(config.hiddenSize, epsilon: config.layerNormEpsilon, in: scope["norm_f"])
+  }
+
+  public var width: Int { config.hiddenSize }
+
+  /// Maps `[B, T, D]` to `[B, T, D]`.
+  public func callAsFunction(_ x: Tensor) -> Tensor {
+    norm(layers.reduce(x) { x, layer in layer(x) })
+  }
+
+  public func initialState(batch: Int) -> BackboneState {
+    BackboneState(
+      layers: layers.map { _ in
+        .selectiveSSM(
+          SelectiveSSMState(
+            batch: batch, channels: config.innerSize, states: config.stateSize,
+            convolutionWidth: config.convKernel))
+      })
+  }
+
+  /// Continues sequences by T tokens from `state`.
+  public func callAsFunction(_ x: Tensor, state: inout BackboneState) -> Tensor {
+    withoutGradient {
+      var x = x
+      for (index, layer) in layers.enumerated() { x = layer(x, state: &state.layers[index]) }
+      state.position += x.shape[1]
+      return norm(x)
+    }
+  }
+}
+
+extension Mamba {
+  /// `x + mixer(norm(x))`.
+  struct Block {
+    let norm: RMSNorm
+    let mixer: Mixer
+
+    init(_ config: MambaConfig, in scope: Scope) throws {
+      norm = try RMSNorm(config.hiddenSize, epsilon: config.layerNormEpsilon, in: scope["norm"])
+      mixer = try Mixer(config, in: scope["mixer"])
+    }
+
+    func callAsFunction(_ x: Tensor) -> Tensor { add(x, mixer(norm(x))) }
+
+    func callAsFunction(_ x: Tensor, state: inout MixerState) -> Tensor {
+      add(x, mixer(norm(x), state: &state))
+    }
+  }
+
+  /// The selective state space between its two projections.
+  struct Mixer {
+    let input: Linear
+    let output: Linear
+    let convolution: Parameter
+    let convolutionBias: Parameter?
+    let projection: Parameter
+    let step: Parameter
+    let stepBias: Parameter
+    let logA: Parameter
+    let skip: Parameter
+
+    init(_ config: MambaConfig, in scope: Scope) throws {
+      let (width, channels, states) = (config.hiddenSize, config.innerSize, config.stateSize)
+      let (rank, taps) = (config.rank, config.convKernel)
+      input = try Linear(width, 2 * channels, bias: config.useBias, in: scope["in_proj"])
+      // One residual branch per layer: its output starts smaller by √layers.
+      output = try Linear(
+        channels, width, bias: config.useBias,
+        start: .uniform(bound: 1 / Float(channels * config.numHiddenLayers).squareRoot()),
+        in: scope["out_proj"])
+      let tapBound = Initialization.uniform(bound: 1 / Float(taps).squareRoot())
+      convolution = try scope["conv1d"].parameter("weight", [channels, 1, taps], tapBound)
+      convolutionBias =
+        config.useConvBias ? try scope["conv1d"].parameter("bias", [channels], tapBound) : nil
+      projection = try scope["x_proj"].parameter(
+        "weight", [rank + 2 * states, channels],
+        .uniform(bound: 1 / Float(channels).squareRoot()))
+      step = try scope["dt_proj"].parameter(
+        "weight", [channels, rank],
+        .uniform(bound: Float(config.timeStepScale) / Float(rank).squareRoot()))
+      stepBias = try scope["dt_proj"].parameter("bias", [channels], stepBiasStart(config))
+      // S4D-real: A = −(1, 2, …, N) on every channel.
+      let logs = (1...states).map { log(Float($0)) }
+      logA = try scope.parameter(
+        "A_log", [channels, states], .values((0..<channels).flatMap { _ in logs }),
+        isDecayed: false)
+      skip = try scope.parameter("D", [channels], .ones)
+    }
+
+    func callAsFunction(_ x: Tensor) -> Tensor {
+      output(selectiveSSM(input(x), weights: weights))
+    }
+
+    func callAsFunction(_ x: Tensor, state: inout MixerState) -> Tensor {
+      guard case .selectiveSSM(var own) = state else {
+        preconditionFailure("Mamba: the state belongs to another architecture")
+      }
+      state = .attention(AttentionState())  // leaves the tensors uniquely owned, to change in place
+      let mixed = selectiveSSM(input(x), weights: weights, state: &own)
+      state = .selectiveSSM(own)
+      return output(mixed)
+    }
+
+    private var weights: SelectiveSSMWeights {
+      SelectiveSSMWeights(
+        convolution: convolution.value, convolutionBias: convolutionBias?.value,
+        projection: projection.value, step: step.value, stepBias: stepBias.value,
+        logA: logA.value, skip: skip.value)
+    }
+  }
+}
+
+/// Biases whose softplus is spread evenly, in the logarithm, over the configured step sizes.
+private func stepBiasStart(_ config: MambaConfig) -> Initialization {
+  let (low, high, floor) = (
+    log(config.timeStepMin), log(config.timeStepMax), config.timeStepFloor
+  )
+  return .custom { shape, key in
+    Tensor(
+      Tensor(uniform: shape, key: key).values.map { u in
+        let step = max(exp(low + Double(u) * (high - low)), floor)
+        return Float(step + log(-expm1(-step)))  // the inverse of softplus
+      }, shape)
+  }
+}

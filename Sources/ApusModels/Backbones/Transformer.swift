@@ -1,0 +1,281 @@
+import Foundation
+public import ApusNN
+public import ApusTensor
+
+/// The hyperparameters of ``Transformer``. The defaults are those of GPT-2 (124M), whose published
+/// keys these are; the last group goes beyond it.
+public struct TransformerConfig: ModelConfig {
+  public static let modelType = "gpt2"
+  /// Token ids, V.
+  public var vocabSize = 50257
+  /// The most tokens a sequence may have.
+  public var nPositions = 1024
+  /// Width of the residual stream, D.
+  public var nEmbd = 768
+  /// Blocks.
+  public var nLayer = 12
+  /// Query heads, H; divides the width.
+  public var nHead = 12
+  /// Width inside the feed-forward; 4 · D when nil.
+  public var nInner: Int?
+  /// `gelu_new`, `gelu`, `relu`, `silu`, or `swiglu` for a gated feed-forward.
+  public var activationFunction = "gelu_new"
+  /// Added to the variance in normalization.
+  public var layerNormEpsilon: Float = 1e-5
+  /// Deviation of the weights' start.
+  public var initializerRange: Float = 0.02
+  /// Whether the head is the transposed embedding.
+  public var tieWordEmbeddings = true
+
+  /// Key-value heads; as many as query heads when nil.
+  public var nKvHead: Int?
+  /// `learned`, `sinusoidal`, `rotary` or `none`.
+  public var positionEmbedding = "learned"
+  /// Base of the rotary frequencies.
+  public var ropeTheta = 10000.0
+  /// `layer_norm` or `rms_norm`.
+  public var normalization = "layer_norm"
+  /// Whether linear maps and LayerNorm have biases.
+  public var useBias = true
+  /// A token sees at most this many tokens, itself included; all when nil.
+  public var slidingWindow: Int?
+
+  /// All defaults.
+  public init() {}
+
+  public func validate() throws {
+    try require(vocabSize > 0, "vocab_size", vocabSize, "it must be at least 1")
+    try require(nPositions > 0, "n_positions", nPositions, "it must be at least 1")
+    try require(nEmbd > 0 && nEmbd <= 65536, "n_embd", nEmbd, "it must be in 1...65536")
+    try require(nLayer > 0 && nLayer <= 1024, "n_layer", nLayer, "it must be in 1...1024")
+    try require(
+      nHead > 0 && nEmbd % nHead == 0, "n_head", nHead, "it must divide n_embd, which is \(nEmbd)")
+    try require(nEmbd / nHead <= 256, "n_head", nHead, "a head may have at most 256 features")
+    let groups = nKvHead ?? nHead
+    try require(
+      groups > 0 && nHead % groups == 0, "n_kv_head", groups,
+      "it must divide n_head, which is \(nHead)")
+    if let nInner { try require(nInner > 0, "n_inner", nInner, "it must be at least 1") }
+    try require(
+      ["learned", "sinusoidal", "rotary", "none"].contains(positionEmbedding),
+      "position_embedding", positionEmbedding, "it must be learned, sinusoidal, rotary or none")
+    try require(
+      positionEmbedding != "rotary" || (nEmbd / nHead) % 2 == 0, "n_head", nHead,
+      "rotary positions need an even head size")
+    try require(
+      ["layer_norm", "rms_norm"].contains(normalization), "normalization", normalization,
+      "it must be layer_norm or rms_norm")
+    try require(
+      activationFunction == "swiglu" || activation != nil, "activation_function",
+      activationFunction, "it must be gelu_new, gelu, relu, silu or swiglu")
+    if let slidingWindow {
+      try require(slidingWindow > 0, "sliding_window", slidingWindow, "it must be at least 1")
+    }
+    try require(
+      layerNormEpsilon > 0, "layer_norm_epsilon", layerNormEpsilon, "it must be above 0")
+  }
+
+  var activation: Activation? { Activation(rawValue: activationFunction) }
+  var isGated: Bool { activationFunction == "swiglu" }
+  var innerSize: Int { nInner ?? 4 * nEmbd }
+
+  var attentionLayout: AttentionLayout {
+    AttentionLayout(
+      heads: nHead, keyValueHeads: nKvHead, headSize: nEmbd / nHead, window: slidingWindow)
+  }
+}
+
+/// The pre-norm decoder: attention and feed-forward in turn, each on a normalized residual stream.
+///
+/// Vaswani et al., 2017, *Attention Is All You Need*, arXiv:1706.03762; the block of Radford et al.,
+/// 2019, *Language Models are Unsupervised Multitask Learners* (GPT-2), with its weight names.
+/// Shapes: B batch, T time, D width, H heads, K head size.
+public struct Transformer: Backbone {
+  /// The hyperparameters.
+  public let config: TransformerConfig
+  let positions: Parameter?
+  let sinusoids: Tensor?
+  let rotary: RotaryTable?
+  let blocks: [Block]
+  let norm: Norm
+
+  /// Creates the backbone with weights from `scope`.
+  public init(_ config: TransformerConfig, in scope: Scope) throws {
+    self.config = config
+    let (positions, width) = (config.nPositions, config.nEmbd)
+    self.positions =
+      config.positionEmbedding == "learned"
+      ? try scope["wpe"].parameter(
+        "weight", [positions, width], .normal(deviation: config.initializerRange)) : nil
+    sinusoids =
+      config.positionEmbedding == "sinusoidal"
+      ? Self.sinusoids(positions: positions, width: width) : nil
+    rotary =
+      config.positionEmbedding == "rotary"
+      ? Self.rotary(
+        positions: positions, headSize: width / config.nHead, theta: config.ropeTheta) : nil
+    blocks = try (0..<config.nLayer).map { try Block(config, in: scope["h"][$0]) }
+    norm = try Norm(config, in: scope["ln_f"])
+  }
+
+  public var width: Int { config.nEmbd }
+
+  /// Maps `[B, T, D]` to `[B, T, D]`.
+  public func callAsFunction(_ x: Tensor) -> Tensor {
+    var x = placed(x, from: 0)
+    for block in blocks { x = block(x, rotary: rotary) }
+    return norm(x)
+  }
+
+  public func initialState(batch: Int) -> BackboneState {
+    BackboneState(layers: blocks.map { _ in .attention(AttentionState()) })
+  }
+
+  /// Continues sequences by T tokens from `state`.
+  public func callAsFunction(_ x: Tensor, state: inout BackboneState) -> Tensor {
+    withoutGradient {
+      var x = placed(x, from: state.position)
+      for (index, block) in blocks.enumerated() {
+        x = block(x, rotary: rotary, state: &state.layers[index])
+      }
+      state.position += x.shape[1]
+      return norm(x)
+    }
+  }
+
+  /// `x` with the embeddings of positions `start...` added.
+  private func placed(_ x: Tensor, from start: Int) -> Tensor {
+    guard let table = positions?.value ?? sinusoids else { return x }
+    let (time, width) = (x.shape[1], x.shape[2])
+    precondition(
+      start + time <= config.nPositions,
+      "Transformer: \(start + time) tokens, but n_positions is \(config.nPositions)")
+    let rows = slice(table.reshaped([1, config.nPositions, width]), times: start..<start + time)
+    return add(x, rows)
+  }
+
+  /// `sin(t / 10000^(2i/D))` in even features, the cosine in odd ones.
+  private static func sinusoids(positions: Int, width: Int) -> Tensor {
+    let values = (0..<positions).flatMap { position in
+      (0..<width).map { feature in
+        let angle = Double(position) / pow(10000, Double(feature / 2 * 2) / Double(width))
+        return Float(feature % 2 == 0 ? sin(angle) : cos(angle))
+      }
+    }
+    return Tensor(values, [positions, width])
+  }
+
+  private static func rotary(positions: Int, headSize: Int, theta: Double) -> RotaryTable {
+    let frequencies = (0..<headSize / 2).map { pow(theta, -2 * Double($0) / Double(headSize)) }
+    return RotaryTable(positions: positions, frequencies: frequencies)
+  }
+}
+
+extension Transformer {
+  /// `x + attention(norm(x))`, then `x + feedForward(norm(x))`.
+  struct Block {
+    let attentionNorm: Norm
+    let attention: SelfAttention
+    let feedForwardNorm: Norm
+    let feedForward: FeedForward
+
+    init(_ config: TransformerConfig, in scope: Scope) throws {
+      attentionNorm = try Norm(config, in: scope["ln_1"])
+      attention = try SelfAttention(config, in: scope["attn"])
+      feedForwardNorm = try Norm(config, in: scope["ln_2"])
+      feedForward = try FeedForward(config, in: scope["mlp"])
+    }
+
+    func callAsFunction(_ x: Tensor, rotary: RotaryTable?) -> Tensor {
+      let x = add(x, attention(attentionNorm(x), rotary: rotary))
+      return add(x, feedForward(feedForwardNorm(x)))
+    }
+
+    func callAsFunction(_ x: Tensor, rotary: RotaryTable?, state: inout MixerState) -> Tensor {
+      let x = add(x, attention(attentionNorm(x), rotary: rotary, state: &state))
+      return add(x, feedForward(feedForwardNorm(x)))
+    }
+  }
+
+  /// Attention with its projections; queries, keys and values come from one product.
+  struct SelfAttention {
+    let layout: AttentionLayout
+    let input: Linear
+    let output: Linear
+
+    init(_ config: TransformerConfig, in scope: Scope) throws {
+      layout = config.attentionLayout
+      input = try Linear(
+        config.nEmbd, layout.fusedSize, bias: config.useBias,
+        start: .normal(deviation: config.initializerRange), inputsFirst: true, in: scope["c_attn"])
+      output = try Linear(
+        config.nEmbd, config.nEmbd, bias: config.useBias, start: residualStart(config),
+        inputsFirst: true, in: scope["c_proj"])
+    }
+
+    func callAsFunction(_ x: Tensor, rotary: RotaryTable?) -> Tensor {
+      output(ApusTensor.attention(input(x), layout: layout, rotary: rotary))
+    }
+
+    func callAsFunction(_ x: Tensor, rotary: RotaryTable?, state: inout MixerState) -> Tensor {
+      guard case .attention(var cache) = state else {
+        preconditionFailure("Transformer: the state belongs to another architecture")
+      }
+      state = .attention(AttentionState())  // leaves the cache uniquely owned, to grow in place
+      let mixed = cache.attend(input(x), layout: layout, rotary: rotary)
+      state = .attention(cache)
+      return output(mixed)
+    }
+  }
+
+  /// Two maps with an activation, or a gate, between them.
+  struct FeedForward {
+    let activation: Activation?
+    let input: Linear
+    let output: Linear
+
+    init(_ config: TransformerConfig, in scope: Scope) throws {
+      activation = config.activation
+      input = try Linear(
+        config.nEmbd, (config.isGated ? 2 : 1) * config.innerSize, bias: config.useBias,
+        start: .normal(deviation: config.initializerRange), inputsFirst: true, in: scope["c_fc"])
+      output = try Linear(
+        config.innerSize, config.nEmbd, bias: config.useBias, start: residualStart(config),
+        inputsFirst: true, in: scope["c_proj"])
+    }
+
+    func callAsFunction(_ x: Tensor) -> Tensor {
+      let inner = input(x)
+      return output(activation?(inner) ?? swiGLU(inner))
+    }
+  }
+
+  /// The normalization that the configuration names.
+  enum Norm {
+    case layer(LayerNorm)
+    case rootMeanSquare(RMSNorm)
+
+    init(_ config: TransformerConfig, in scope: Scope) throws {
+      if config.normalization == "rms_norm" {
+        self = .rootMeanSquare(
+          try RMSNorm(config.nEmbd, epsilon: config.layerNormEpsilon, in: scope))
+      } else {
+        self = .layer(
+          try LayerNorm(
+            config.nEmbd, epsilon: config.layerNormEpsilon, bias: config.useBias, in: scope))
+      }
+    }
+
+    func callAsFunction(_ x: Tensor) -> Tensor {
+      switch self {
+      case .layer(let norm): norm(x)
+      case .rootMeanSquare(let norm): norm(x)
+      }
+    }
+  }
+}
+
+/// Projections into the residual stream start smaller by √(2 · blocks), as GPT-2 has it.
+private func residualStart(_ config: TransformerConfig) -> Initialization {
+  .normal(deviation: config.initializerRange / Float(2 * config.nLayer).squareRoot())
+}

@@ -1,0 +1,144 @@
+public import Foundation
+
+/// The hyperparameters of a model: facts, stored as the published `config.json` has them.
+///
+/// A property is the published key in camel case (`num_hidden_layers` is `numHiddenLayers`), and
+/// every property has a default.
+public protocol ModelConfig: Codable, Sendable {
+  /// The published `model_type`.
+  static var modelType: String { get }
+  /// All defaults.
+  init()
+  /// Throws ``ConfigError`` naming the key, its value and the rule broken.
+  func validate() throws
+}
+
+/// What can be wrong with a configuration.
+public enum ConfigError: Error, Equatable {
+  /// The text is no JSON object.
+  case notAnObject(reason: String)
+  /// A key that a person gave is unknown.
+  case unknownKey(String, known: [String])
+  /// A value has the wrong type.
+  case wrongType(key: String, reason: String)
+  /// A value breaks a rule.
+  case invalid(key: String, value: String, rule: String)
+  /// No model of this type is known.
+  case unknownModelType(String, known: [String])
+}
+
+extension ConfigError: CustomStringConvertible {
+  /// What was found, what was expected, what to do.
+  public var description: String {
+    switch self {
+    case .notAnObject(let reason):
+      "The configuration is no JSON object (\(reason)). Expected the content of a config.json."
+    case .unknownKey(let key, let known):
+      "The configuration has no key '\(key)'. Known keys: \(known.joined(separator: ", "))."
+    case .wrongType(let key, let reason):
+      "The configuration's '\(key)' cannot be read: \(reason). Give a value of the right type."
+    case .invalid(let key, let value, let rule):
+      "The configuration's '\(key)' is \(value), but \(rule). Change one of the two."
+    case .unknownModelType(let type, let known):
+      "No architecture is called '\(type)'. Known ones: \(known.joined(separator: ", "))."
+    }
+  }
+}
+
+extension ModelConfig {
+  /// Reads a configuration: defaults first, then `json`, then `overrides`, decoded once, validated.
+  ///
+  /// - Parameters:
+  ///   - json: A published file, whose unknown keys pass; nil for none.
+  ///   - overrides: Keys from a person; unknown ones are refused.
+  /// - Throws: ``ConfigError``.
+  public init(json: Data?, overrides: [String: any Sendable] = [:]) throws {
+    let encoder = JSONEncoder()
+    encoder.keyEncodingStrategy = .convertToSnakeCase
+    var merged = try Self.object(try encoder.encode(AllKeys(Self())))
+    let known = merged.keys.sorted()
+    if let json {
+      // A null says "the default", as published files use it.
+      for (key, value) in try Self.object(json) where !(value is NSNull) { merged[key] = value }
+    }
+    for (key, value) in overrides {
+      guard known.contains(key) else { throw ConfigError.unknownKey(key, known: known) }
+      merged[key] = value
+    }
+    let decoder = JSONDecoder()
+    decoder.keyDecodingStrategy = .convertFromSnakeCase
+    merged = merged.filter { !($0.value is NSNull) }
+    do {
+      self = try decoder.decode(Self.self, from: JSONSerialization.data(withJSONObject: merged))
+    } catch let error as DecodingError {
+      throw Self.configError(error)
+    }
+    try validate()
+  }
+
+  /// The configuration as `config.json`, with its `model_type`.
+  public func json() throws -> Data {
+    let encoder = JSONEncoder()
+    encoder.keyEncodingStrategy = .convertToSnakeCase
+    var object = try Self.object(try encoder.encode(self))
+    object["model_type"] = Self.modelType
+    return try JSONSerialization.data(
+      withJSONObject: object, options: [.prettyPrinted, .sortedKeys])
+  }
+
+  private static func object(_ data: Data) throws -> [String: Any] {
+    do {
+      guard let object = try JSONSerialization.jsonObject(with: data) as? [String: Any] else {
+        throw ConfigError.notAnObject(reason: "the outermost value is something else")
+      }
+      return object
+    } catch let error as ConfigError {
+      throw error
+    } catch {
+      throw ConfigError.notAnObject(reason: "the text is not valid JSON")
+    }
+  }
+
+  private static func configError(_ error: DecodingError) -> ConfigError {
+    switch error {
+    case .typeMismatch(_, let context), .valueNotFound(_, let context), .dataCorrupted(let context):
+      let key = context.codingPath.map(\.stringValue).joined(separator: ".")
+      return .wrongType(key: key, reason: context.debugDescription)
+    case .keyNotFound(let key, let context):
+      return .wrongType(key: key.stringValue, reason: context.debugDescription)
+    @unknown default:
+      return .notAnObject(reason: "the decoder gave up")
+    }
+  }
+
+  /// Throws unless `condition` holds.
+  func require(
+    _ condition: Bool, _ key: String, _ value: some Any, _ rule: String
+  ) throws {
+    guard condition else {
+      throw ConfigError.invalid(key: key, value: "\(value)", rule: rule)
+    }
+  }
+}
+
+/// Encodes a configuration with its nil properties as null, so that every known key shows.
+private struct AllKeys<Config: ModelConfig>: Encodable {
+  let config: Config
+  init(_ config: Config) { self.config = config }
+
+  func encode(to encoder: any Encoder) throws {
+    try config.encode(to: encoder)
+    var container = encoder.container(keyedBy: Key.self)
+    for child in Mirror(reflecting: config).children {
+      guard let label = child.label, case Optional<Any>.none = child.value as Any? else { continue }
+      if "\(child.value)" == "nil" { try container.encodeNil(forKey: Key(stringValue: label)) }
+    }
+  }
+
+  struct Key: CodingKey {
+    let stringValue: String
+    var intValue: Int? { nil }
+    init(stringValue: String) { self.stringValue = stringValue }
+    init?(intValue: Int) { nil }
+  }
+}
