@@ -37,7 +37,7 @@ let package = Package(
     .target(
       name: "ApusEvaluation",
       dependencies: ["ApusRuntime", .product(name: "Mustache", package: "swift-mustache")],
-      resources: [.process("Resources")],
+      resources: [.embedInCode("Resources/report.mustache")],
       swiftSettings: safe),
     .target(
       name: "ApusTraining",
