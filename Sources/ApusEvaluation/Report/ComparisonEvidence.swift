@@ -1,0 +1,139 @@
+/// One value of the target.
+public struct SeriesPoint: Codable, Sendable, Equatable {
+  /// Where it stands on the time axis of the task.
+  public var time: Double
+  /// The value, in the unit of the target.
+  public var value: Double
+
+  /// Creates a point.
+  public init(time: Double, value: Double) {
+    self.time = time
+    self.value = value
+  }
+}
+
+/// A stretch of the data and what it was used for.
+public struct SplitPart: Codable, Sendable, Equatable {
+  /// What a stretch was used for.
+  public enum Use: String, Codable, Sendable {
+    case train, validation, test
+    /// Left out so that no label of one part overlaps the next (purge and embargo).
+    case gap
+  }
+
+  /// What it was used for.
+  public var use: Use
+  /// Its first and last row, counted from 0.
+  public var rows: ClosedRange<Int>
+  /// Its first and last position on the time axis of the task.
+  public var times: ClosedRange<Double>
+
+  /// Creates a part.
+  public init(use: Use, rows: ClosedRange<Int>, times: ClosedRange<Double>) {
+    self.use = use
+    self.rows = rows
+    self.times = times
+  }
+}
+
+/// One origin of the test split: what was known, what came, and what was forecast.
+public struct ForecastExample: Codable, Sendable, Equatable {
+  /// The recent past, the last point being the origin.
+  public var history: [SeriesPoint]
+  /// What really came, one point per step.
+  public var actual: [SeriesPoint]
+  /// The forecasts made at the origin; the report draws the chosen model and the best baseline.
+  public var fans: [ForecastFan]
+
+  /// Creates an example.
+  public init(history: [SeriesPoint], actual: [SeriesPoint], fans: [ForecastFan]) {
+    self.history = history
+    self.actual = actual
+    self.fans = fans
+  }
+}
+
+/// The quantile forecast of one row at one origin.
+public struct ForecastFan: Codable, Sendable, Equatable {
+  /// The name of the row.
+  public var name: String
+  /// The probabilities of the quantiles, ascending.
+  public var levels: [Double]
+  /// The quantiles, `[steps][levels]`, steps as in ``ForecastExample/actual``.
+  public var quantiles: [[Double]]
+
+  /// Creates a fan.
+  public init(name: String, levels: [Double], quantiles: [[Double]]) {
+    self.name = name
+    self.levels = levels
+    self.quantiles = quantiles
+  }
+}
+
+/// What a language model makes of a prompt.
+public struct TextSample: Codable, Sendable, Equatable {
+  /// The name of the row.
+  public var name: String
+  /// The text given.
+  public var prompt: String
+  /// The text continued.
+  public var continuation: String
+
+  /// Creates a sample.
+  public init(name: String, prompt: String, continuation: String) {
+    self.name = name
+    self.prompt = prompt
+    self.continuation = continuation
+  }
+}
+
+/// The outcome of one check of the data.
+public struct HealthFinding: Codable, Sendable, Equatable {
+  /// How much it matters.
+  public enum Severity: String, Codable, Sendable {
+    /// The check found nothing.
+    case clean
+    /// Worth knowing; nothing was changed.
+    case note
+    /// The data was repaired or the result needs care.
+    case warning
+    /// The result should not be trusted until this is resolved.
+    case problem
+  }
+
+  /// What was checked, such as "duplicate timestamps".
+  public var check: String
+  /// How much it matters.
+  public var severity: Severity
+  /// How many rows or values it concerns.
+  public var count: Int
+  /// What was found and what was done about it.
+  public var detail: String
+  /// A few of the lines concerned, as they stand in the file.
+  public var lines: [String] = []
+
+  /// Creates a finding without example lines.
+  public init(check: String, severity: Severity, count: Int, detail: String) {
+    self.check = check
+    self.severity = severity
+    self.count = count
+    self.detail = detail
+  }
+}
+
+/// One reading of the test split.
+public struct TestOpening: Codable, Sendable, Equatable {
+  /// When, in seconds since 1970-01-01 00:00 UTC.
+  public var at: Double
+  /// What for, such as "final scores of 9 models and 12 baselines".
+  public var purpose: String
+  /// How many windows (of text: tokens) were scored.
+  public var windows: Int
+
+  /// Creates an entry.
+  public init(at: Double, purpose: String, windows: Int) {
+    self.at = at
+    self.purpose = purpose
+    self.windows = windows
+  }
+}

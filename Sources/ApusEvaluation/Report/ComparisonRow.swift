@@ -1,0 +1,125 @@
+/// One line of the leaderboard: a model or a baseline, whether it succeeded or not.
+public struct ComparisonRow: Codable, Sendable, Equatable {
+  /// What competes.
+  public enum Kind: String, Codable, Sendable {
+    /// An architecture trained under the budget.
+    case model
+    /// A classical method every model has to beat.
+    case baseline
+  }
+
+  /// How the row ended.
+  public enum Status: String, Codable, Sendable {
+    case ok, failed, diverged
+    case timedOut = "timed_out"
+  }
+
+  /// The name shown, unique within the record.
+  public var name: String
+  /// What competes.
+  public var kind: Kind
+  /// How it ended. Rows that are not `.ok` stay in the table, below the others.
+  public var status = Status.ok
+  /// Why it did not end well.
+  public var message: String?
+
+  /// Loss on the test split, the mean over seeds, in the unit of the task.
+  public var loss: Double?
+  /// Standard deviation of the loss over seeds.
+  public var lossDeviation: Double?
+  /// Block-bootstrap interval of the loss.
+  public var lossInterval: ClosedRange<Double>?
+  /// `1 - loss / loss of the best baseline`, a fraction: positive is better than the bar.
+  public var skill: Double?
+  /// Block-bootstrap interval of ``skill``, at the confidence of the task.
+  public var interval: ClosedRange<Double>?
+  /// Diebold–Mariano p-value against the best baseline, corrected after Harvey, Leybourne and
+  /// Newbold, then after Holm over all models.
+  public var pValue: Double?
+  /// Loss on the validation split, by which models were chosen.
+  public var validationLoss: Double?
+  /// Mean absolute distance between stated and observed probability over the quantiles.
+  public var coverageError: Double?
+
+  /// Wall-clock seconds of training, all of one seed.
+  public var seconds: Double?
+  /// Optimizer steps done in that time.
+  public var steps: Int?
+  /// Training speed in tokens (of series: input rows) per second.
+  public var tokensPerSecond: Double?
+  /// Median time of one forecast, in milliseconds per window.
+  public var millisecondsP50: Double?
+  /// 99th percentile of the time of one forecast, in milliseconds per window.
+  public var millisecondsP99: Double?
+  /// Largest resident memory while training, in bytes.
+  public var peakBytes: Int?
+  /// Trained numbers.
+  public var parameters: Int?
+  /// Size of the saved model, in bytes.
+  public var artifactBytes: Int?
+
+  /// Losses during training, in order of time.
+  public var curve: [LearningPoint] = []
+  /// Stated against observed probability on the test split, one entry per quantile.
+  public var calibration: [CalibrationPoint] = []
+  /// Loss on the test split by steps ahead; of text, by position in the context.
+  public var lossBySteps: [StepLoss] = []
+  /// Shares of the probability integral transform in bins of equal width over 0 to 1.
+  public var pit: [Double] = []
+
+  /// Creates a row that knows only who it is; set the rest as it is measured.
+  public init(name: String, kind: Kind) {
+    self.name = name
+    self.kind = kind
+  }
+}
+
+/// One measurement during training.
+public struct LearningPoint: Codable, Sendable, Equatable {
+  /// Wall-clock seconds since training began.
+  public var seconds: Double
+  /// Optimizer steps done.
+  public var step: Int
+  /// Mean training loss since the previous point.
+  public var trainLoss: Double?
+  /// Loss on the validation split.
+  public var validationLoss: Double?
+
+  /// Creates a point.
+  public init(
+    seconds: Double, step: Int, trainLoss: Double? = nil, validationLoss: Double? = nil
+  ) {
+    self.seconds = seconds
+    self.step = step
+    self.trainLoss = trainLoss
+    self.validationLoss = validationLoss
+  }
+}
+
+/// How often the outcome lay below a quantile.
+public struct CalibrationPoint: Codable, Sendable, Equatable {
+  /// The stated probability, 0 to 1.
+  public var nominal: Double
+  /// The share of outcomes at or below the forecast quantile, 0 to 1.
+  public var empirical: Double
+
+  /// Creates a point.
+  public init(nominal: Double, empirical: Double) {
+    self.nominal = nominal
+    self.empirical = empirical
+  }
+}
+
+/// The loss at one distance.
+public struct StepLoss: Codable, Sendable, Equatable {
+  /// Steps ahead, from 1; of text, the position in the context.
+  public var step: Int
+  /// The mean loss there.
+  public var loss: Double
+
+  /// Creates a pair.
+  public init(step: Int, loss: Double) {
+    self.step = step
+    self.loss = loss
+  }
+}

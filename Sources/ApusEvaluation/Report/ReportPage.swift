@@ -1,0 +1,242 @@
+/// What the template fills in. Every value is ``Markup``, so everything is escaped exactly once,
+/// here; the template therefore inserts all values as they are.
+struct ReportPage {
+  /// A label and what it says.
+  struct Fact {
+    let label: Markup
+    let value: Markup
+
+    init(_ label: String, _ value: String) {
+      self.label = .text(label)
+      self.value = .text(value)
+    }
+  }
+
+  /// A drawing for wide and one for narrow screens.
+  struct Drawing {
+    let wide: Markup
+    let narrow: Markup
+
+    /// Draws twice, half the page wide (or all of it) and for a telephone.
+    init?(wide: Double = 516, _ draw: (_ width: Double) -> Markup?) {
+      guard let first = draw(wide), let second = draw(358) else { return nil }
+      (self.wide, narrow) = (first, second)
+    }
+  }
+
+  /// One small drawing of a series of the same kind.
+  struct Panel {
+    let title: Markup
+    let subtitle: Markup
+    let look: Markup
+    let drawing: Markup
+  }
+
+  /// A part of the split in words.
+  struct Part {
+    let use: Markup
+    let from: Markup
+    let to: Markup
+    let rows: Markup
+    let look: Markup
+  }
+
+  /// A check of the data in words.
+  struct Finding {
+    let severity: Markup
+    let sign: Markup
+    let check: Markup
+    let count: Markup
+    let detail: Markup
+    let hasLines: Bool
+    let lines: Markup
+  }
+
+  /// A text a model wrote.
+  struct Sample {
+    let name: Markup
+    let look: Markup
+    let prompt: Markup
+    let continuation: Markup
+  }
+
+  let title: Markup
+  let kicker: Markup
+  let headline: Markup
+  let explanation: Markup
+  let facts: [Fact]
+  let barName: Markup?
+  let confidence: Markup
+  let table: LeaderboardTable
+  let curves: Drawing?
+  let tradeoff: Drawing?
+  let horizon: Drawing?
+  let horizonTitle: Markup
+  let calibration: Drawing?
+  let hasPit: Bool
+  let pit: [Panel]
+  let hasFans: Bool
+  let fans: [Panel]
+  let hasSamples: Bool
+  let samples: [Sample]
+  let split: Drawing?
+  let parts: [Part]
+  let hasHealth: Bool
+  let health: [Finding]
+  let openingNote: Markup
+  let openings: [Fact]
+  let command: Markup
+  let reproduction: [Fact]
+
+  init(_ record: ComparisonRecord) {
+    let cast = ChartCast(record)
+    let isText = record.task.kind == .text
+    title = .text("\(record.headline) · \(record.task.data)")
+    kicker = .text(record.task.data)
+    headline = .text(record.headline)
+    explanation = .text(record.explanation)
+    facts = Self.facts(record)
+    barName = cast.bar.map { .text($0.name) }
+    confidence = .text(Figures.percent(record.task.confidence, decimals: 0))
+    table = LeaderboardTable(record, cast: cast)
+    curves = Drawing { learningCurveChart(record, cast: cast, width: $0) }
+    tradeoff = Drawing { tradeoffChart(record, cast: cast, width: $0) }
+    horizon = Drawing { horizonChart(record, cast: cast, width: $0) }
+    horizonTitle = .text(isText ? "Loss by position in the context" : "Error by horizon")
+    calibration = Drawing { calibrationChart(record, cast: cast, width: $0) }
+    pit = Self.pitPanels(cast)
+    hasPit = !pit.isEmpty
+    fans = Self.fanPanels(record, cast: cast)
+    hasFans = !fans.isEmpty
+    samples = record.samples.map { sample in
+      Sample(
+        name: .text(sample.name), look: .text(cast.look(of: sample.name)),
+        prompt: .text(sample.prompt), continuation: .text(sample.continuation))
+    }
+    hasSamples = !samples.isEmpty
+    split = Drawing(wide: 1064) { splitChart(record, width: $0) }
+    parts = Self.parts(record)
+    health = record.health.map(Finding.init)
+    hasHealth = !health.isEmpty
+    openingNote = .text(Self.openingNote(record))
+    openings = record.openings.map {
+      Fact(
+        position($0.at.rounded(), .utcSeconds), "\($0.purpose); \(Figures.count($0.windows)) scored"
+      )
+    }
+    command = .text(record.reproduction.command)
+    reproduction = Self.reproduction(record)
+  }
+}
+
+extension ReportPage {
+  private static func facts(_ record: ComparisonRecord) -> [Fact] {
+    let task = record.task
+    let measure = task.measure.map { " as \($0)" } ?? ""
+    let horizon = task.horizon.map { p in
+      "next \(p == 1 ? task.stepName : "\(p) \(task.stepName)s") of "
+    }
+    let budget =
+      task.budgetUnit == "seconds"
+      ? "\(Figures.duration(task.budgetAmount)) of training each"
+      : "\(Figures.short(task.budgetAmount)) \(task.budgetUnit) each"
+    let unit = task.kind == .text ? "characters" : "rows"
+    return [
+      Fact("question", (horizon ?? "") + task.target + measure),
+      Fact("judged by", task.lossName),
+      Fact("data", "\(Figures.count(task.rows)) \(unit)"),
+      Fact("context", "\(Figures.count(task.context)) \(task.kind == .text ? "tokens" : "rows")"),
+      Fact("budget", budget),
+      Fact("seeds", task.seeds.count == 1 ? "1" : "\(task.seeds.count) per model"),
+      task.testWindows.map {
+        Fact("test", "\(Figures.count($0)) \(task.kind == .text ? "tokens" : "origins")")
+      },
+      Fact("machine", "\(task.threads) thread\(task.threads == 1 ? "" : "s"), \(task.isa)"),
+    ].compactMap(\.self)
+  }
+
+  private static func pitPanels(_ cast: ChartCast) -> [Panel] {
+    let rows = cast.pair
+    let ceiling = rows.flatMap(\.row.pit).filter(\.isFinite).max() ?? 0
+    guard ceiling > 0 else { return [] }
+    return rows.compactMap { role in
+      pitChart(role.row, ceiling: ceiling * 1.08, look: role.look, width: 516).map {
+        Panel(title: .text(role.row.name), subtitle: .empty, look: .text(role.look), drawing: $0)
+      }
+    }
+  }
+
+  /// Up to three origins across, the model above the baseline.
+  private static func fanPanels(_ record: ComparisonRecord, cast: ChartCast) -> [Panel] {
+    let examples = record.examples.prefix(6)
+    return stride(from: 0, to: examples.count, by: 3).flatMap { first in
+      cast.pair.flatMap { role in
+        examples[first..<min(first + 3, examples.count)].compactMap { example -> Panel? in
+          let shared = example.fans.filter { fan in cast.pair.contains { $0.row.name == fan.name } }
+          guard let fan = shared.first(where: { $0.name == role.row.name }),
+            let drawing = fanChart(
+              example, fan: fan, sharing: shared, look: role.look,
+              timeAxis: record.task.timeAxis, width: 340)
+          else { return nil }
+          let origin = position(example.history.last?.time ?? 0, record.task.timeAxis)
+          return Panel(
+            title: .text(role.row.name), subtitle: .text("from \(origin)"),
+            look: .text(role.look), drawing: drawing)
+        }
+      }
+    }
+  }
+
+  private static func parts(_ record: ComparisonRecord) -> [Part] {
+    record.split.map { part in
+      Part(
+        use: .text(part.use.label),
+        from: .text(position(part.times.lowerBound, record.task.timeAxis)),
+        to: .text(position(part.times.upperBound, record.task.timeAxis)),
+        rows: .text(Figures.count(part.rowCount)), look: .text(part.use.rawValue))
+    }
+  }
+
+  private static func openingNote(_ record: ComparisonRecord) -> String {
+    switch record.openings.count {
+    case 0: "It is not recorded when the test split was opened."
+    case 1: "The test split was opened once, after every choice had been made on validation."
+    default:
+      """
+      The test split was opened \(record.openings.count) times, so scores may be too good: choices \
+      made after the first look have seen the answer.
+      """
+    }
+  }
+
+  private static func reproduction(_ record: ComparisonRecord) -> [Fact] {
+    let (block, task) = (record.reproduction, record.task)
+    return [
+      Fact("seed", "\(block.seed)"),
+      Fact("model seeds", task.seeds.map(String.init).joined(separator: ", ")),
+      Fact("data", task.data + (block.dataBytes.map { ", \(Figures.bytes($0))" } ?? "")),
+      block.dataSha256.map { Fact("SHA-256", $0) },
+      Fact("threads", "\(task.threads)"),
+      Fact("instruction set", task.isa),
+      block.machine.map { Fact("machine", $0) },
+      Fact("versions", block.versions.map { "\($0.name) \($0.version)" }.joined(separator: " · ")),
+      block.startedAt.finite.map { Fact("started", position($0.rounded(), .utcSeconds) + " UTC") },
+      block.seconds.finite.map { Fact("took", Figures.duration($0)) },
+    ].compactMap(\.self)
+  }
+}
+
+extension ReportPage.Finding {
+  init(_ finding: HealthFinding) {
+    severity = .text(finding.severity.rawValue)
+    let signs: [HealthFinding.Severity: String] = [
+      .clean: "✓", .note: "i", .warning: "!", .problem: "✕",
+    ]
+    sign = .text(signs[finding.severity] ?? "")
+    check = .text(finding.check)
+    count = .text(finding.severity == .clean ? "" : Figures.count(finding.count))
+    detail = .text(finding.detail)
+    hasLines = !finding.lines.isEmpty
+    lines = .text(finding.lines.prefix(20).joined(separator: "\n"))
+  }
+}
