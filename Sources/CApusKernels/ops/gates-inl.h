@@ -1,0 +1,102 @@
+// Exponentials and the gates made of them, on vectors of any width. Shared by the scan, the causal
+// convolution and the LSTM. Included once per instruction set, after hwy/highway.h.
+// Constants stand first in Min and Max: x86 returns the second operand when one is not a number, so
+// a not-a-number passes through and is seen.
+#if defined(APUS_OPS_GATES_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef APUS_OPS_GATES_INL_H_
+#undef APUS_OPS_GATES_INL_H_
+#else
+#define APUS_OPS_GATES_INL_H_
+#endif
+
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace apus {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+constexpr float kLog2E = 1.44269504088896340736f;
+constexpr float kLn2 = 0.69314718055994530942f;
+/// Adding 1.5 · 2²³ rounds to an integer, which then stands in the low bits.
+constexpr float kExp2Shift = 12582912.0f;
+
+/// 2^n · p(f) for n + f = the rounded sum `shifted` = x + kExp2Shift and |f| <= 1/2. The polynomial
+/// is minimax in relative error (9e-8) with constant term 1, so that 2⁰ is exact.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V Exp2Parts(D d, V shifted, V f) {
+  const hn::RebindToSigned<D> di;
+  V p = hn::MulAdd(hn::Set(d, 0.001326472731307149f), f, hn::Set(d, 0.009671512991189957f));
+  p = hn::MulAdd(p, f, hn::Set(d, 0.05550733581185341f));
+  p = hn::MulAdd(p, f, hn::Set(d, 0.24022242426872253f));
+  p = hn::MulAdd(p, f, hn::Set(d, 0.6931470036506653f));
+  p = hn::MulAdd(p, f, hn::Set(d, 1.0f));
+  // The low bits of `shifted` are n in two's complement; they are added to the exponent.
+  return hn::BitCast(d, hn::Add(hn::BitCast(di, p), hn::ShiftLeft<23>(hn::BitCast(di, shifted))));
+}
+
+/// e^x for |x| <= 87; larger arguments count as ±87.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V Exp(D d, V x) {
+  const V shift = hn::Set(d, kExp2Shift);
+  x = hn::Max(hn::Set(d, -86.9f), hn::Min(hn::Set(d, 87.0f), x));
+  const V shifted = hn::MulAdd(x, hn::Set(d, kLog2E), shift);
+  const V n = hn::Sub(shifted, shift);
+  // log2(e) in two parts: the product is exact to the last place even for large x.
+  V f = hn::MulSub(x, hn::Set(d, kLog2E), n);
+  f = hn::MulAdd(x, hn::Set(d, 1.92596299e-8f), f);
+  return Exp2Parts(d, shifted, f);
+}
+
+/// 1 / (1 + e^−x).
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V Sigmoid(D d, V x) {
+  const V one = hn::Set(d, 1.0f);
+  const V e = Exp(d, hn::Neg(hn::Abs(x)));
+  const V r = hn::Div(one, hn::Add(one, e));
+  // For negative x the result is e·r, not 1 − r: that keeps its relative accuracy.
+  return hn::IfThenElse(hn::Lt(x, hn::Zero(d)), hn::Mul(e, r), r);
+}
+
+/// tanh x = 1 − 2/(e^2|x| + 1) with the sign of x, and a polynomial where that would cancel.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V Tanh(D d, V x) {
+  const V one = hn::Set(d, 1.0f);
+  const V magnitude = hn::Abs(x);
+  const V e = Exp(d, hn::Add(magnitude, magnitude));
+  const V large = hn::Sub(one, hn::Div(hn::Set(d, 2.0f), hn::Add(e, one)));
+  const V x2 = hn::Mul(x, x);
+  V p = hn::MulAdd(hn::Set(d, -0.00570498872745f), x2, hn::Set(d, 0.0206390887954f));
+  p = hn::MulAdd(p, x2, hn::Set(d, -0.0537397155531f));
+  p = hn::MulAdd(p, x2, hn::Set(d, 0.133314422036f));
+  p = hn::MulAdd(p, x2, hn::Set(d, -0.333332819422f));
+  const V small = hn::MulAdd(hn::Mul(p, x2), magnitude, magnitude);
+  const V y = hn::IfThenElse(hn::Lt(magnitude, hn::Set(d, 0.625f)), small, large);
+  return hn::CopySignToAbs(y, x);
+}
+
+/// softplus(x) = ln(1 + e^x) and, for its gradient, sigmoid(x).
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V Softplus(D d, V x, V* sigmoid = nullptr) {
+  const V one = hn::Set(d, 1.0f);
+  const V e = Exp(d, hn::Neg(hn::Abs(x)));
+  // ln(1 + e) = 2 artanh(r), r = e / (2 + e) <= 1/3: no cancellation for any x.
+  const V r = hn::Div(e, hn::Add(e, hn::Set(d, 2.0f)));
+  const V r2 = hn::Mul(r, r);
+  V p = hn::MulAdd(hn::Set(d, 0.14006076753139496f), r2, hn::Set(d, 0.1400088667869568f));
+  p = hn::MulAdd(p, r2, hn::Set(d, 0.2001076489686966f));
+  p = hn::MulAdd(p, r2, hn::Set(d, 0.3333320915699005f));
+  const V twice = hn::Add(r, r);
+  const V logarithm = hn::MulAdd(hn::Mul(p, r2), twice, twice);
+  if (sigmoid != nullptr) {
+    const V s = hn::Div(one, hn::Add(one, e));
+    *sigmoid = hn::IfThenElse(hn::Lt(x, hn::Zero(d)), hn::Mul(e, s), s);
+  }
+  return hn::Add(hn::Max(hn::Zero(d), x), logarithm);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace apus
+HWY_AFTER_NAMESPACE();
+
+#endif  // APUS_OPS_GATES_INL_H_
