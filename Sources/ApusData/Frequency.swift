@@ -1,0 +1,310 @@
+/// The distance from one row to the next.
+public enum Frequency: Hashable, Codable, Sendable {
+  /// No clock: rows are consecutive steps.
+  case steps
+  /// A fixed number of seconds, below a day.
+  case seconds(Int)
+  /// A fixed number of days; 7 is weekly.
+  case days(Int)
+  /// One row per working day.
+  case businessDays
+  /// A fixed number of months; 3 is quarterly, 12 yearly.
+  case months(Int)
+  /// No fixed distance.
+  case irregular
+
+  /// The usual word: `hourly`, `every 15 minutes`, `business days`, `weekly`.
+  public var name: String {
+    switch self {
+    case .steps: "steps"
+    case .seconds(let seconds):
+      switch seconds {
+      case 3_600: "hourly"
+      case 60: "every minute"
+      case 1: "every second"
+      case _ where seconds % 3_600 == 0: "every \(seconds / 3_600) hours"
+      case _ where seconds % 60 == 0: "every \(seconds / 60) minutes"
+      default: "every \(seconds) seconds"
+      }
+    case .days(1): "daily"
+    case .days(7): "weekly"
+    case .days(let days): "every \(days) days"
+    case .businessDays: "business days"
+    case .months(1): "monthly"
+    case .months(3): "quarterly"
+    case .months(12): "yearly"
+    case .months(let months): "every \(months) months"
+    case .irregular: "irregular"
+    }
+  }
+}
+
+/// How rows follow each other in time: a frequency, and when nothing is to be expected.
+///
+/// A market is closed at night, on weekends and on holidays; those holes are no gaps.
+public struct Cadence: Hashable, Codable, Sendable {
+  /// The distance between rows.
+  public var frequency: Frequency
+  /// Which weekdays have rows, Monday first; all of them unless the frequency is
+  /// ``Frequency/businessDays``.
+  public var openWeekdays: [Bool]
+  /// For intraday rows: which slots of the week have rows, from Monday 00:00 in steps of the frequency;
+  /// empty when all have.
+  public var openSlots: [Bool]
+  /// Seconds by which rows lie behind full multiples of an intraday step.
+  public var phaseSeconds: Int
+  /// For months: rows stand on the last day, or the last weekday, of the month.
+  public var monthEnd: MonthEnd
+
+  /// On which day of its month a monthly row stands.
+  public enum MonthEnd: String, Codable, Sendable {
+    /// The same day each month.
+    case fixedDay
+    /// The last day.
+    case lastDay
+    /// The last day from Monday to Friday.
+    case lastWeekday
+  }
+
+  /// Creates a cadence without holes beyond weekends.
+  public init(_ frequency: Frequency) {
+    self.frequency = frequency
+    openWeekdays = (0..<7).map { frequency != .businessDays || $0 < 5 }
+    openSlots = []
+    phaseSeconds = 0
+    monthEnd = .fixedDay
+  }
+
+  /// Rows in the natural season: a day of intraday rows, a week of days, a year of weeks, months or
+  /// quarters; 1 where there is none.
+  public var seasonLength: Int {
+    switch frequency {
+    case .seconds(let seconds):
+      guard !openSlots.isEmpty else { return max(1, 86_400 / seconds) }
+      let days = max(1, openDays.count)
+      return max(1, openSlots.count { $0 } / days)
+    case .days(1): return 7
+    case .businessDays: return max(1, openWeekdays.count { $0 })
+    case .days(7): return 52
+    case .months(let months): return months < 12 ? 12 / months : 1
+    case .steps, .days, .irregular: return 1
+    }
+  }
+
+  /// Weekdays on which an intraday market opens at all.
+  private var openDays: Set<Int> {
+    guard case .seconds(let step) = frequency else { return [] }
+    return Set(openSlots.indices.filter { openSlots[$0] }.map { $0 * step / 86_400 })
+  }
+}
+
+// MARK: - Inference
+
+extension Cadence {
+  /// Infers the cadence from strictly increasing stamps. Fewer than three say nothing: ``Frequency/irregular``.
+  public init(inferredFrom stamps: [Timestamp]) {
+    self.init(.irregular)
+    guard stamps.count >= 3, let first = stamps.first, let last = stamps.last else { return }
+    var counts: [Int64: Int] = [:]
+    var shortest = Int64.max
+    for (left, right) in zip(stamps, stamps.dropFirst()) {
+      let step = right.secondsSinceEpoch - left.secondsSinceEpoch
+      shortest = min(shortest, step)
+      counts[step, default: 0] += 1
+    }
+    guard shortest > 0, let mode = counts.max(by: { ($0.value, -$0.key) < ($1.value, -$1.key) })
+    else { return }
+    if first.secondsSinceEpoch == 0, mode.key == 1, counts.count == 1,
+      last.secondsSinceEpoch == Int64(stamps.count - 1)
+    {
+      frequency = .steps
+    } else if mode.key < 82_800 {  // 23 hours: days of a zone with summer time are longer than that
+      inferIntraday(stamps, step: Int(mode.key), counts: counts)
+    } else {
+      inferDays(stamps)
+    }
+  }
+
+  private mutating func inferIntraday(_ stamps: [Timestamp], step: Int, counts: [Int64: Int]) {
+    let steps = counts.values.reduce(0, +)
+    let fitting = counts.filter { $0.key % Int64(step) == 0 }.values.reduce(0, +)
+    guard fitting * 10 >= steps * 8 else { return }
+    frequency = .seconds(step)
+    phaseSeconds = Int(stamps[stamps.count - 1].secondsSinceEpoch % Int64(step))
+    if phaseSeconds < 0 { phaseSeconds += step }
+    let week = 604_800
+    guard week % step == 0, step >= 60 else { return }
+    var seen = Array(repeating: 0, count: week / step)
+    for stamp in stamps { seen[slot(of: stamp, step: step)] += 1 }
+    let span = stamps[stamps.count - 1].secondsSinceEpoch - stamps[0].secondsSinceEpoch
+    let weeks = Double(span) / Double(week)
+    guard weeks >= 1 else { return }
+    let usual = Double(seen.sorted()[seen.count * 9 / 10])
+    let enough = weeks < 4 ? 1 : max(1, usual * 0.5)
+    let open = seen.map { Double($0) >= enough }
+    if open.contains(true), open.count(where: { !$0 }) * 20 > open.count { openSlots = open }
+  }
+
+  private mutating func inferDays(_ stamps: [Timestamp]) {
+    let days = stamps.map(\.dayNumber)
+    let steps = zip(days.dropFirst(), days).map { $0 - $1 }
+    var counts: [Int: Int] = [:]
+    for step in steps { counts[step, default: 0] += 1 }
+    guard let mode = counts.max(by: { ($0.value, -$0.key) < ($1.value, -$1.key) })?.key else {
+      return
+    }
+    if mode >= 28 {
+      inferMonths(stamps)
+      return
+    }
+    if mode == 1 {
+      var weekdays = Array(repeating: 0, count: 7)
+      for stamp in stamps { weekdays[stamp.weekday] += 1 }
+      let open = weekdays.map { $0 * 50 > stamps.count }
+      if stamps.count >= 10, open.count(where: { $0 }) < 7 {
+        frequency = .businessDays
+        openWeekdays = open
+      } else {
+        frequency = .days(1)
+      }
+      return
+    }
+    // Weekly rows may shift by a day around a holiday.
+    let near = counts.filter { $0.key % mode <= 1 || mode - $0.key % mode <= 1 }.values.reduce(0, +)
+    if near * 10 >= steps.count * 8 { frequency = .days(mode) }
+  }
+
+  private mutating func inferMonths(_ stamps: [Timestamp]) {
+    let months = stamps.map(\.monthNumber)
+    var counts: [Int: Int] = [:]
+    for (left, right) in zip(months, months.dropFirst()) { counts[right - left, default: 0] += 1 }
+    guard let mode = counts.max(by: { ($0.value, -$0.key) < ($1.value, -$1.key) })?.key, mode > 0,
+      counts.filter({ $0.key % mode == 0 }).values.reduce(0, +) * 10 >= (stamps.count - 1) * 8
+    else { return }
+    frequency = .months(mode)
+    let isLast = stamps.map { stamp in
+      let civil = stamp.civil
+      return CivilTime.daysInMonth(year: civil.year, month: civil.month) - civil.day
+    }
+    if isLast.allSatisfy({ $0 == 0 }) {
+      monthEnd = .lastDay
+    } else if isLast.allSatisfy({ $0 <= 3 }), stamps.allSatisfy({ $0.weekday < 5 }) {
+      monthEnd = .lastWeekday
+    }
+  }
+
+  /// Which slot of the week a stamp falls into.
+  private func slot(of stamp: Timestamp, step: Int) -> Int {
+    // Day 4 of 1970, a Monday, starts slot 0.
+    let seconds = (stamp.secondsSinceEpoch - Int64(phaseSeconds) - 345_600) % 604_800
+    return Int(seconds < 0 ? seconds + 604_800 : seconds) / step
+  }
+}
+
+// MARK: - Future stamps and holes
+
+extension Cadence {
+  /// The next `count` stamps after `stamp`: business days skip closed weekdays, intraday rows closed slots.
+  ///
+  /// An irregular cadence has no next stamp; days are assumed. Holidays are not known and not skipped.
+  public func stamps(after stamp: Timestamp, count: Int) -> [Timestamp] {
+    var result: [Timestamp] = []
+    result.reserveCapacity(max(0, count))
+    var current = stamp
+    for index in 0..<max(0, count) {
+      current = next(after: current, origin: stamp, index: index)
+      result.append(current)
+    }
+    return result
+  }
+
+  private func next(after current: Timestamp, origin: Timestamp, index: Int) -> Timestamp {
+    var next = current
+    switch frequency {
+    case .steps:
+      next.secondsSinceEpoch += 1
+    case .seconds(let step):
+      repeat {
+        next.secondsSinceEpoch += Int64(step)
+      } while !openSlots.isEmpty && !openSlots[slot(of: next, step: step)]
+    case .days(let days):
+      next.secondsSinceEpoch += Int64(days) * 86_400
+    case .businessDays:
+      repeat {
+        next.secondsSinceEpoch += 86_400
+      } while !openWeekdays[next.weekday] && openWeekdays.contains(true)
+    case .irregular:
+      next.secondsSinceEpoch += 86_400
+    case .months(let months):
+      next = month(origin.monthNumber + months * (index + 1), like: origin)
+    }
+    return next
+  }
+
+  private func month(_ number: Int, like origin: Timestamp) -> Timestamp {
+    let year = 1970 + number.flooredQuotient(12)
+    let month = number - number.flooredQuotient(12) * 12 + 1
+    let length = CivilTime.daysInMonth(year: year, month: month)
+    let day = monthEnd == .fixedDay ? min(origin.civil.day, length) : length
+    var number = CivilTime.dayNumber(year: year, month: month, day: day)
+    if monthEnd == .lastWeekday {
+      while Timestamp(secondsSinceEpoch: Int64(number) * 86_400).weekday > 4 { number -= 1 }
+    }
+    return Timestamp(secondsSinceEpoch: Int64(number) * 86_400 + Int64(origin.secondOfDay))
+  }
+
+  /// A stretch without rows where rows were due.
+  public struct Hole: Hashable, Codable, Sendable {
+    /// The last stamp before the hole.
+    public var after: Timestamp
+    /// The first stamp behind it.
+    public var before: Timestamp
+    /// Rows that were due in between.
+    public var missing: Int
+    /// Short enough to be a holiday of a market.
+    public var isClosure: Bool
+  }
+
+  /// The holes in strictly increasing stamps; none for steps and irregular rows.
+  public func holes(in stamps: [Timestamp]) -> [Hole] {
+    zip(stamps, stamps.dropFirst()).compactMap { left, right in
+      let missing = rowsDue(after: left, before: right)
+      guard missing > 0 else { return nil }
+      return Hole(after: left, before: right, missing: missing, isClosure: isClosure(missing))
+    }
+  }
+
+  /// Four closed days in a row have happened to every exchange; five are a gap.
+  private func isClosure(_ missing: Int) -> Bool {
+    switch frequency {
+    case .businessDays: missing <= 4
+    case .seconds:
+      !openSlots.isEmpty && missing * 5 >= seasonLength * 3 && missing <= seasonLength * 4
+    default: false
+    }
+  }
+
+  private func rowsDue(after left: Timestamp, before right: Timestamp) -> Int {
+    switch frequency {
+    case .steps, .irregular: return 0
+    case .days(let days):
+      let span = right.dayNumber - left.dayNumber
+      return max(0, (span + days / 2) / days - 1)
+    case .months(let months):
+      return max(0, (right.monthNumber - left.monthNumber) / months - 1)
+    case .businessDays:
+      let span = right.dayNumber - left.dayNumber - 1
+      guard span > 0 else { return 0 }
+      let perWeek = openWeekdays.count { $0 }
+      let rest = (0..<span % 7).count { openWeekdays[(left.weekday + 1 + $0) % 7] }
+      return span / 7 * perWeek + rest
+    case .seconds(let step):
+      let span =
+        Int((right.secondsSinceEpoch - left.secondsSinceEpoch + Int64(step) / 2) / Int64(step)) - 1
+      guard span > 0, !openSlots.isEmpty else { return max(0, span) }
+      let start = slot(of: left, step: step) + 1
+      let rest = (0..<span % openSlots.count).count { openSlots[(start + $0) % openSlots.count] }
+      return span / openSlots.count * openSlots.count { $0 } + rest
+    }
+  }
+}

@@ -1,0 +1,147 @@
+/// Why a file of series could not be used.
+///
+/// Each description is one sentence or two: file and line, what was found, what was expected, what to do.
+public enum SeriesError: Error, Equatable, Sendable {
+  /// There is no such file.
+  case notFound(file: String)
+  /// The path names a folder, a device or something else that is no regular file.
+  case notAFile(file: String, kind: String)
+  /// The system refused to read the file.
+  case unreadable(file: String, reason: String)
+  /// The file has no bytes, or nothing but blank lines.
+  case empty(file: String)
+  /// The file is larger than the limit.
+  case tooLarge(file: String, bytes: Int, limit: Int)
+  /// The file is compressed or packed in a known format.
+  case packed(file: String, format: String, advice: String)
+  /// A byte that no text file holds.
+  case binary(file: String, line: Int, byte: UInt8)
+  /// The text is in UTF-16 or UTF-32.
+  case wideEncoding(file: String, encoding: String)
+  /// A quoted field never ends.
+  case unterminatedQuote(file: String, line: Int)
+  /// A field is longer than the limit.
+  case fieldTooLong(file: String, line: Int, limit: Int)
+  /// A row has more fields than the limit.
+  case tooManyColumns(file: String, line: Int, limit: Int)
+  /// The file has column names and no rows.
+  case onlyHeader(file: String, names: [String])
+  /// No column holds numbers.
+  case noNumbers(file: String, names: [String])
+  /// A column asked for is not there.
+  case noSuchColumn(file: String, name: String, names: [String])
+  /// A column asked for as target does not hold numbers.
+  case notNumeric(file: String, column: String, line: Int, found: String)
+  /// A column asked for as time does not hold dates.
+  case notDates(file: String, column: String, line: Int, found: String)
+  /// So many rows are bad that the file is more likely misread than damaged.
+  case tooManyBadRows(file: String, bad: Int, rows: Int, line: Int, reason: String)
+  /// No row holds both a time and a target.
+  case noUsableRows(file: String, target: String)
+  /// A value has two conflicting rows and the options forbid that.
+  case duplicateTime(file: String, line: Int, series: String, time: String)
+}
+
+extension SeriesError: CustomStringConvertible {
+  public var description: String {
+    switch self {
+    case .notFound(let file):
+      "\(file): there is no such file; check the path."
+    case .notAFile(let file, let kind):
+      "\(file): found \(kind), expected a CSV file; name one file in it."
+    case .unreadable(let file, let reason):
+      "\(file): the file cannot be read (\(reason)); check its permissions."
+    case .empty(let file):
+      "\(file): the file is empty; expected a header line and rows of dates and numbers."
+    case .tooLarge(let file, let bytes, let limit):
+      "\(file): found \(bytes) bytes, expected at most \(limit); split the file."
+    case .packed(let file, let format, let advice):
+      "\(file): found \(format) data, expected plain CSV text; \(advice)."
+    case .binary(let file, let line, let byte):
+      """
+      \(file), line \(line): found the byte \(byte), which no text holds, expected CSV text; \
+      is this a binary file?
+      """
+    case .wideEncoding(let file, let encoding):
+      "\(file): found \(encoding) text, expected UTF-8; save it again as CSV UTF-8."
+    case .unterminatedQuote(let file, let line):
+      """
+      \(file), line \(line): found a quote that is never closed, expected a second one; \
+      is the file cut short?
+      """
+    case .fieldTooLong(let file, let line, let limit):
+      """
+      \(file), line \(line): found a field of more than \(limit) bytes, expected a short cell; \
+      look for a missing quote or delimiter.
+      """
+    case .tooManyColumns(let file, let line, let limit):
+      """
+      \(file), line \(line): found more than \(limit) columns, expected one row per time step; \
+      transpose the table.
+      """
+    case .onlyHeader(let file, let names):
+      "\(file), line 1: found only column names (\(listed(names))), expected rows below them."
+    case .noNumbers(let file, let names):
+      """
+      \(file): found no column of numbers among \(listed(names)), expected dates and numbers; \
+      check delimiter and decimal mark.
+      """
+    case .noSuchColumn(let file, let name, let names):
+      "\(file): found no column '\(name)', expected one of \(listed(names))\(hint(name, names))."
+    case .notNumeric(let file, let column, let line, let found):
+      """
+      \(file), line \(line): found '\(found)' in column '\(column)', expected a number; \
+      choose a column of numbers as target.
+      """
+    case .notDates(let file, let column, let line, let found):
+      """
+      \(file), line \(line): found '\(found)' in column '\(column)', expected a date such as \
+      2015-12-31; name another time column.
+      """
+    case .tooManyBadRows(let file, let bad, let rows, let line, let reason):
+      """
+      \(file), line \(line): \(reason); \(bad) of \(rows) rows are bad like this, expected a few at \
+      most; repair the file or name its columns.
+      """
+    case .noUsableRows(let file, let target):
+      "\(file): found no row with a time and a number in '\(target)', expected at least one."
+    case .duplicateTime(let file, let line, let series, let time):
+      """
+      \(file), line \(line): found a second, different row for \(series) at \(time), expected one \
+      row for each time.
+      """
+    }
+  }
+
+  private func listed(_ names: [String]) -> String {
+    let shown = names.prefix(12).map { "'\($0.prefix(40))'" }.joined(separator: ", ")
+    return names.count > 12 ? "\(shown) and \(names.count - 12) more" : shown
+  }
+
+  private func hint(_ name: String, _ names: [String]) -> String {
+    guard let near = nearest(to: name, in: names) else { return "" }
+    return "; did you mean '\(near)'?"
+  }
+}
+
+/// The candidate that differs least from `name`, when it differs in no more than a third of its letters.
+func nearest(to name: String, in candidates: [String]) -> String? {
+  let wanted = Array(name.lowercased().prefix(64))
+  var best: (name: String, distance: Int)?
+  for candidate in candidates.prefix(1_000) {
+    let letters = Array(candidate.lowercased().prefix(64))
+    var row = Array(0...letters.count)
+    for (i, letter) in wanted.enumerated() {
+      var diagonal = row[0]
+      row[0] = i + 1
+      for (j, other) in letters.enumerated() {
+        let cost = letter == other ? diagonal : diagonal + 1
+        diagonal = row[j + 1]
+        row[j + 1] = min(cost, row[j] + 1, row[j + 1] + 1)
+      }
+    }
+    if row[letters.count] < best?.distance ?? .max { best = (candidate, row[letters.count]) }
+  }
+  guard let best, best.distance <= max(1, wanted.count / 3) else { return nil }
+  return best.name
+}
