@@ -1,0 +1,211 @@
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// How a ``CausalScaler`` sees a series.
+public enum ScaleKind: String, Codable, Sendable, CaseIterable {
+  /// Swings around zero: location 0, scale the root mean square.
+  case returns
+  /// Nonnegative with bursts, as a variance: location 0, scale the mean.
+  case magnitude
+  /// Wanders: location the last value, scale the mean absolute step times √(π/2), which for normal steps is
+  /// their standard deviation.
+  case level
+
+  /// The kind that suits a measure.
+  public init(_ measure: Measure) {
+    switch measure {
+    case .returns: self = .returns
+    case .volatility: self = .magnitude
+    case .level: self = .level
+    }
+  }
+}
+
+/// What a ``CausalScaler`` makes of one row.
+public struct ScaledRow: Sendable, Equatable {
+  /// Inputs of a model, `[CausalScaler.featureCount]`, finite and of order one.
+  public var features: [Double]
+  /// A quantile `q` of a forecast in scaled units is `location + scale · q` in units of the series.
+  public var location: Double
+  /// See ``location``; always positive and finite.
+  public var scale: Double
+  /// The scale rests on the series. False until a value other than zero (for a level: a step other than
+  /// zero) has been seen; then the scale is a stand-in.
+  public var isScaled: Bool
+
+  /// A value of the series in scaled units; what a forecast made at this row has to hit.
+  public func scaled(_ value: Double) -> Double { (value - location) / scale }
+
+  /// A scaled value in units of the series.
+  public func unscaled(_ value: Double) -> Double { location + scale * value }
+}
+
+/// Normalizes a series row by row from the past alone.
+///
+/// The state after row `t` depends on rows up to `t` only, so a stream gives the bits of a batch, and nothing
+/// that comes later can leak into a row. Scales are exponentially weighted with weights that sum to one from
+/// the first row on: `s_t = Σ_i λ^(t-i) x_i / Σ_i λ^(t-i)`, with `x` the square, the magnitude or the step.
+///
+/// - Multiplying the series by `c > 0` multiplies location and scale by `c` and leaves the features.
+/// - A missing value (NaN, infinite, or beyond 1e140) leaves the state as it is and sets the last feature.
+/// - A scale never falls below a tenth of the next slower one, nor below a hundredth of that of all rows seen:
+///   a series that stood still does not make its next step a thousand deviations.
+/// - Where nothing is known of the scale (all zeros so far) it is a thousandth of the level, or 1.
+public struct CausalScaler: Codable, Sendable, Equatable {
+  /// How the series is seen.
+  public let kind: ScaleKind
+  /// The weights λ, fastest first; the first one gives the scale of forecasts.
+  public let decays: [Double]
+  /// Values seen, missing ones not counted.
+  public private(set) var observations = 0
+  private var sums: [Double]
+  private var weights: [Double]
+  private var totalSum = 0.0
+  private var mean = 0.0
+  private var meanWeight = 0.0
+  private var last = 0.0
+
+  /// Remember about 16 and 100 rows: RiskMetrics' daily weight (J.P. Morgan, 1996), and a slow one.
+  public static let usualDecays = [0.94, 0.99]
+
+  /// Creates a scaler that has seen nothing.
+  ///
+  /// - Parameters:
+  ///   - kind: How to see the series.
+  ///   - decays: Weights λ between 0 and 1, fastest (smallest) first, at least one.
+  /// - Precondition: `decays` is as said.
+  public init(_ kind: ScaleKind, decays: [Double] = CausalScaler.usualDecays) {
+    precondition(
+      !decays.isEmpty && decays.allSatisfy { $0 > 0 && $0 < 1 }
+        && zip(decays, decays.dropFirst()).allSatisfy { $0 < $1 },
+      "CausalScaler: decays rise between 0 and 1")
+    self.kind = kind
+    self.decays = decays
+    sums = Array(repeating: 0, count: decays.count)
+    weights = sums
+  }
+
+  /// Number of features of each row.
+  public var featureCount: Int { 2 * decays.count + 1 }
+
+  /// What each feature is.
+  public var featureNames: [String] {
+    let subject = kind == .level ? "step" : "value"
+    return decays.map { "\(subject) / scale(\($0))" }
+      + zip(decays, decays.dropFirst()).map { "ln scale(\($0)) / scale(\($1))" }
+      + ["distance from slow mean", "missing"]
+  }
+
+  /// Takes in the next row and describes it.
+  ///
+  /// - Parameter value: The value of the row; NaN where it is missing.
+  public mutating func push(_ value: Double) -> ScaledRow {
+    let isMissing = !(abs(value) <= 1e140)
+    var move = 0.0
+    if !isMissing {
+      move = kind == .level ? (observations > 0 ? value - last : 0) : value
+      update(value, move: move)
+    }
+    return row(move: move, isMissing: isMissing)
+  }
+
+  private mutating func update(_ value: Double, move: Double) {
+    let size = kind == .returns ? move * move : abs(move)
+    // The first value of a level has no step, and says nothing of the scale.
+    if kind != .level || observations > 0 {
+      for index in decays.indices {
+        sums[index] = decays[index] * sums[index] + (1 - decays[index]) * size
+        weights[index] = decays[index] * weights[index] + (1 - decays[index])
+      }
+      totalSum += size
+    }
+    let slowest = decays[decays.count - 1]
+    mean = slowest * mean + (1 - slowest) * value
+    meanWeight = slowest * meanWeight + (1 - slowest)
+    last = value
+    observations += 1
+  }
+
+  private func row(move: Double, isMissing: Bool) -> ScaledRow {
+    let scales = scales()
+    let location = kind == .level ? last : 0
+    var features: [Double] = []
+    features.reserveCapacity(featureCount)
+    guard let scales else {
+      features = Array(repeating: 0, count: featureCount)
+      features[featureCount - 1] = isMissing ? 1 : 0
+      let standIn = abs(last) * 1e-3
+      return ScaledRow(
+        features: features, location: location, scale: standIn > 0 ? standIn : 1, isScaled: false)
+    }
+    for scale in scales { features.append(asinh(move / scale)) }
+    for (fast, slow) in zip(scales, scales.dropFirst()) { features.append(log(fast / slow)) }
+    features.append(asinh((last - mean / meanWeight) / scales[scales.count - 1]))
+    features.append(isMissing ? 1 : 0)
+    return ScaledRow(features: features, location: location, scale: scales[0], isScaled: true)
+  }
+
+  /// One scale per decay; nil when nothing but zeros has been seen.
+  private func scales() -> [Double]? {
+    let count = kind == .level ? observations - 1 : observations
+    guard count > 0, totalSum > 0 else { return nil }
+    var floor = size(totalSum / Double(count)) * 0.01
+    guard floor > 0 else { return nil }
+    var scales = Array(repeating: 0.0, count: decays.count)
+    for index in decays.indices.reversed() {
+      scales[index] = max(size(sums[index] / weights[index]), floor)
+      floor = scales[index] * 0.1
+    }
+    return scales
+  }
+
+  private func size(_ average: Double) -> Double {
+    switch kind {
+    case .returns: average.squareRoot()
+    case .magnitude: average
+    case .level: average * 1.253_314_137_315_500_3  // √(π/2)
+    }
+  }
+}
+
+/// A whole series after a ``CausalScaler``.
+public struct ScaledSeries: Sendable, Equatable {
+  /// Number of features of a row, F.
+  public let featureCount: Int
+  /// Row after row, `[T, F]`.
+  public let features: [Float]
+  /// `[T]`; see ``ScaledRow/location``.
+  public let locations: [Double]
+  /// `[T]`; see ``ScaledRow/scale``.
+  public let scales: [Double]
+  /// `[T]`; see ``ScaledRow/isScaled``.
+  public let isScaled: [Bool]
+
+  /// Number of rows, T.
+  public var count: Int { scales.count }
+}
+
+extension CausalScaler {
+  /// Takes in all of `values`, one after the other.
+  public mutating func push(contentsOf values: [Double]) -> ScaledSeries {
+    var features: [Float] = []
+    features.reserveCapacity(values.count * featureCount)
+    var (locations, scales, isScaled) = ([Double](), [Double](), [Bool]())
+    for value in values {
+      let row = push(value)
+      for feature in row.features { features.append(Float(feature)) }
+      locations.append(row.location)
+      scales.append(row.scale)
+      isScaled.append(row.isScaled)
+    }
+    return ScaledSeries(
+      featureCount: featureCount, features: features, locations: locations, scales: scales,
+      isScaled: isScaled)
+  }
+}

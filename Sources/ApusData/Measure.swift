@@ -1,0 +1,153 @@
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// What is forecast about a series.
+public enum Measure: String, Codable, Sendable, CaseIterable {
+  /// Logarithmic returns `r_t = ln(P_t / P_{t-1})` of a positive series.
+  case returns
+  /// A proxy of the variance of one step, in squared logarithmic units: the range of Parkinson (1980, *The
+  /// Extreme Value Method for Estimating the Variance of the Rate of Return*) where a bar has one,
+  /// `(ln H_t/L_t)² / (4 ln 2)`, and the squared return `r_t²` elsewhere.
+  case volatility
+  /// The values as they are.
+  case level
+}
+
+/// Why a measure does not fit a series.
+public enum MeasureError: Error, Equatable, Sendable {
+  /// Logarithms need positive values, and too few are.
+  case notPositive(series: String, measure: Measure, found: Int, rows: Int)
+  /// Fewer than two values.
+  case tooShort(series: String, rows: Int)
+}
+
+extension MeasureError: CustomStringConvertible {
+  public var description: String {
+    switch self {
+    case .notPositive(let series, let measure, let found, let rows):
+      """
+      Series '\(series)': found \(found) of \(rows) values at or below zero, expected prices above \
+      zero for the measure '\(measure.rawValue)'; use the measure 'level'.
+      """
+    case .tooShort(let series, let rows):
+      "Series '\(series)': found \(rows) usable rows, expected at least 2."
+    }
+  }
+}
+
+extension Measure {
+  /// The measure that suits a table, and why: returns for prices, the level for anything else.
+  public static func inferred(for table: SeriesTable) -> (measure: Measure, reason: String) {
+    guard !table.series.isEmpty, table.series.allSatisfy(\.isPositive) else {
+      return (.level, "the target is not positive throughout")
+    }
+    if PriceColumn.isTargetOfPrice(table.targetName) {
+      return (.returns, "the target '\(table.targetName)' is a price by its name")
+    }
+    let prices = table.series.count { $0.looksLikePrice }
+    let isClocked = table.cadence.frequency == .businessDays
+    return isClocked && prices * 2 > table.series.count
+      ? (.returns, "the target is positive and moves in small steps on business days")
+      : (.level, "the target does not look like a price")
+  }
+
+  /// Turns a series of levels into the measure.
+  ///
+  /// - ``level`` leaves the series as it is.
+  /// - ``returns`` and ``volatility`` drop the first row, which has no row before it. A value that is missing
+  ///   or not positive makes its row missing; the next return spans the hole. Covariates become stationary
+  ///   where their meaning is known, all from numbers known at the end of row `t`: prices of the bar turn into
+  ///   `ln(X_t / C_t)` with `C` the close, volume into `ln(1 + V_t)`; the others stay.
+  ///
+  /// - Throws: ``MeasureError`` when more than one value in a hundred is not positive, or fewer than two are
+  ///   usable.
+  public func apply(to series: TimeSeries) throws(MeasureError) -> TimeSeries {
+    guard self != .level else { return series }
+    let present = series.values.count { !$0.isNaN }
+    let positive = series.values.count { $0 > 0 }
+    guard (present - positive) * 100 <= present else {
+      throw .notPositive(
+        series: series.id, measure: self, found: present - positive, rows: present)
+    }
+    guard positive >= 2 else { throw .tooShort(series: series.id, rows: positive) }
+    let returns = Self.logReturns(series.values)
+    var values = returns
+    if self == .volatility {
+      let high = series.column(.high)
+      let low = series.column(.low)
+      for row in returns.indices {
+        values[row] =
+          Self.parkinson(high: high?[row + 1], low: low?[row + 1]) ?? returns[row] * returns[row]
+      }
+    }
+    return TimeSeries(
+      id: series.id, timestamps: Array(series.timestamps.dropFirst()), values: values,
+      covariates: Self.stationary(series))
+  }
+
+  /// `ln(y_t / y_s)` with `s` the last row before `t` that has a positive value; one value fewer than `levels`.
+  static func logReturns(_ levels: [Double]) -> [Double] {
+    var last = levels.first.flatMap { $0 > 0 ? $0 : nil }
+    return levels.dropFirst().map { level in
+      guard level > 0 else { return .nan }
+      defer { last = level }
+      return last.map { log(level / $0) } ?? .nan
+    }
+  }
+
+  /// Nil where there is no range: a bar without high or low, or of one price.
+  private static func parkinson(high: Double?, low: Double?) -> Double? {
+    guard let high, let low, low > 0, high > low else { return nil }
+    let range = log(high / low)
+    return range * range / (4 * 0.693_147_180_559_945_3)
+  }
+
+  private static func stationary(_ series: TimeSeries) -> [Covariate] {
+    let close = series.column(.close) ?? series.values
+    return series.covariates.compactMap { column in
+      let values = column.values.dropFirst()
+      switch PriceColumn(columnName: column.name) {
+      case .open?, .high?, .low?:
+        let ratios = zip(values, close.dropFirst()).map { price, close in
+          price > 0 && close > 0 ? log(price / close) : .nan
+        }
+        return Covariate(name: "ln(\(column.name)/close)", values: ratios)
+      case .close?:
+        return nil  // the target already says it
+      case .volume?:
+        return Covariate(
+          name: "ln(1+\(column.name))", values: values.map { $0 >= 0 ? log(1 + $0) : .nan })
+      case nil:
+        return Covariate(name: column.name, values: Array(values))
+      }
+    }
+  }
+}
+
+extension TimeSeries {
+  /// At most one value in a hundred is zero or negative, and there is a value.
+  var isPositive: Bool {
+    let present = values.count { !$0.isNaN }
+    return present > 0 && values.count(where: { $0 <= 0 }) * 100 <= present
+  }
+}
+
+extension SeriesTable {
+  /// The table with every series turned into `measure`; see ``Measure/apply(to:)``.
+  ///
+  /// - Throws: ``MeasureError`` of the first series that does not fit.
+  public func measured(as measure: Measure) throws(MeasureError) -> SeriesTable {
+    guard measure != .level else { return self }
+    var result = self
+    result.series = []
+    for one in series { result.series.append(try measure.apply(to: one)) }
+    result.covariateNames = result.series.first?.covariates.map(\.name) ?? []
+    return result
+  }
+}

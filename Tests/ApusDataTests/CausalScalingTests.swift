@@ -1,0 +1,104 @@
+import ApusData
+import Testing
+
+@Suite("Causal scaling")
+struct CausalScalingTests {
+  static let kinds = ScaleKind.allCases
+
+  @Test("never looks ahead: changing later rows changes no bit of earlier ones", arguments: kinds)
+  func ignoresTheFuture(kind: ScaleKind) {
+    for seed in 0..<100 {
+      var random = SeededRandom(seed: UInt64(seed))
+      var values = (0..<60).map { _ in random.normal() }
+      if seed % 3 == 0 { values[random.below(60)] = .nan }
+      let cut = 1 + random.below(59)
+      var scaler = CausalScaler(kind)
+      let before = values.map { scaler.push($0) }
+      for row in cut..<60 { values[row] *= 1 + 100 * random.uniform() }
+      scaler = CausalScaler(kind)
+      let after = values.map { scaler.push($0) }
+      #expect(Array(before[..<cut]) == Array(after[..<cut]), "seed \(seed), cut \(cut)")
+    }
+  }
+
+  @Test("gives a stream the bits of a batch, across a stored state", arguments: kinds)
+  func streamsLikeABatch(kind: ScaleKind) throws {
+    for seed in 0..<100 {
+      var random = SeededRandom(seed: UInt64(seed))
+      let values = (0..<47).map { _ in random.uniform() < 0.1 ? .nan : 50 + random.normal() }
+      var whole = CausalScaler(kind)
+      let batch = whole.push(contentsOf: values)
+      var stream = CausalScaler(kind)
+      for (row, value) in values.enumerated() {
+        if row == 20 { stream = try roundTrip(stream) }
+        let scaled = stream.push(value)
+        #expect(scaled.location == batch.locations[row], "seed \(seed), row \(row)")
+        #expect(scaled.scale == batch.scales[row], "seed \(seed), row \(row)")
+        #expect(scaled.isScaled == batch.isScaled[row])
+        #expect(
+          scaled.features.map(Float.init)
+            == Array(batch.features[row * batch.featureCount..<(row + 1) * batch.featureCount]))
+      }
+      #expect(stream == whole)
+    }
+  }
+
+  @Test("scales with the series", arguments: kinds, [0.001, 0.25, 3, 4096])
+  func isEquivariant(kind: ScaleKind, factor: Double) {
+    var random = SeededRandom(seed: 7)
+    let values = (0..<200).map { _ in 10 + random.normal() }
+    var (plain, larger) = (CausalScaler(kind), CausalScaler(kind))
+    for value in values {
+      let row = plain.push(value)
+      let scaled = larger.push(value * factor)
+      #expect(abs(scaled.location - row.location * factor) <= 1e-12 * abs(row.location * factor))
+      #expect(abs(scaled.scale - row.scale * factor) <= 1e-9 * row.scale * factor)
+      for (a, b) in zip(row.features, scaled.features) { #expect(abs(a - b) < 1e-6) }
+    }
+  }
+
+  @Test("equals an example worked by hand")
+  func agreesWithHand() {
+    var scaler = CausalScaler(.returns, decays: [0.5])
+    #expect(scaler.push(2).scale == 2)
+    // (0.5·4 + 16) / (0.5 + 1) = 12
+    #expect(abs(scaler.push(-4).scale - 12.0.squareRoot()) < 1e-15)
+    var level = CausalScaler(.level, decays: [0.5])
+    _ = level.push(10)
+    let row = level.push(13)
+    #expect(row.location == 13)
+    #expect(abs(row.scale - 3 * 1.2533141373155003) < 1e-12)
+    #expect(row.unscaled(row.scaled(20)) == 20)
+  }
+
+  @Test("stays finite on hostile values", arguments: kinds)
+  func staysFinite(kind: ScaleKind) {
+    let hostile: [[Double]] = [
+      Array(repeating: 0, count: 50), Array(repeating: 5, count: 50),
+      Array(repeating: .nan, count: 5), [.infinity, -.infinity, 1, 1e300, -1e139, .leastNonzeroMagnitude, 0, 2],
+      [1e-200, 0, 0, 1e-200], [.nan, 3, .nan, 3, -3],
+      [1] + Array(repeating: 0, count: 30_000) + [1],
+    ]
+    for values in hostile {
+      var scaler = CausalScaler(kind)
+      for value in values {
+        let row = scaler.push(value)
+        #expect(row.scale > 0 && row.scale.isFinite && row.location.isFinite)
+        #expect(row.features.count == scaler.featureCount)
+        #expect(row.features.allSatisfy { $0.isFinite && abs($0) < 1_000 }, "\(values.prefix(8))")
+      }
+    }
+  }
+
+  @Test("carries its state over a missing value and says so")
+  func carriesOverMissing() {
+    var scaler = CausalScaler(.level)
+    _ = scaler.push(1)
+    let before = scaler.push(2)
+    let state = scaler
+    let missing = scaler.push(.nan)
+    #expect(scaler == state)
+    #expect(missing.location == before.location && missing.scale == before.scale)
+    #expect(missing.features.last == 1 && before.features.last == 0)
+  }
+}
