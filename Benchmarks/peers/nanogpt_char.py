@@ -112,18 +112,19 @@ def main() -> None:
         lr=HIGHEST, betas=(0.9, 0.99))
     offsets = torch.arange(CONTEXT)
 
-    seconds, reached, curve = 0.0, None, []
+    seconds, cpu_seconds, reached, curve = 0.0, 0.0, None, []
     for step in range(STEPS + 1):
         if step % EVERY == 0:
             loss = validation_loss(model, held_out)
-            curve.append({"step": step, "seconds": round(seconds, 2), "loss": round(loss, 4)})
+            curve.append({"step": step, "seconds": round(seconds, 2),
+                          "cpu_seconds": round(cpu_seconds, 2), "loss": round(loss, 4)})
             if reached is None and loss <= options.target:
                 reached = seconds
             if not options.json:
                 print(f"step {step:>5}  {seconds:>7.1f} s  validation loss {loss:.4f}", flush=True)
         if step == STEPS:
             break
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step)
         starts = torch.randint(len(train) - CONTEXT, (BATCH, 1)) + offsets
@@ -132,18 +133,20 @@ def main() -> None:
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         seconds += time.perf_counter() - start
+        cpu_seconds += time.process_time() - cpu_start
 
     result = {"torch": torch.__version__, "threads": torch.get_num_threads(),
               "parameters": sum(p.numel() for p in model.parameters()),
               "target": options.target, "seconds_to_target": reached, "seconds": seconds,
-              "loss": curve[-1]["loss"],
+              "cpu_seconds": cpu_seconds, "loss": curve[-1]["loss"],
               "tokens_per_second": STEPS * BATCH * CONTEXT / seconds, "curve": curve}
     if options.json:
         print(json.dumps(result, indent=2))
     else:
         when = f"after {reached:.1f} s" if reached is not None else "never"
         print(f"loss {options.target} reached {when}; {loss:.4f} after {seconds:.1f} s, "
-              f"{result['tokens_per_second']:,.0f} characters a second")
+              f"{result['tokens_per_second']:,.0f} characters a second, "
+              f"{cpu_seconds:.1f} s of processor time")
 
 
 if __name__ == "__main__":
