@@ -11,6 +11,9 @@
 
 #include <hwy/highway.h>
 
+#include <algorithm>
+#include <cstddef>
+
 HWY_BEFORE_NAMESPACE();
 namespace apus {
 namespace HWY_NAMESPACE {
@@ -20,6 +23,28 @@ constexpr float kLog2E = 1.44269504088896340736f;
 constexpr float kLn2 = 0.69314718055994530942f;
 /// Adding 1.5 · 2²³ rounds to an integer, which then stands in the low bits.
 constexpr float kExp2Shift = 12582912.0f;
+
+using RowTag = HWY_FULL(float);
+
+inline ptrdiff_t RowLanes() { return static_cast<ptrdiff_t>(hn::Lanes(RowTag())); }
+
+/// The first `width` lanes from memory, the others zero. Reads nothing beyond them.
+HWY_INLINE hn::Vec<RowTag> LoadLanes(const float* data, ptrdiff_t width) {
+  const RowTag d;
+  if (HWY_LIKELY(width >= RowLanes())) return hn::LoadU(d, data);
+  HWY_ALIGN float part[HWY_MAX_BYTES / sizeof(float)] = {};
+  std::copy_n(data, width, part);
+  return hn::Load(d, part);
+}
+
+/// Writes the first `width` lanes and nothing beyond them.
+HWY_INLINE void StoreLanes(hn::Vec<RowTag> v, float* data, ptrdiff_t width) {
+  const RowTag d;
+  if (HWY_LIKELY(width >= RowLanes())) return hn::StoreU(v, d, data);
+  HWY_ALIGN float part[HWY_MAX_BYTES / sizeof(float)];
+  hn::Store(v, d, part);
+  std::copy_n(part, width, data);
+}
 
 /// 2^n · p(f) for n + f = the rounded sum `shifted` = x + kExp2Shift and |f| <= 1/2. The polynomial
 /// is minimax in relative error (9e-8) with constant term 1, so that 2⁰ is exact.

@@ -53,7 +53,7 @@ struct TileChunk {
 template <int kStates>
 void RebuildStates(const TileChunk& in) {
   const ScanTag d;
-  const ptrdiff_t lanes = ScanLanes(), tokens = in.tokens;
+  const ptrdiff_t lanes = RowLanes(), tokens = in.tokens;
   const float *b = in.b, *c = in.c;
   float* HWY_RESTRICT h = in.h;
   float* HWY_RESTRICT y = in.y;
@@ -76,7 +76,7 @@ void RebuildStates(const TileChunk& in) {
 template <int kStates>
 void WalkBack(float* HWY_RESTRICT carry, float* HWY_RESTRICT da, const TileChunk& in) {
   const ScanTag d;
-  const ptrdiff_t lanes = ScanLanes();
+  const ptrdiff_t lanes = RowLanes();
   const float* HWY_RESTRICT h = in.h;
   float* HWY_RESTRICT db = in.db;
   float* HWY_RESTRICT dc = in.dc;
@@ -133,7 +133,7 @@ void SumLanes(float* to, ptrdiff_t stride, const float* from, ptrdiff_t rows) {
   const ScanTag d;
   const hn::Repartition<double, ScanTag> pairs;
   const hn::Full128<float> four;
-  const ptrdiff_t lanes = ScanLanes();
+  const ptrdiff_t lanes = RowLanes();
   for (ptrdiff_t r = 0; r < rows; ++r, from += kStates * lanes, to += stride) {
     if (kStates != 4) {
       for (int n = 0; n < kStates; ++n) {
@@ -166,7 +166,7 @@ class ScanBackwardBlock {
         block_(block),
         first_(block * kScanChannels),
         last_(std::min(first_ + kScanChannels, shape.channels)),
-        lanes_(ScanLanes()),
+        lanes_(RowLanes()),
         tiles_((last_ - first_ + lanes_ - 1) / lanes_),
         longest_(std::min(shape.chunk, shape.time)),
         rates_(rates + first_ * shape.states),
@@ -353,7 +353,7 @@ void SumBlockParts(float* db, float* dc, const ScanBackwardOutputs& parts,
 /// da_log = A ⊙ Σ_b dA and dd = Σ_b dD, sequence after sequence.
 void SumBatchParts(float* da_log, float* dd, const ScanBackwardOutputs& parts, const float* rates,
                    const apus_scan_shape& shape) {
-  const ptrdiff_t lanes = ScanLanes(), states = shape.states;
+  const ptrdiff_t lanes = RowLanes(), states = shape.states;
   const ptrdiff_t tiles = (shape.channels + lanes - 1) / lanes;
   ParallelBlocks(tiles, [&](ptrdiff_t tile) HWY_ATTR {
     const ScanTag d;
@@ -382,7 +382,7 @@ void SelectiveScanBackward(float* ds, float* ddelta, float* da_log, float* db, f
                            float* dz, const float* dout, const float* checkpoints, const float* s,
                            const float* delta, const float* a_log, const float* b, const float* c,
                            const float* d, const float* z, const apus_scan_shape& shape) {
-  const ptrdiff_t lanes = ScanLanes(), states = shape.states;
+  const ptrdiff_t lanes = RowLanes(), states = shape.states;
   const ptrdiff_t tiles = (shape.channels + lanes - 1) / lanes;
   const ptrdiff_t blocks = (shape.channels + kScanChannels - 1) / kScanChannels;
   const ptrdiff_t tile_floats = tiles * states * lanes;
