@@ -117,21 +117,10 @@ void WalkBack(float* HWY_RESTRICT carry, float* HWY_RESTRICT da, const TileChunk
   }
 }
 
-HWY_INLINE hn::Vec<hn::Full128<float>> FoldBlocks(hn::Vec<hn::Full128<float>> v) { return v; }
-#if HWY_MAX_BYTES > 16
-/// Adds the upper half to the lower until four lanes are left.
-template <class V, class D = hn::DFromV<V>, class Half = hn::Half<D>>
-HWY_INLINE hn::Vec<hn::Full128<float>> FoldBlocks(V v) {
-  const Half half;
-  return FoldBlocks(hn::Add(hn::LowerHalf(half, v), hn::UpperHalf(half, v)));
-}
-#endif
-
 /// Sums over the lanes of `rows` times kStates vectors: to[r * stride + n] = Σ_lanes from[r, n, L].
 template <int kStates>
 void SumLanes(float* to, ptrdiff_t stride, const float* from, ptrdiff_t rows) {
   const ScanTag d;
-  const hn::Repartition<double, ScanTag> pairs;
   const hn::Full128<float> four;
   const ptrdiff_t lanes = RowLanes();
   for (ptrdiff_t r = 0; r < rows; ++r, from += kStates * lanes, to += stride) {
@@ -141,15 +130,9 @@ void SumLanes(float* to, ptrdiff_t stride, const float* from, ptrdiff_t rows) {
       }
       continue;
     }
-    const ScanVector v0 = hn::Load(d, from), v1 = hn::Load(d, from + lanes);
-    const ScanVector v2 = hn::Load(d, from + 2 * lanes), v3 = hn::Load(d, from + 3 * lanes);
-    // Within each 128 bits: [v0, v1, v0, v1] and [v2, v3, v2, v3], then [v0, v1, v2, v3].
-    const ScanVector low = hn::Add(hn::InterleaveLower(d, v0, v1), hn::InterleaveUpper(d, v0, v1));
-    const ScanVector high = hn::Add(hn::InterleaveLower(d, v2, v3), hn::InterleaveUpper(d, v2, v3));
-    const auto low2 = hn::BitCast(pairs, low), high2 = hn::BitCast(pairs, high);
-    const ScanVector sums = hn::Add(hn::BitCast(d, hn::InterleaveLower(pairs, low2, high2)),
-                                    hn::BitCast(d, hn::InterleaveUpper(pairs, low2, high2)));
-    hn::StoreU(FoldBlocks(sums), four, to);
+    hn::StoreU(SumFour(hn::Load(d, from), hn::Load(d, from + lanes), hn::Load(d, from + 2 * lanes),
+                       hn::Load(d, from + 3 * lanes)),
+               four, to);
   }
 }
 
