@@ -21,7 +21,7 @@ namespace apus::attention {
 
 /// What every task of a call shares.
 struct ForwardCall {
-  const apus_attention_shape *shape;
+  const apus_attention_shape* shape;
   float *o, *lse;
   const float *q, *k, *v;
   ptrdiff_t tile_rows, tiles;  ///< rows of a task, tasks of a key-value head
@@ -29,3 +29,246 @@ struct ForwardCall {
 
 constexpr ptrdiff_t kForwardKeys = 192;  ///< keys of a tile: a multiple of any panel
 constexpr ptrdiff_t kForwardBlock = 24;  ///< rows whose scores stand in L1 at once
+
+}  // namespace apus::attention
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace apus::HWY_NAMESPACE {
+namespace {
+
+using attention::ForwardCall;
+using attention::Head;
+using attention::KeyRange;
+using attention::kForwardBlock;
+using attention::kForwardKeys;
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+/// The state of the rows of one task.
+struct ForwardTile {
+  float *q, *o;          ///< [rows, stride], q scaled by scale · log2(e), o not yet normalized
+  float* maximum;        ///< [rows], of the scores so far, in units of log 2
+  float* sum;            ///< [rows, kLanes], partial sums of the exponentials
+  float *keys, *values;  ///< the packed tile of keys and of values
+  float* scores;         ///< [kForwardBlock, score_stride]
+  ptrdiff_t stride, score_stride;
+
+  /// Lays the tile out for `rows` rows of `size` features.
+  void Take(attention::Scratch& scratch, ptrdiff_t rows, ptrdiff_t size) {
+    stride = attention::OddLines(size);
+    score_stride = attention::OddLines(kForwardKeys);
+    q = scratch.Take(rows * stride);
+    o = scratch.Take(rows * stride);
+    maximum = scratch.Take(rows);
+    sum = scratch.Take(rows * kLanes);
+    keys = scratch.Take(kForwardKeys * size);
+    values = scratch.Take(kForwardKeys * attention::RoundUp(size, kPanel));
+    scores = scratch.Take(kForwardBlock * score_stride);
+  }
+};
+
+/// Turns a row of scores into exponentials, columns [begin, end) of the tile; `inside` is the part
+/// that the row sees. Rescales the row's sum and output if its maximum grows.
+HWY_INLINE void SoftmaxRow(float* HWY_RESTRICT scores, float* HWY_RESTRICT sum, float& maximum,
+                           float* HWY_RESTRICT o, ptrdiff_t size, ptrdiff_t begin, ptrdiff_t end,
+                           KeyRange inside) {
+  const Floats f;
+  const Vector none = hn::Set(f, -kInfinity);
+  Vector top[2] = {none, none};
+  if (inside.begin <= begin && inside.end >= end) {
+    for (ptrdiff_t j = begin; j < end; j += kPanel) {
+      top[0] = hn::Max(top[0], hn::LoadU(f, scores + j));
+      top[1] = hn::Max(top[1], hn::LoadU(f, scores + j + kLanes));
+    }
+  } else {
+    for (ptrdiff_t j = begin; j < end; j += kLanes) {
+      const Vector masked =
+          hn::IfThenElse(Inside(j, inside.begin, inside.end), hn::LoadU(f, scores + j), none);
+      hn::StoreU(masked, f, scores + j);
+      top[0] = hn::Max(top[0], masked);
+    }
+  }
+  top[0] = hn::Max(top[0], top[1]);
+  if (!hn::AllFalse(f, hn::Gt(top[0], hn::Set(f, maximum)))) {
+    const float grown = hn::GetLane(hn::MaxOfLanes(f, top[0]));
+    if (maximum != -kInfinity) {
+      Vector shrinks[1] = {hn::Set(f, maximum - grown)};
+      Exp2(shrinks);
+      const Vector shrink = shrinks[0];
+      hn::StoreU(hn::Mul(shrink, hn::LoadU(f, sum)), f, sum);
+      for (ptrdiff_t c = 0; c < size; c += kLanes) {
+        hn::StoreU(hn::Mul(shrink, hn::LoadU(f, o + c)), f, o + c);
+      }
+    }
+    maximum = grown;
+  }
+  // A row that has seen no key yet subtracts 0: −∞ − (−∞) would not be a number.
+  const Vector shift = hn::Set(f, maximum == -kInfinity ? 0.0f : maximum);
+  Vector total = hn::LoadU(f, sum);
+  ptrdiff_t j = begin;
+  for (; j + 2 * kPanel <= end; j += 2 * kPanel) {
+    Vector p[4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) p[i] = hn::Sub(hn::LoadU(f, scores + j + i * kLanes), shift);
+    Exp2(p);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) hn::StoreU(p[i], f, scores + j + i * kLanes);
+    total = hn::Add(total, hn::Add(hn::Add(p[0], p[1]), hn::Add(p[2], p[3])));
+  }
+  if (j < end) {
+    Vector p[2] = {hn::Sub(hn::LoadU(f, scores + j), shift),
+                   hn::Sub(hn::LoadU(f, scores + j + kLanes), shift)};
+    Exp2(p);
+    hn::StoreU(p[0], f, scores + j);
+    hn::StoreU(p[1], f, scores + j + kLanes);
+    total = hn::Add(total, hn::Add(p[0], p[1]));
+  }
+  hn::StoreU(total, f, sum);
+}
+
+/// The next tile of keys, fetched a little with every row of the present one: its rows lie a token
+/// apart, too far for the hardware to foresee, and all at once they would hold up the products.
+struct Ahead {
+  const float *k, *v;
+  ptrdiff_t keys, rows;
+
+  void Fetch(ptrdiff_t row, const apus_attention_shape& shape) const {
+    for (ptrdiff_t j = keys * row / rows; j < keys * (row + 1) / rows; ++j) {
+      PrefetchRow(k + j * shape.k_stride, shape.head_size);
+      PrefetchRow(v + j * shape.v_stride, shape.head_size);
+    }
+  }
+};
+
+/// Rows [first, first + count) of the task meet the packed keys [key, key + keys).
+void ForwardBlock(ForwardTile& tile, const Head& head, const Ahead& ahead, ptrdiff_t row,
+                  ptrdiff_t first, ptrdiff_t count, ptrdiff_t key, ptrdiff_t keys) {
+  const ptrdiff_t size = head.shape->head_size;
+  const KeyRange low = head.Keys(row + first), high = head.Keys(row + first + count - 1);
+  const ptrdiff_t begin = std::max<ptrdiff_t>(low.begin - key, 0) / kPanel * kPanel;
+  const ptrdiff_t end = std::min(high.end - key, keys);
+  if (begin >= end) return;
+  const ptrdiff_t padded_end = attention::RoundUp(end, kPanel);
+  float* q = tile.q + first * tile.stride;
+  float* o = tile.o + first * tile.stride;
+  for (ptrdiff_t j = begin; j < padded_end; j += kPanel) {
+    for (ptrdiff_t i = 0; i < count; i += kRows) {
+      ProductTile<2, false, false>(tile.scores + i * tile.score_stride + j, tile.score_stride,
+                                   q + i * tile.stride, tile.stride, tile.keys + j * size, kPanel,
+                                   size);
+    }
+  }
+  for (ptrdiff_t i = 0; i < count; ++i) {
+    ahead.Fetch(first + i, *head.shape);
+    const KeyRange sees = head.Keys(row + first + i);
+    SoftmaxRow(tile.scores + i * tile.score_stride, tile.sum + (first + i) * kLanes,
+               tile.maximum[first + i], o + i * tile.stride, size, begin, padded_end,
+               {sees.begin - key, std::min(sees.end - key, keys)});
+  }
+  for (ptrdiff_t c = 0; c < size; c += kPanel) {
+    for (ptrdiff_t i = 0; i < count; i += kRows) {
+      ProductPanel<false, true>(o + i * tile.stride + c, tile.stride,
+                                tile.scores + i * tile.score_stride + begin, tile.score_stride,
+                                tile.values + c * kForwardKeys + begin * kPanel, kPanel,
+                                end - begin, size - c);
+    }
+  }
+}
+
+/// Divides by the sums and writes outputs and log-sum-exps.
+void FinishRows(const ForwardCall& call, const ForwardTile& tile, const Head& head, ptrdiff_t row,
+                ptrdiff_t rows) {
+  const Floats f;
+  const apus_attention_shape& shape = *call.shape;
+  for (ptrdiff_t i = 0; i < rows; ++i) {
+    const float sum = hn::GetLane(hn::SumOfLanes(f, hn::LoadU(f, tile.sum + i * kLanes)));
+    const bool empty = tile.maximum[i] == -kInfinity && sum == 0.0f;
+    ScaleRow(call.o + head.Row(row + i, shape.o_batch, shape.o_stride), tile.o + i * tile.stride,
+             empty ? 0.0f : 1.0f / sum, shape.head_size);
+    if (call.lse == nullptr) continue;
+    call.lse[head.Statistic(row + i)] =
+        empty ? kInfinity : tile.maximum[i] * attention::kLn2 + std::log(sum);
+  }
+}
+
+void ForwardTask(const ForwardCall& call, ptrdiff_t task) {
+  const Floats f;
+  const apus_attention_shape& shape = *call.shape;
+  const Head head(call.shape, task / call.tiles);
+  // The last tile of a causal head sees the most keys: it goes first.
+  const ptrdiff_t row = (call.tiles - 1 - task % call.tiles) * call.tile_rows;
+  const ptrdiff_t rows = std::min(call.tile_rows, head.rows() - row);
+  const ptrdiff_t padded_rows = attention::RoundUp(rows, kRows);
+  const ptrdiff_t size = shape.head_size;
+
+  attention::Scratch scratch;
+  ForwardTile tile;
+  tile.Take(scratch, padded_rows, size);
+  scratch.Allocate();
+  tile.Take(scratch, padded_rows, size);
+  for (ptrdiff_t i = 0; i < rows; ++i) {
+    ScaleRow(tile.q + i * tile.stride, call.q + head.Row(row + i, shape.q_batch, shape.q_stride),
+             shape.scale * attention::kLog2E, size);
+  }
+  for (ptrdiff_t i = rows * tile.stride; i < padded_rows * tile.stride; ++i) tile.q[i] = 0.0f;
+  for (ptrdiff_t i = 0; i < padded_rows * tile.stride; i += kLanes) {
+    hn::StoreU(hn::Zero(f), f, tile.o + i);
+  }
+  for (ptrdiff_t i = 0; i < padded_rows * kLanes; ++i) tile.sum[i] = 0.0f;
+  for (ptrdiff_t i = 0; i < padded_rows; ++i) tile.maximum[i] = -kInfinity;
+
+  const ptrdiff_t end = head.Keys(row + rows - 1).end;
+  for (ptrdiff_t key = head.Keys(row).begin; key < end; key += kForwardKeys) {
+    const ptrdiff_t keys = std::min(kForwardKeys, end - key);
+    PackTransposed(tile.keys, call.k + head.Key(key, shape.k_batch, shape.k_stride), shape.k_stride,
+                   keys, size);
+    PackColumns(tile.values, kForwardKeys, call.v + head.Key(key, shape.v_batch, shape.v_stride),
+                shape.v_stride, keys, size);
+    const ptrdiff_t next = key + keys;
+    const Ahead ahead{call.k + head.Key(next, shape.k_batch, shape.k_stride),
+                      call.v + head.Key(next, shape.v_batch, shape.v_stride),
+                      std::min(kForwardKeys, end - next), rows};
+    for (ptrdiff_t i = 0; i < rows; i += kForwardBlock) {
+      ForwardBlock(tile, head, ahead, row, i, std::min(kForwardBlock, rows - i), key, keys);
+    }
+  }
+  FinishRows(call, tile, head, row, rows);
+}
+
+}  // namespace
+}  // namespace apus::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace apus {
+namespace {
+HWY_EXPORT(ForwardTask);
+
+/// Rows of a task: as many as half of a small L2 cache holds with their outputs, but fewer when
+/// there would be too few tasks to share.
+ptrdiff_t ForwardTileRows(const apus_attention_shape& shape, ptrdiff_t rows) {
+  constexpr ptrdiff_t kFloats = 49152, kSmallest = 96, kTasks = 32;
+  const ptrdiff_t fitting = std::clamp<ptrdiff_t>(kFloats / (2 * shape.head_size), kSmallest, 384);
+  const ptrdiff_t heads = shape.batch * shape.kv_heads;
+  const ptrdiff_t shared = std::clamp<ptrdiff_t>(rows * heads / kTasks, kSmallest, fitting);
+  return attention::RoundUp(shared, attention::kForwardBlock);
+}
+
+}  // namespace
+}  // namespace apus
+
+extern "C" void apus_attention_f32(float* o, float* lse, const float* q, const float* k,
+                                   const float* v, const apus_attention_shape* shape) {
+  using namespace apus;
+  const ptrdiff_t heads = shape->batch * shape->kv_heads;
+  if (heads <= 0 || shape->queries <= 0) return;
+  const ptrdiff_t rows = attention::Head(shape, 0).rows();
+  const ptrdiff_t tile_rows = ForwardTileRows(*shape, rows);
+  const ptrdiff_t tiles = (rows + tile_rows - 1) / tile_rows;
+  const attention::ForwardCall call{shape, o, lse, q, k, v, tile_rows, tiles};
+  ParallelBlocks(heads * tiles, [&](ptrdiff_t task) {
+    HWY_DYNAMIC_DISPATCH(ForwardTask)(call, task);
+  });
+}
+#endif
