@@ -11,6 +11,9 @@
 
 #include <hwy/highway.h>
 
+#include <algorithm>
+#include <cstddef>
+
 HWY_BEFORE_NAMESPACE();
 namespace apus {
 namespace HWY_NAMESPACE {
@@ -20,6 +23,51 @@ constexpr float kLog2E = 1.44269504088896340736f;
 constexpr float kLn2 = 0.69314718055994530942f;
 /// Adding 1.5 · 2²³ rounds to an integer, which then stands in the low bits.
 constexpr float kExp2Shift = 12582912.0f;
+
+using RowTag = HWY_FULL(float);
+
+inline ptrdiff_t RowLanes() { return static_cast<ptrdiff_t>(hn::Lanes(RowTag())); }
+
+/// The first `width` lanes from memory, the others zero. Reads nothing beyond them.
+HWY_INLINE hn::Vec<RowTag> LoadLanes(const float* data, ptrdiff_t width) {
+  const RowTag d;
+  if (HWY_LIKELY(width >= RowLanes())) return hn::LoadU(d, data);
+  HWY_ALIGN float part[HWY_MAX_BYTES / sizeof(float)] = {};
+  std::copy_n(data, width, part);
+  return hn::Load(d, part);
+}
+
+/// Writes the first `width` lanes and nothing beyond them.
+HWY_INLINE void StoreLanes(hn::Vec<RowTag> v, float* data, ptrdiff_t width) {
+  const RowTag d;
+  if (HWY_LIKELY(width >= RowLanes())) return hn::StoreU(v, d, data);
+  HWY_ALIGN float part[HWY_MAX_BYTES / sizeof(float)];
+  hn::Store(v, d, part);
+  std::copy_n(part, width, data);
+}
+
+HWY_INLINE hn::Vec<hn::Full128<float>> FoldBlocks(hn::Vec<hn::Full128<float>> v) { return v; }
+#if HWY_MAX_BYTES > 16
+/// Adds the upper half to the lower until four lanes are left.
+template <class V, class Half = hn::Half<hn::DFromV<V>>>
+HWY_INLINE hn::Vec<hn::Full128<float>> FoldBlocks(V v) {
+  const Half half;
+  return FoldBlocks(hn::Add(hn::LowerHalf(half, v), hn::UpperHalf(half, v)));
+}
+#endif
+
+/// The sums over the lanes of four vectors.
+template <class V>
+HWY_INLINE hn::Vec<hn::Full128<float>> SumFour(V v0, V v1, V v2, V v3) {
+  const hn::DFromV<V> d;
+  const hn::Repartition<double, hn::DFromV<V>> pairs;
+  // Within each 128 bits: [v0, v1, v0, v1] and [v2, v3, v2, v3], then [v0, v1, v2, v3].
+  const V low = hn::Add(hn::InterleaveLower(d, v0, v1), hn::InterleaveUpper(d, v0, v1));
+  const V high = hn::Add(hn::InterleaveLower(d, v2, v3), hn::InterleaveUpper(d, v2, v3));
+  const auto low2 = hn::BitCast(pairs, low), high2 = hn::BitCast(pairs, high);
+  return FoldBlocks(hn::Add(hn::BitCast(d, hn::InterleaveLower(pairs, low2, high2)),
+                            hn::BitCast(d, hn::InterleaveUpper(pairs, low2, high2))));
+}
 
 /// 2^n · p(f) for n + f = the rounded sum `shifted` = x + kExp2Shift and |f| <= 1/2. The polynomial
 /// is minimax in relative error (9e-8) with constant term 1, so that 2⁰ is exact.

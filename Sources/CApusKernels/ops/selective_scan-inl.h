@@ -22,14 +22,12 @@ HWY_BEFORE_NAMESPACE();
 namespace apus {
 namespace HWY_NAMESPACE {
 
-using ScanTag = HWY_FULL(float);
-using ScanVector = hn::Vec<ScanTag>;
+using ScanTag = RowTag;
+using ScanVector = hn::Vec<RowTag>;
 
 constexpr ptrdiff_t kScanChannels = 64;
 /// States that go through a tile together: as many as registers hold.
 constexpr int kScanStates = 4;
-
-inline ptrdiff_t ScanLanes() { return static_cast<ptrdiff_t>(hn::Lanes(ScanTag())); }
 
 /// Asks for a row of a block, to be read or written within microseconds. The hardware does not
 /// guess it: the next row of the block is a whole token away.
@@ -37,26 +35,9 @@ HWY_INLINE void PrefetchRow(const float* row) {
   for (ptrdiff_t i = 0; i < kScanChannels; i += 16) __builtin_prefetch(row + i, 0, 2);
 }
 
-/// The first `width` lanes from memory, the others zero.
-HWY_INLINE ScanVector LoadLanes(const float* data, ptrdiff_t width) {
-  const ScanTag d;
-  if (HWY_LIKELY(width >= ScanLanes())) return hn::LoadU(d, data);
-  HWY_ALIGN float part[HWY_MAX_BYTES / sizeof(float)] = {};
-  std::copy_n(data, width, part);
-  return hn::Load(d, part);
-}
-
-HWY_INLINE void StoreLanes(ScanVector v, float* data, ptrdiff_t width) {
-  const ScanTag d;
-  if (HWY_LIKELY(width >= ScanLanes())) return hn::StoreU(v, d, data);
-  HWY_ALIGN float part[HWY_MAX_BYTES / sizeof(float)];
-  hn::Store(v, d, part);
-  std::copy_n(part, width, data);
-}
-
 /// [width, N] to the state tile [N, L], and back; lanes beyond `width` become zero.
 inline void LoadStateTile(float* tile, const float* state, ptrdiff_t states, ptrdiff_t width) {
-  const ptrdiff_t lanes = ScanLanes();
+  const ptrdiff_t lanes = RowLanes();
   for (ptrdiff_t n = 0; n < states; ++n) {
     for (ptrdiff_t i = 0; i < lanes; ++i) {
       tile[n * lanes + i] = i < width ? state[i * states + n] : 0.0f;
@@ -65,7 +46,7 @@ inline void LoadStateTile(float* tile, const float* state, ptrdiff_t states, ptr
 }
 
 inline void StoreStateTile(float* state, const float* tile, ptrdiff_t states, ptrdiff_t width) {
-  const ptrdiff_t lanes = ScanLanes();
+  const ptrdiff_t lanes = RowLanes();
   for (ptrdiff_t i = 0; i < width; ++i) {
     for (ptrdiff_t n = 0; n < states; ++n) state[i * states + n] = tile[n * lanes + i];
   }
@@ -75,7 +56,7 @@ inline void StoreStateTile(float* state, const float* tile, ptrdiff_t states, pt
 /// one power of two. `rates` is [ceil(E / L), N, L].
 inline void PackRates(float* rates, const float* a_log, const apus_scan_shape& shape) {
   const ScanTag d;
-  const ptrdiff_t lanes = ScanLanes(), states = shape.states;
+  const ptrdiff_t lanes = RowLanes(), states = shape.states;
   for (ptrdiff_t e = 0; e < shape.channels; e += lanes) {
     float* tile = rates + e * states;
     LoadStateTile(tile, a_log + e * states, states, std::min(lanes, shape.channels - e));
@@ -90,7 +71,7 @@ inline void PackRates(float* rates, const float* a_log, const apus_scan_shape& s
 inline float SteepestRate(const float* rates, ptrdiff_t count) {
   const ScanTag d;
   ScanVector steepest = hn::Zero(d);
-  for (ptrdiff_t i = 0; i < count; i += ScanLanes()) {
+  for (ptrdiff_t i = 0; i < count; i += RowLanes()) {
     steepest = hn::Min(steepest, hn::Load(d, rates + i));
   }
   return hn::GetLane(hn::MinOfLanes(d, steepest));
@@ -109,7 +90,7 @@ template <int kStates, bool kClamp>
 void Decays(float* HWY_RESTRICT decay, const float* HWY_RESTRICT step,
             const float* HWY_RESTRICT rates, ptrdiff_t tokens) {
   const ScanTag d;
-  const ptrdiff_t lanes = ScanLanes();
+  const ptrdiff_t lanes = RowLanes();
   const ScanVector shift = hn::Set(d, kExp2Shift);
   for (ptrdiff_t t = 0; t < tokens; ++t, decay += kStates * lanes) {
     const ScanVector step_t = hn::Load(d, step + t * lanes);

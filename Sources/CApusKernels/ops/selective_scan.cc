@@ -30,7 +30,7 @@ void AdvanceStates(float* HWY_RESTRICT y, float* HWY_RESTRICT h, const float* HW
                    const float* HWY_RESTRICT drive, const float* b, const float* c,
                    ptrdiff_t bc_stride, ptrdiff_t tokens) {
   const ScanTag d;
-  const ptrdiff_t lanes = ScanLanes();
+  const ptrdiff_t lanes = RowLanes();
   ScanVector state[kStates];
   for (int n = 0; n < kStates; ++n) state[n] = hn::Load(d, h + n * lanes);
   for (ptrdiff_t t = 0; t < tokens; ++t, b += bc_stride, c += bc_stride) {
@@ -57,7 +57,7 @@ class ScanBlock {
         batch_(batch),
         first_(first),
         last_(last),
-        lanes_(ScanLanes()),
+        lanes_(RowLanes()),
         tiles_((last - first + lanes_ - 1) / lanes_),
         longest_(std::min(kSegment, shape.time)),
         scratch_(tiles_ * lanes_ * (shape.states + 3 * longest_) + kScanStates * longest_ * lanes_ +

@@ -53,7 +53,7 @@ struct TileChunk {
 template <int kStates>
 void RebuildStates(const TileChunk& in) {
   const ScanTag d;
-  const ptrdiff_t lanes = ScanLanes(), tokens = in.tokens;
+  const ptrdiff_t lanes = RowLanes(), tokens = in.tokens;
   const float *b = in.b, *c = in.c;
   float* HWY_RESTRICT h = in.h;
   float* HWY_RESTRICT y = in.y;
@@ -76,7 +76,7 @@ void RebuildStates(const TileChunk& in) {
 template <int kStates>
 void WalkBack(float* HWY_RESTRICT carry, float* HWY_RESTRICT da, const TileChunk& in) {
   const ScanTag d;
-  const ptrdiff_t lanes = ScanLanes();
+  const ptrdiff_t lanes = RowLanes();
   const float* HWY_RESTRICT h = in.h;
   float* HWY_RESTRICT db = in.db;
   float* HWY_RESTRICT dc = in.dc;
@@ -117,23 +117,12 @@ void WalkBack(float* HWY_RESTRICT carry, float* HWY_RESTRICT da, const TileChunk
   }
 }
 
-HWY_INLINE hn::Vec<hn::Full128<float>> FoldBlocks(hn::Vec<hn::Full128<float>> v) { return v; }
-#if HWY_MAX_BYTES > 16
-/// Adds the upper half to the lower until four lanes are left.
-template <class V, class D = hn::DFromV<V>, class Half = hn::Half<D>>
-HWY_INLINE hn::Vec<hn::Full128<float>> FoldBlocks(V v) {
-  const Half half;
-  return FoldBlocks(hn::Add(hn::LowerHalf(half, v), hn::UpperHalf(half, v)));
-}
-#endif
-
 /// Sums over the lanes of `rows` times kStates vectors: to[r * stride + n] = Σ_lanes from[r, n, L].
 template <int kStates>
 void SumLanes(float* to, ptrdiff_t stride, const float* from, ptrdiff_t rows) {
   const ScanTag d;
-  const hn::Repartition<double, ScanTag> pairs;
   const hn::Full128<float> four;
-  const ptrdiff_t lanes = ScanLanes();
+  const ptrdiff_t lanes = RowLanes();
   for (ptrdiff_t r = 0; r < rows; ++r, from += kStates * lanes, to += stride) {
     if (kStates != 4) {
       for (int n = 0; n < kStates; ++n) {
@@ -141,15 +130,9 @@ void SumLanes(float* to, ptrdiff_t stride, const float* from, ptrdiff_t rows) {
       }
       continue;
     }
-    const ScanVector v0 = hn::Load(d, from), v1 = hn::Load(d, from + lanes);
-    const ScanVector v2 = hn::Load(d, from + 2 * lanes), v3 = hn::Load(d, from + 3 * lanes);
-    // Within each 128 bits: [v0, v1, v0, v1] and [v2, v3, v2, v3], then [v0, v1, v2, v3].
-    const ScanVector low = hn::Add(hn::InterleaveLower(d, v0, v1), hn::InterleaveUpper(d, v0, v1));
-    const ScanVector high = hn::Add(hn::InterleaveLower(d, v2, v3), hn::InterleaveUpper(d, v2, v3));
-    const auto low2 = hn::BitCast(pairs, low), high2 = hn::BitCast(pairs, high);
-    const ScanVector sums = hn::Add(hn::BitCast(d, hn::InterleaveLower(pairs, low2, high2)),
-                                    hn::BitCast(d, hn::InterleaveUpper(pairs, low2, high2)));
-    hn::StoreU(FoldBlocks(sums), four, to);
+    hn::StoreU(SumFour(hn::Load(d, from), hn::Load(d, from + lanes), hn::Load(d, from + 2 * lanes),
+                       hn::Load(d, from + 3 * lanes)),
+               four, to);
   }
 }
 
@@ -166,7 +149,7 @@ class ScanBackwardBlock {
         block_(block),
         first_(block * kScanChannels),
         last_(std::min(first_ + kScanChannels, shape.channels)),
-        lanes_(ScanLanes()),
+        lanes_(RowLanes()),
         tiles_((last_ - first_ + lanes_ - 1) / lanes_),
         longest_(std::min(shape.chunk, shape.time)),
         rates_(rates + first_ * shape.states),
@@ -353,7 +336,7 @@ void SumBlockParts(float* db, float* dc, const ScanBackwardOutputs& parts,
 /// da_log = A ⊙ Σ_b dA and dd = Σ_b dD, sequence after sequence.
 void SumBatchParts(float* da_log, float* dd, const ScanBackwardOutputs& parts, const float* rates,
                    const apus_scan_shape& shape) {
-  const ptrdiff_t lanes = ScanLanes(), states = shape.states;
+  const ptrdiff_t lanes = RowLanes(), states = shape.states;
   const ptrdiff_t tiles = (shape.channels + lanes - 1) / lanes;
   ParallelBlocks(tiles, [&](ptrdiff_t tile) HWY_ATTR {
     const ScanTag d;
@@ -382,7 +365,7 @@ void SelectiveScanBackward(float* ds, float* ddelta, float* da_log, float* db, f
                            float* dz, const float* dout, const float* checkpoints, const float* s,
                            const float* delta, const float* a_log, const float* b, const float* c,
                            const float* d, const float* z, const apus_scan_shape& shape) {
-  const ptrdiff_t lanes = ScanLanes(), states = shape.states;
+  const ptrdiff_t lanes = RowLanes(), states = shape.states;
   const ptrdiff_t tiles = (shape.channels + lanes - 1) / lanes;
   const ptrdiff_t blocks = (shape.channels + kScanChannels - 1) / kScanChannels;
   const ptrdiff_t tile_floats = tiles * states * lanes;
