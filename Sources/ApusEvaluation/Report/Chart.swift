@@ -5,10 +5,15 @@
 package struct Chart {
   /// Room around the plot.
   package struct Margins {
-    package var top = 26.0
-    package var right = 16.0
-    package var bottom = 34.0
-    package var left = 44.0
+    package var top: Double
+    package var right: Double
+    package var bottom: Double
+    package var left: Double
+
+    /// Margins that suit a chart with both axes, unless said otherwise.
+    package init(top: Double = 26, right: Double = 16, bottom: Double = 34, left: Double = 44) {
+      (self.top, self.right, self.bottom, self.left) = (top, right, bottom, left)
+    }
   }
 
   /// Outer width, in pixels of the page.
@@ -71,7 +76,9 @@ extension Chart {
       addSegment((left, at), (right, at), class: "grid")
       addText(label(tick), at: (left - 7, at + 4), class: "tick end")
     }
-    if !title.isEmpty { addText(title, at: (max(2, left - 36), 13), class: "axis") }
+    let full = [title, Figures.power(y.exponent) ?? ""].filter { !$0.isEmpty }
+    guard !full.isEmpty else { return }
+    addText(full.joined(separator: " "), at: (0, 13), class: "axis")
   }
 
   /// Numbers below the plot, and what they mean at the right end.

@@ -75,6 +75,12 @@ package struct ChartScale: Sendable, Equatable {
     return start + (end - start) * share
   }
 
+  /// The power of ten, a multiple of 3, that the labels of a linear scale leave out.
+  package var exponent: Int {
+    let size = max(abs(domain.lowerBound), abs(domain.upperBound))
+    return kind == .linear && size < 0.01 ? Figures.thousands(size) : 0
+  }
+
   /// About `count` marks inside the domain.
   package func ticks(about count: Int) -> [ChartTick] {
     switch kind {
@@ -99,10 +105,11 @@ package struct ChartScale: Sendable, Equatable {
     let first = ((domain.lowerBound - slack) / step).rounded(.up)
     let last = ((domain.upperBound + slack) / step).rounded(.down)
     guard last >= first, last - first < 100 else { return [] }
-    let decimals = Int(max(0, -(log10(step) + 1e-9).rounded(.down)))
+    let unit = pow(10, Double(exponent))
+    let decimals = Int(max(0, -(log10(step / unit) + 1e-9).rounded(.down)))
     return stride(from: first, through: last, by: 1).map { index in
       let value = index * step
-      let label = step >= 1000 ? Figures.short(value) : Figures.fixed(value, decimals)
+      let label = step >= 1000 ? Figures.round(value) : Figures.fixed(value / unit, decimals)
       return ChartTick(value: value, label: label)
     }
   }
@@ -120,7 +127,7 @@ package struct ChartScale: Sendable, Equatable {
       for lead in leads {
         let value = lead * pow(10, Double(power))
         guard value >= low * 0.9999, value <= high * 1.0001 else { continue }
-        ticks.append(ChartTick(value: value, label: Figures.short(value)))
+        ticks.append(ChartTick(value: value, label: Figures.round(value)))
       }
     }
     return ticks

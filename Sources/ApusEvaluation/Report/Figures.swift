@@ -24,8 +24,11 @@ package enum Figures {
   package static func significant(_ value: Double, _ digits: Int = 3) -> String {
     guard value.isFinite else { return missing }
     guard value != 0 else { return "0" }
-    let exponent = Int(log10(abs(value)).rounded(.down))
+    var exponent = Int(log10(abs(value)).rounded(.down))
     guard exponent >= -6, exponent < 15 else { return scientific(value) }
+    // 0.9996 rounds up to the next power of ten and then has one digit more before the point.
+    let unit = pow(10, Double(exponent + 1 - digits))
+    if (abs(value) / unit).rounded() * unit >= pow(10, Double(exponent + 1)) { exponent += 1 }
     return fixed(value, digits - 1 - exponent)
   }
 
@@ -41,7 +44,44 @@ package enum Figures {
     for (size, unit) in units where abs(value) >= size * 0.9995 {
       return significant(value / size) + unit
     }
-    return abs(value) >= 100 || value == value.rounded() ? fixed(value, 0) : significant(value)
+    if abs(value) >= 100 || value == value.rounded() { return fixed(value, 0) }
+    return abs(value) < 1 ? trimmed(significant(value)) : significant(value)
+  }
+
+  /// A round number in few characters, as at an axis: 0.03, 10 k, 1.1 M.
+  package static func round(_ value: Double) -> String {
+    let parts = short(value).split(separator: " ", maxSplits: 1).map(String.init)
+    return ([trimmed(parts[0])] + parts.dropFirst()).joined(separator: " ")
+  }
+
+  /// Two significant digits, without zeros at the end of small numbers: 1.9, 0.003.
+  package static func brief(_ value: Double) -> String {
+    abs(value) < 0.1 ? trimmed(significant(value, 2)) : significant(value, 2)
+  }
+
+  /// A decimal number without the zeros at its end.
+  package static func trimmed(_ digits: String) -> String {
+    guard digits.contains("."), !digits.contains("e") else { return digits }
+    var digits = digits
+    while digits.hasSuffix("0") { digits.removeLast() }
+    if digits.hasSuffix(".") { digits.removeLast() }
+    return digits
+  }
+
+  /// The largest multiple of 3 whose power of ten is at most `size`; 0 for 0.
+  package static func thousands(_ size: Double) -> Int {
+    guard size > 0, size.isFinite else { return 0 }
+    return Int((log10(size) / 3 + 1e-12).rounded(.down)) * 3
+  }
+
+  /// "×10⁻³"; `nil` for the power 0.
+  package static func power(_ exponent: Int) -> String? {
+    guard exponent != 0 else { return nil }
+    let raised: [Character: Character] = [
+      "-": "⁻", "0": "⁰", "1": "¹", "2": "²", "3": "³", "4": "⁴", "5": "⁵", "6": "⁶", "7": "⁷",
+      "8": "⁸", "9": "⁹",
+    ]
+    return "×10" + String("\(exponent)".compactMap { raised[$0] })
   }
 
   /// Bytes in decimal units: 41.2 MB.
@@ -131,7 +171,7 @@ package struct ColumnFormat: Sendable, Equatable {
     }
     let magnitude = Int(log10(sizes[sizes.count / 2]).rounded(.down))
     let isPlain = magnitude >= -2 && magnitude < 5
-    exponent = isPlain ? 0 : Int((Double(magnitude) / 3).rounded(.down)) * 3
+    exponent = isPlain ? 0 : Figures.thousands(sizes[sizes.count / 2])
     decimals = min(max(3 - (magnitude - exponent), 0), 5)
   }
 
@@ -141,12 +181,5 @@ package struct ColumnFormat: Sendable, Equatable {
   }
 
   /// What the column's title adds, such as "×10⁻³".
-  package var unit: String? {
-    guard exponent != 0 else { return nil }
-    let raised: [Character: Character] = [
-      "-": "⁻", "0": "⁰", "1": "¹", "2": "²", "3": "³", "4": "⁴", "5": "⁵", "6": "⁶", "7": "⁷",
-      "8": "⁸", "9": "⁹",
-    ]
-    return "×10" + String("\(exponent)".compactMap { raised[$0] })
-  }
+  package var unit: String? { Figures.power(exponent) }
 }

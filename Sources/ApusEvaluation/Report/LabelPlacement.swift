@@ -71,21 +71,22 @@ package enum LabelPlacement {
   package static func around(_ discs: [Disc], in bounds: Box) -> [Box?] {
     var taken = discs.map { disc in
       Box(
-        x: disc.x - disc.radius * 0.8, y: disc.y - disc.radius * 0.8,
-        width: disc.radius * 1.6, height: disc.radius * 1.6)
+        x: disc.x - disc.radius * 0.9, y: disc.y - disc.radius * 0.9,
+        width: disc.radius * 1.8, height: disc.radius * 1.8)
     }
-    return discs.enumerated().map { index, disc in
+    return discs.map { disc in
       let (width, height) = (textWidth(disc.label), 14.0)
       let (right, left) = (disc.x + disc.radius + 4, disc.x - disc.radius - 4 - width)
       let (above, below) = (disc.y - disc.radius - height - 1, disc.y + disc.radius + 1)
       let candidates = [
         (right, disc.y - 7), (left, disc.y - 7), (disc.x - width / 2, above),
-        (disc.x - width / 2, below), (right - 3, disc.y - 16), (right - 3, disc.y + 2),
-        (left + 3, disc.y - 16), (left + 3, disc.y + 2),
+        (disc.x - width / 2, below), (right, disc.y - 15), (right, disc.y + 1),
+        (left, disc.y - 15), (left, disc.y + 1), (disc.x, above), (disc.x - width, above),
+        (disc.x, below), (disc.x - width, below),
       ].map { Box(x: $0.0, y: $0.1, width: width, height: height) }
       let free = candidates.first { box in
         abs(box.overlap(bounds) - width * height) < 0.01
-          && taken.enumerated().allSatisfy { $0.offset == index || $0.element.overlap(box) == 0 }
+          && taken.allSatisfy { $0.overlap(box) == 0 }
       }
       if let free { taken.append(free) }
       return free

@@ -2,6 +2,16 @@ import Foundation
 
 /// The leaderboard as cells of a table: columns nobody has a value for are left out.
 struct LeaderboardTable {
+  /// What one row has to say in one column.
+  struct Content {
+    /// The number.
+    var text: String
+    /// What stands small below it.
+    var detail: String?
+    /// By what rows are sorted.
+    var value: Double
+  }
+
   /// One column.
   struct Column {
     /// The title, and the unit below it.
@@ -9,23 +19,30 @@ struct LeaderboardTable {
     let unit: Markup
     /// What the column means, shown on hover.
     let help: Markup
-    fileprivate let cell: (ComparisonRow) -> (text: String, value: Double)?
+    fileprivate let content: (ComparisonRow) -> Content?
 
     fileprivate init(
       _ title: String, _ unit: String, help: String,
-      cell: @escaping (ComparisonRow) -> (text: String, value: Double)?
+      content: @escaping (ComparisonRow) -> Content?
     ) {
       self.title = .text(title)
       self.unit = .text(unit)
       self.help = .text(help)
-      self.cell = cell
+      self.content = content
     }
   }
 
-  /// One cell: what is shown, and by what it is sorted.
+  /// One cell as the template shows it.
   struct Cell {
     let text: Markup
+    let detail: Markup?
     let value: Markup?
+
+    init(_ content: Content?) {
+      text = .text(content?.text ?? Figures.missing)
+      detail = content?.detail.map(Markup.text)
+      value = content.map { .text("\($0.value)") }
+    }
   }
 
   /// One line.
@@ -37,7 +54,6 @@ struct LeaderboardTable {
     let isChosen: Bool
     let isBar: Bool
     let skill: Markup?
-    let skillValue: Markup?
     let cells: [Cell]
     /// What went wrong; the line then has no cells.
     let failure: Markup?
@@ -53,8 +69,8 @@ struct LeaderboardTable {
 
   init(_ record: ComparisonRecord, cast: ChartCast) {
     let ranked = record.ranked
-    let columns = Self.columns(record).filter { column in
-      ranked.contains { $0.score != nil && column.cell($0) != nil }
+    let columns = (Self.scoreColumns(record) + Self.costColumns()).filter { column in
+      ranked.contains { $0.score != nil && column.content($0) != nil }
     }
     let bars = SkillBars(record)
     self.columns = columns
@@ -67,20 +83,10 @@ struct LeaderboardTable {
         rank: .text(isScored ? "\(index + 1)" : ""), name: .text(row.name),
         kind: .text(row.kind.rawValue), look: .text(look), isChosen: row.name == record.chosen,
         isBar: row.name == cast.bar?.name, skill: isScored ? bars.cell(row, look: look) : nil,
-        skillValue: row.skill.finite.map { .text("\($0)") },
-        cells: isScored ? columns.map { Self.cell($0.cell(row)) } : [],
+        cells: isScored ? columns.map { Cell($0.content(row)) } : [],
         failure: isScored ? nil : .text(row.message ?? "no message was left"),
         status: .text(row.status.label))
     }
-  }
-
-  private static func cell(_ content: (text: String, value: Double)?) -> Cell {
-    Cell(
-      text: .text(content?.text ?? Figures.missing), value: content.map { .text("\($0.value)") })
-  }
-
-  private static func columns(_ record: ComparisonRecord) -> [Column] {
-    scoreColumns(record) + costColumns(record)
   }
 
   private static func scoreColumns(_ record: ComparisonRecord) -> [Column] {
@@ -88,56 +94,74 @@ struct LeaderboardTable {
     let loss = ColumnFormat(for: scored.compactMap(\.loss))
     let unit = [record.task.lossUnit, loss.unit].compactMap(\.self).joined(separator: " ")
     let confidence = Figures.percent(record.task.confidence, decimals: 0)
+    func range(_ interval: ClosedRange<Double>?, _ text: (Double) -> String) -> String? {
+      interval.map { "\(text($0.lowerBound)) to \(text($0.upperBound))" }
+    }
     return [
-      Column("skill", "vs best baseline", help: "1 − loss / loss of the best baseline") { row in
-        row.skill.finite.map { (Figures.percent($0, signed: true), $0) }
-      },
-      Column("loss", unit, help: "\(record.task.lossName) on the test split; mean ± sd over seeds")
-      { row in
-        row.loss.finite.map { value in
-          let deviation = row.lossDeviation.finite.map { " ± " + loss($0) } ?? ""
-          return (loss(value) + deviation, value)
-        }
-      },
-      Column("interval", "of the loss, \(confidence)", help: "Block bootstrap over the test split")
-      { row in
-        row.lossInterval.map {
-          ("\(loss($0.lowerBound)) – \(loss($0.upperBound))", $0.lowerBound)
-        }
+      Column(
+        "skill", "\(confidence) interval",
+        help: "1 − loss / loss of the best baseline, with its block-bootstrap interval"
+      ) { row in
+        guard let skill = row.skill.finite else { return nil }
+        let isBar = row.interval == 0...0  // the bar against itself
+        let detail = isBar ? nil : range(row.interval) { Figures.percent($0, signed: true) }
+        return Content(
+          text: Figures.percent(skill, signed: true), detail: detail, value: skill)
       },
       Column(
-        "p", "vs best baseline",
+        "loss ± sd", unit,
+        help: "\(record.task.lossName) on the test split: mean and standard deviation over seeds; "
+          + "below, the \(confidence) block-bootstrap interval of the mean"
+      ) { row in
+        guard let value = row.loss.finite else { return nil }
+        let deviation = row.lossDeviation.finite.map { " ± " + loss($0) } ?? ""
+        let detail = range(row.lossInterval) { loss($0) }
+        return Content(text: loss(value) + deviation, detail: detail, value: value)
+      },
+      Column(
+        "p", "vs baseline",
         help: "Diebold–Mariano test with the HLN correction, Holm-adjusted over the models"
-      ) { row in row.pValue.finite.map { (Figures.probability($0), $0) } },
+      ) { row in
+        row.pValue.finite.map { Content(text: Figures.probability($0), value: $0) }
+      },
       Column(
-        "coverage error", "points",
+        "coverage", "error, points",
         help: "Mean distance between stated and observed probability over the quantiles"
-      ) { row in row.coverageError.finite.map { (Figures.fixed($0 * 100, 1), $0) } },
+      ) { row in
+        row.coverageError.finite.map { Content(text: Figures.fixed($0 * 100, 1), value: $0) }
+      },
     ]
   }
 
-  private static func costColumns(_ record: ComparisonRecord) -> [Column] {
+  private static func costColumns() -> [Column] {
     [
-      Column("training", "wall clock", help: "Seconds of training of one seed") { row in
-        row.seconds.finite.map { (Figures.duration($0), $0) }
+      Column("training", "wall clock", help: "Seconds of training of one seed; below, steps") {
+        row in
+        row.seconds.finite.map {
+          let steps = row.steps.map { "\(Figures.count($0)) steps" }
+          return Content(text: Figures.duration($0), detail: steps, value: $0)
+        }
       },
       Column("speed", "tokens/s", help: "Tokens or input rows per second of training") { row in
-        row.tokensPerSecond.finite.map { (Figures.short($0), $0) }
+        row.tokensPerSecond.finite.map { Content(text: Figures.short($0), value: $0) }
       },
-      Column("latency", "ms, p50 / p99", help: "Milliseconds of one forecast") { row in
+      Column("latency", "ms, median", help: "Milliseconds of one forecast; below, 99th percentile")
+      { row in
         row.millisecondsP50.finite.map { median in
-          let tail = row.millisecondsP99.finite.map { " / " + Figures.significant($0, 2) } ?? ""
-          return (Figures.significant(median, 2) + tail, median)
+          let tail = row.millisecondsP99.finite.map { "p99 " + Figures.brief($0) }
+          return Content(text: Figures.brief(median), detail: tail, value: median)
         }
       },
       Column("memory", "peak", help: "Largest resident memory while training") { row in
-        row.peakBytes.map { (Figures.bytes($0), Double($0)) }
+        row.peakBytes.map { Content(text: Figures.bytes($0), value: Double($0)) }
       },
-      Column("parameters", "trained", help: "Trained numbers") { row in
-        row.parameters.map { (Figures.short(Double($0)), Double($0)) }
-      },
-      Column("artifact", "on disk", help: "Size of the saved model") { row in
-        row.artifactBytes.map { (Figures.bytes($0), Double($0)) }
+      Column("size", "parameters", help: "Trained numbers; below, bytes of the saved model") {
+        row in
+        let bytes = row.artifactBytes.map(Figures.bytes)
+        guard let count = row.parameters else {
+          return bytes.map { Content(text: $0, value: Double(row.artifactBytes ?? 0)) }
+        }
+        return Content(text: Figures.short(Double(count)), detail: bytes, value: Double(count))
       },
     ]
   }

@@ -18,7 +18,7 @@ struct ReportPage {
     let narrow: Markup
 
     /// Draws twice, half the page wide (or all of it) and for a telephone.
-    init?(wide: Double = 516, _ draw: (_ width: Double) -> Markup?) {
+    init?(wide: Double = 570, _ draw: (_ width: Double) -> Markup?) {
       guard let first = draw(wide), let second = draw(358) else { return nil }
       (self.wide, narrow) = (first, second)
     }
@@ -114,14 +114,15 @@ struct ReportPage {
         prompt: .text(sample.prompt), continuation: .text(sample.continuation))
     }
     hasSamples = !samples.isEmpty
-    split = Drawing(wide: 1064) { splitChart(record, width: $0) }
+    split = Drawing(wide: 1172) { splitChart(record, width: $0) }
     parts = Self.parts(record)
     health = record.health.map(Finding.init)
     hasHealth = !health.isEmpty
     openingNote = .text(Self.openingNote(record))
     openings = record.openings.map {
       Fact(
-        position($0.at.rounded(), .utcSeconds), "\($0.purpose); \(Figures.count($0.windows)) scored"
+        ComparisonTask.TimeAxis.utcSeconds.text($0.at.rounded()),
+        "\($0.purpose); \(Figures.count($0.windows)) scored"
       )
     }
     command = .text(record.reproduction.command)
@@ -136,9 +137,11 @@ extension ReportPage {
     let horizon = task.horizon.map { p in
       "next \(p == 1 ? task.stepName : "\(p) \(task.stepName)s") of "
     }
+    let amount = task.budgetAmount
+    let seconds = amount < 120 ? Figures.short(amount) + " s" : Figures.brief(amount / 60) + " min"
     let budget =
       task.budgetUnit == "seconds"
-      ? "\(Figures.duration(task.budgetAmount)) of training each"
+      ? "\(seconds) of training each"
       : "\(Figures.short(task.budgetAmount)) \(task.budgetUnit) each"
     let unit = task.kind == .text ? "characters" : "rows"
     return [
@@ -160,7 +163,7 @@ extension ReportPage {
     let ceiling = rows.flatMap(\.row.pit).filter(\.isFinite).max() ?? 0
     guard ceiling > 0 else { return [] }
     return rows.compactMap { role in
-      pitChart(role.row, ceiling: ceiling * 1.08, look: role.look, width: 516).map {
+      pitChart(role.row, ceiling: ceiling * 1.08, look: role.look, width: 570).map {
         Panel(title: .text(role.row.name), subtitle: .empty, look: .text(role.look), drawing: $0)
       }
     }
@@ -175,10 +178,9 @@ extension ReportPage {
           let shared = example.fans.filter { fan in cast.pair.contains { $0.row.name == fan.name } }
           guard let fan = shared.first(where: { $0.name == role.row.name }),
             let drawing = fanChart(
-              example, fan: fan, sharing: shared, look: role.look,
-              timeAxis: record.task.timeAxis, width: 340)
+              example, fan: fan, sharing: shared, look: role.look, task: record.task, width: 370)
           else { return nil }
-          let origin = position(example.history.last?.time ?? 0, record.task.timeAxis)
+          let origin = record.task.timeAxis.text(example.history.last?.time ?? 0)
           return Panel(
             title: .text(role.row.name), subtitle: .text("from \(origin)"),
             look: .text(role.look), drawing: drawing)
@@ -191,8 +193,8 @@ extension ReportPage {
     record.split.map { part in
       Part(
         use: .text(part.use.label),
-        from: .text(position(part.times.lowerBound, record.task.timeAxis)),
-        to: .text(position(part.times.upperBound, record.task.timeAxis)),
+        from: .text(record.task.timeAxis.text(part.times.lowerBound)),
+        to: .text(record.task.timeAxis.text(part.times.upperBound)),
         rows: .text(Figures.count(part.rowCount)), look: .text(part.use.rawValue))
     }
   }
@@ -220,7 +222,9 @@ extension ReportPage {
       Fact("instruction set", task.isa),
       block.machine.map { Fact("machine", $0) },
       Fact("versions", block.versions.map { "\($0.name) \($0.version)" }.joined(separator: " · ")),
-      block.startedAt.finite.map { Fact("started", position($0.rounded(), .utcSeconds) + " UTC") },
+      block.startedAt.finite.map {
+        Fact("started", ComparisonTask.TimeAxis.utcSeconds.text($0.rounded()) + " UTC")
+      },
       block.seconds.finite.map { Fact("took", Figures.duration($0)) },
     ].compactMap(\.self)
   }

@@ -2,9 +2,9 @@
 /// estimate, a whisker for its interval, one line down the table for the bar itself.
 package struct SkillBars {
   /// Width of the column in pixels.
-  package static let width = 236.0
+  package static let width = 200.0
   /// Height of a line of the table in pixels; lines touch, so that the bar is one line.
-  package static let height = 34.0
+  package static let height = 42.0
 
   /// Skills to coordinates, the same for all lines.
   package let scale: ChartScale

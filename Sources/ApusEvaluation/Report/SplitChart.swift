@@ -12,7 +12,7 @@ package func splitChart(_ record: ComparisonRecord, width: Double) -> Markup? {
     y: { ChartScale(.linear, over: series.map(\.value), from: $0, to: $1, padding: 0.04) })
   for part in record.split {
     let (from, to) = (chart.x(part.times.lowerBound), chart.x(part.times.upperBound))
-    let name = part.use == .gap ? "gap" : "zone \(part.use.rawValue)"
+    let name = part.use == .gap ? "gap" : "zone \(part.use.rawValue)" + (hasSeries ? "" : " strong")
     let rows = Figures.count(part.rowCount)
     chart.add(
       .element(
@@ -24,7 +24,7 @@ package func splitChart(_ record: ComparisonRecord, width: Double) -> Markup? {
         ],
         [.element("title", [:], [.text("\(part.use.label): \(rows) rows")])]))
   }
-  if hasSeries { chart.drawYAxis("", about: 4) }
+  if hasSeries { chart.drawYAxis(record.task.measure ?? record.task.target, about: 4) }
   chart.drawXAxis("", about: width < 500 ? 4 : 8)
   for part in record.split where part.use != .gap {
     let inside = series.filter { part.times.contains($0.time) }

@@ -13,17 +13,22 @@ package func learningCurveChart(_ record: ComparisonRecord, cast: ChartCast, wid
   let finals = lines.compactMap { $0.1.last?.y }
   guard let best = finals.min(), let worst = finals.max() else { return nil }
   let barLoss = (cast.bar?.validationLoss).finite
+  let training = (cast.lead?.curve ?? []).compactMap { point in
+    point.trainLoss.finite.map { (x: point.seconds, y: $0) }
+  }
   let floor = min(lines.flatMap { $0.1.map(\.y) }.min() ?? best, barLoss ?? best)
   // The first steps are far above everything; the plot starts where the models differ.
-  let reach = max(3 * (worst - floor), 0.04 * abs(worst))
+  let reach = max(1.5 * (worst - floor), 0.02 * abs(worst))
   let starts = lines.compactMap { $0.1.first?.y }
   let ceiling = min(starts.max() ?? worst, max(worst, barLoss ?? worst) + reach)
+  // Of a training loss far below, only the beginning of the fall is shown.
+  let lowest = min(floor, max(training.map(\.y).min() ?? floor, floor - reach / 2))
   let seconds = lines.flatMap { $0.1.map(\.x) }
   let margins = Chart.Margins(right: min(130, width * 0.3), bottom: 40, left: 50)
   var chart = Chart(
     width: width, height: 300, margins: margins,
     x: { ChartScale(.linear, over: [0] + seconds, from: $0, to: $1) },
-    y: { ChartScale(.linear, over: [floor, ceiling], from: $0, to: $1, padding: 0.04) })
+    y: { ChartScale(.linear, over: [lowest, ceiling], from: $0, to: $1, padding: 0.04) })
   chart.drawYAxis("validation loss")
   chart.drawXAxis("seconds of training", about: width < 400 ? 4 : 6)
   for (role, points) in lines.reversed() {
@@ -32,6 +37,8 @@ package func learningCurveChart(_ record: ComparisonRecord, cast: ChartCast, wid
       points, class: role.look + (role.look == "c1" ? " strong" : ""),
       tooltip: "\(role.row.name): \(last) after \(Figures.duration(points.last?.x ?? 0))")
   }
+  chart.addLine(
+    training, class: "c1 dotted", tooltip: "\(cast.lead?.name ?? ""): training loss")
   var ends = lines.compactMap { role, points in
     points.last.map { (name: role.row.name, y: $0.y, class: role.look) }
   }
@@ -86,18 +93,25 @@ package func tradeoffChart(_ record: ComparisonRecord, cast: ChartCast, width: D
   }
   for role in shown {
     guard let loss = role.row.score, let latency = role.row.millisecondsP50 else { continue }
+    let beyond = loss > ceiling ? " ↑\(format(loss))" : ""
     discs.append(
       LabelPlacement.Disc(
         x: chart.x(latency), y: chart.y(min(loss, ceiling)), radius: radius(role.row),
-        label: Chart.shortened(role.row.name, to: 120)))
+        label: Chart.shortened(role.row.name, to: 130) + beyond))
   }
   let bounds = LabelPlacement.Box(
     x: chart.left, y: chart.top - 6, width: chart.right - chart.left + 14,
     height: chart.bottom - chart.top + 6)
   for (role, (disc, box)) in zip(shown, zip(discs, LabelPlacement.around(discs, in: bounds))) {
     guard let box else { continue }
+    // The anchor is the end that touches the disc, as the width is only estimated.
+    let (x, anchor) =
+      box.x + box.width <= disc.x
+      ? (box.x + box.width, "end")
+      : box.x >= disc.x ? (box.x, "") : (box.x + box.width / 2, "middle")
     chart.addText(
-      disc.label, at: (box.x, box.y + 11), class: "name \(role.look)", tooltip: role.row.name)
+      disc.label, at: (x, box.y + 11), class: "name \(anchor) \(role.look)",
+      tooltip: role.row.name)
   }
   return chart.svg(label: "Test loss against latency; the area of a disc is its peak memory")
 }

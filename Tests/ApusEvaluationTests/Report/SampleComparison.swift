@@ -142,7 +142,8 @@ enum SampleComparison {
         let seconds = Double(index) / 2
         let loss = loss * (1.004 + 0.9 * exp(-seconds * rate / 4)) + 0.000004 * draw.normal()
         return LearningPoint(
-          seconds: seconds, step: index * 20, trainLoss: loss, validationLoss: loss)
+          seconds: seconds, step: index * 20, trainLoss: loss * (1 - 0.0004 * seconds),
+          validationLoss: loss)
       }
       return row
     }
