@@ -1,0 +1,57 @@
+import Foundation
+
+/// A small seeded generator for tests; Steele, Lea and Flood, 2014.
+struct SplitMix: RandomNumberGenerator {
+  var state: UInt64
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
+
+  /// A uniform number strictly inside 0...1.
+  mutating func uniform() -> Double { (Double(next() >> 11) + 0.5) * 0x1p-53 }
+
+  /// A standard normal number.
+  mutating func normal() -> Double {
+    (-2 * log(uniform())).squareRoot() * cos(2 * Double.pi * uniform())
+  }
+}
+
+/// Reads a fixture that lies beside the script that made it.
+func fixture<T: Decodable>(_ name: String, as type: T.Type) throws -> T {
+  let tests = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+  let file = tests.appending(path: "Fixtures/\(name).json")
+  return try JSONDecoder().decode(type, from: Data(contentsOf: file))
+}
+
+/// Returns whose size comes in clusters, as in markets.
+func clusteredReturns(_ count: Int, seed: UInt64) -> [Double] {
+  var generator = SplitMix(state: seed)
+  var variance = 1.0
+  return (0..<count).map { _ in
+    let value = variance.squareRoot() * generator.normal()
+    variance = 0.05 + 0.1 * value * value + 0.85 * variance
+    return value
+  }
+}
+
+/// A series of each kind: returns, a positive volatility, a wandering level.
+func series(_ count: Int, seed: UInt64) -> [(kind: String, values: [Double])] {
+  let returns = clusteredReturns(count, seed: seed)
+  var level = 100.0
+  return [
+    ("returns", returns),
+    ("volatility", returns.map { $0 * $0 + 0.01 }),
+    (
+      "level",
+      returns.map {
+        level += $0
+        return level
+      }
+    ),
+  ]
+}
