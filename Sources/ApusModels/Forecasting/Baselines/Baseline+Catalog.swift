@@ -1,0 +1,56 @@
+extension Baseline {
+  /// The last value.
+  public static var naive: Baseline { Baseline("naive", Naive(.last)) }
+  /// The value one season earlier; the naive forecast where the season is 1.
+  public static var seasonalNaive: Baseline { Baseline("seasonal-naive", Naive(.season)) }
+  /// The line through the first and the last value.
+  public static var drift: Baseline { Baseline("drift", Naive(.drift)) }
+  /// The mean of everything so far.
+  public static var mean: Baseline { Baseline("mean", Naive(.mean(count: nil))) }
+  /// The mean of the last `count` values, at least 1.
+  public static func windowMean(_ count: Int) -> Baseline {
+    Baseline("window-mean-\(max(1, count))", Naive(.mean(count: max(1, count))))
+  }
+  /// Quantiles of everything so far.
+  public static var historicalQuantiles: Baseline {
+    Baseline("historical", HistoricalQuantiles(window: nil))
+  }
+  /// Quantiles of the last `window` values, at least 8.
+  public static func rollingQuantiles(_ window: Int = 250) -> Baseline {
+    Baseline("historical-\(max(8, window))", HistoricalQuantiles(window: max(8, window)))
+  }
+  /// Residuals scaled by an exponentially weighted size with the decay of RiskMetrics, λ = 0.94.
+  public static var exponentiallyWeighted: Baseline {
+    Baseline("ewma-0.94", ExponentiallyWeighted(decay: 0.94))
+  }
+  /// The same with λ chosen in training.
+  public static var fittedExponentiallyWeighted: Baseline {
+    Baseline("ewma-fitted", ExponentiallyWeighted(decay: nil))
+  }
+  /// GARCH(1,1) with Student t innovations; returns and levels only.
+  public static var garch: Baseline { Baseline("garch-t", GARCH(hasLeverage: false)) }
+  /// The same with leverage, after Glosten, Jagannathan and Runkle.
+  public static var gjrGarch: Baseline { Baseline("gjr-garch-t", GARCH(hasLeverage: true)) }
+
+  /// All baselines that suit `task`, for a comparison table.
+  ///
+  /// - Parameters:
+  ///   - task: What is asked.
+  ///   - lookback: How many values the linear baselines read, L; as many as the competing models.
+  public static func standard(for task: ForecastTask, lookback: Int) -> [Baseline] {
+    var list = [naive]
+    if task.seasonLength > 1 { list.append(seasonalNaive) }
+    switch task.measure {
+    case .returns:
+      list += [
+        historicalQuantiles, rollingQuantiles(), exponentiallyWeighted,
+        fittedExponentiallyWeighted, garch, gjrGarch,
+      ]
+    case .volatility:
+      list += [historicalQuantiles, exponentiallyWeighted, fittedExponentiallyWeighted]
+    case .level:
+      list += [drift, exponentiallyWeighted, garch]
+    }
+    return list
+  }
+}

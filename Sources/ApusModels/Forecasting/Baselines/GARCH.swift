@@ -1,0 +1,193 @@
+import Foundation
+
+/// GARCH(1,1) with Student t innovations, with or without leverage.
+///
+/// `x_t = μ + e_t`, `v_t = ω + (α + γ 1[e_{t-1} < 0]) e²_{t-1} + β v_{t-1}`, and `e_t / √v_t` is
+/// Student t with ν degrees of freedom, scaled to unit variance. Estimated by maximum likelihood.
+/// Bollerslev, 1987, *A Conditionally Heteroskedastic Time Series Model for Speculative Prices and
+/// Rates of Return*; leverage after Glosten, Jagannathan and Runkle, 1993.
+///
+/// Several steps ahead the variance follows its expectation and the t shape is kept, which is an
+/// approximation. A level is modelled by its first differences, whose variances add up.
+package struct GARCH: BaselineRule {
+  /// What is estimated; variances in the squared units of the series.
+  package struct Parameters: Sendable, Hashable {
+    package var mean = 0.0
+    package var omega = 0.0
+    package var alpha = 0.0
+    package var gamma = 0.0
+    package var beta = 0.0
+    package var degreesOfFreedom = 8.0
+    /// How much of a variance is left after one step: α + γ/2 + β.
+    package var persistence: Double { alpha + 0.5 * gamma + beta }
+  }
+
+  let hasLeverage: Bool
+  package private(set) var parameters = Parameters()
+  /// The log-likelihood of the training history at `parameters`.
+  package private(set) var logLikelihood = -Double.infinity
+  /// The variance before the first value of training.
+  private var backcast = 0.0
+  private var horizon = 0
+  /// Fewer returns than this cannot carry five parameters.
+  private static let fewest = 50
+
+  package init(hasLeverage: Bool) { self.hasLeverage = hasLeverage }
+
+  package mutating func learn(_ history: [Double], task: ForecastTask) throws {
+    guard task.measure != .volatility else { throw RuleError.notApplicable(task.measure) }
+    let values = returns(of: history, task: task)
+    let present = values.filter(\.isFinite)
+    guard present.count >= Self.fewest else {
+      throw RuleError.tooShort(found: present.count, needed: Self.fewest)
+    }
+    horizon = task.horizon
+    let count = Double(present.count)
+    let mean = present.reduce(0, +) / count
+    let deviation = (present.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / count).squareRoot()
+    guard deviation > 1e-14 * abs(mean) else {
+      parameters = Parameters(mean: mean)  // a constant: nothing to spread
+      backcast = 0
+      return
+    }
+    // Estimating on unit variance makes the search the same in any unit of money.
+    let standardized = values.map { ($0 - mean) / deviation }
+    let fit = Likelihood(standardized, hasLeverage: hasLeverage).maximize()
+    parameters = fit.parameters
+    parameters.mean = mean + deviation * fit.parameters.mean
+    parameters.omega = fit.parameters.omega * deviation * deviation
+    backcast = fit.backcast * deviation * deviation
+    logLikelihood = fit.logLikelihood - count * log(deviation)
+  }
+
+  package func predict(_ series: [Double], origins: [Int], task: ForecastTask) throws
+    -> [BaselineForecast]
+  {
+    guard task.horizon <= horizon else {
+      throw RuleError.horizonTooLong(asked: task.horizon, fitted: horizon)
+    }
+    let variances = variances(of: returns(of: series, task: task))
+    let filled = filledForward(series)
+    let nu = parameters.degreesOfFreedom
+    let t = StudentT(degreesOfFreedom: nu)
+    let shape = task.levels.map { t.quantile($0) * ((nu - 2) / nu).squareRoot() }
+    return origins.map { origin in
+      var (variance, total) = (variances[origin], 0.0)
+      var forecast = BaselineForecast(quantiles: [], mean: [])
+      for step in 1...task.horizon {
+        total += variance
+        let isLevel = task.measure == .level
+        let mean =
+          isLevel
+          ? filled[origin - 1] + Double(step) * parameters.mean : parameters.mean
+        let deviation = (isLevel ? total : variance).squareRoot()
+        forecast.mean.append(mean)
+        forecast.quantiles.append(shape.map { mean + deviation * $0 })
+        variance = parameters.omega + parameters.persistence * variance
+      }
+      return forecast
+    }
+  }
+
+  /// The variance expected at each origin, 0 through `returns.count`.
+  package func variances(of returns: [Double]) -> [Double] {
+    var variance = parameters.omega + parameters.persistence * backcast
+    var result = [variance]
+    for value in returns {
+      let error = value - parameters.mean
+      let isPresent = error.isFinite
+      let square = isPresent ? error * error : variance  // what was to be expected
+      let reaction =
+        isPresent
+        ? parameters.alpha + (error < 0 ? parameters.gamma : 0)
+        : parameters.alpha + 0.5 * parameters.gamma
+      variance = parameters.omega + reaction * square + parameters.beta * variance
+      result.append(variance)
+    }
+    return result
+  }
+
+  private func returns(of series: [Double], task: ForecastTask) -> [Double] {
+    guard task.measure == .level else { return series }
+    let filled = filledForward(series)
+    return series.indices.map { $0 == 0 ? .nan : series[$0] - filled[$0 - 1] }
+  }
+}
+
+extension GARCH {
+  /// The likelihood of standardized returns, and the search for its maximum.
+  struct Likelihood {
+    let returns: [Double]
+    let hasLeverage: Bool
+    let backcast: Double
+
+    init(_ returns: [Double], hasLeverage: Bool) {
+      self.returns = returns
+      self.hasLeverage = hasLeverage
+      // The first 75 squares with falling weights stand for the unseen past, as in Python's arch.
+      var (sum, weights, weight) = (0.0, 0.0, 1.0)
+      for value in returns.prefix(75) where value.isFinite {
+        sum += weight * value * value
+        weights += weight
+        weight *= 0.94
+      }
+      backcast = weights > 0 && sum > 0 ? sum / weights : 1
+    }
+
+    /// The log-likelihood at `p`.
+    func callAsFunction(_ p: Parameters) -> Double {
+      let nu = p.degreesOfFreedom
+      var variance = p.omega + p.persistence * backcast
+      var (sum, count) = (0.0, 0.0)
+      for value in returns {
+        let error = value - p.mean
+        guard error.isFinite else {
+          variance = p.omega + p.persistence * variance
+          continue
+        }
+        let square = error * error
+        sum += log(variance) + (nu + 1) * log(1 + square / (variance * (nu - 2)))
+        count += 1
+        variance = p.omega + (p.alpha + (error < 0 ? p.gamma : 0)) * square + p.beta * variance
+      }
+      let constant =
+        logGamma((nu + 1) / 2) - logGamma(nu / 2) - 0.5 * log(Double.pi * (nu - 2))
+      return count * constant - 0.5 * sum
+    }
+
+    /// The maximum, searched from the best of a few likely starts with the variance on target.
+    func maximize() -> (parameters: Parameters, logLikelihood: Double, backcast: Double) {
+      var starts: [[Double]] = []
+      for persistence in [0.7, 0.9, 0.98] {
+        for share in [0.05, 0.15, 0.3] {
+          for degrees in [5.0, 12] {
+            let split = log(share / (1 - share))
+            var point = [
+              0, log(1 - persistence), log(persistence / (1 - persistence)), split,
+              log(degrees - 2.05),
+            ]
+            if hasLeverage { point.append(0) }
+            starts.append(point)
+          }
+        }
+      }
+      let count = Double(max(1, returns.count(where: \.isFinite)))
+      let objective = { (point: [Double]) in -self(parameters(at: point)) / count }
+      let start = starts.min { objective($0) < objective($1) } ?? starts[0]
+      let best = minimize(from: start, objective)
+      return (parameters(at: best.point), -best.value * count, backcast)
+    }
+
+    /// Free numbers into admissible parameters: ω > 0, persistence and shares in 0...1, ν > 2.05.
+    private func parameters(at point: [Double]) -> Parameters {
+      func unit(_ x: Double) -> Double { 1 / (1 + exp(-x)) }
+      let persistence = unit(point[2])
+      let reaction = persistence * unit(point[3])  // α + γ/2
+      let lean = hasLeverage ? tanh(point[5]) : 0  // which sign of news weighs more
+      return Parameters(
+        mean: point[0], omega: exp(point[1]), alpha: reaction * (1 - lean),
+        gamma: 2 * reaction * lean, beta: persistence - reaction,
+        degreesOfFreedom: min(500, 2.05 + exp(point[4])))
+    }
+  }
+}
