@@ -1,0 +1,99 @@
+import ApusEvaluation
+import Testing
+
+@Suite("Model selection")
+struct ModelSelectionTests {
+  typealias Candidate = ModelSelection.Candidate
+
+  /// Absolute errors of several forecasters of the same values.
+  func candidates(
+    seed: UInt64, models: Int, count: Int = 400, horizon: Int = 1, error: (Int) -> Double,
+    value: (inout SplitMix) -> Double
+  ) -> [Candidate] {
+    var generator = SplitMix(state: seed)
+    let values = (0..<(2 * count + horizon)).map { _ in value(&generator) }
+    return (0...models).map { place in
+      let errors = values.map { abs($0 + error(place) * generator.normal()) }
+      let losses = (0..<(2 * count)).map { errors[$0..<($0 + horizon)].reduce(0, +) }
+      return Candidate(
+        name: place == 0 ? "naive" : "model-\(place)", isBaseline: place == 0,
+        validationLosses: Array(losses[..<count]), testLosses: Array(losses[count...]))
+    }
+  }
+
+  @Test("recommends none of ten equal models in 95 of 100 random walks")
+  func randomWalks() throws {
+    // Five changes of a random walk ahead, from every origin; every model adds as much noise to the
+    // naive forecast as the baseline carries itself, so that none is better, but some look better.
+    var wrong: [UInt64] = []
+    for seed in UInt64(1)...100 {
+      let entries = candidates(seed: seed, models: 10, horizon: 5, error: { _ in 0.3 }) {
+        $0.normal()
+      }
+      var generator = SplitMix(state: seed &+ 1000)
+      let selection = try ModelSelection(
+        entries, overlap: 5, bootstrap: BlockBootstrap(resamples: 500), using: &generator)
+      if selection.recommended != nil { wrong.append(seed) }
+    }
+    #expect(wrong.count <= 5, "wrong at seeds \(wrong)")
+  }
+
+  @Test("recommends none of ten noisy models on heavy-tailed noise")
+  func heavyTails() throws {
+    var wrong: [UInt64] = []
+    for seed in UInt64(1)...100 {
+      let entries = candidates(seed: seed, models: 10, count: 250, error: { 0.01 * Double($0) }) {
+        $0.normal() / max(0.05, abs($0.normal())).squareRoot()
+      }
+      var generator = SplitMix(state: seed &+ 1000)
+      let selection = try ModelSelection(
+        entries, bootstrap: BlockBootstrap(resamples: 500), using: &generator)
+      if selection.recommended != nil { wrong.append(seed) }
+    }
+    #expect(wrong.count <= 5, "wrong at seeds \(wrong)")
+  }
+
+  @Test("recommends a model that is really better")
+  func betterModel() throws {
+    let entries = candidates(seed: 2, models: 3, error: { $0 == 2 ? 0.1 : 1 }) { $0.normal() }
+    var generator = SplitMix(state: 1)
+    let selection = try ModelSelection(entries, using: &generator)
+    #expect(selection.recommended == "model-2" && selection.bestModel == "model-2")
+    #expect(selection.headline == "model-2 beats naive")
+    let best = try #require(selection.standings.first)
+    #expect(best.name == "model-2" && (best.skill ?? 0) > 0.1)
+    #expect((best.interval?.lowerBound ?? 0) > 0 && (best.adjustedPValue ?? 1) < 0.05)
+  }
+
+  @Test("chooses on validation even where the test part would choose otherwise")
+  func validationChooses() throws {
+    let noise = (0..<60).map { 0.1 * Double(($0 * 7) % 5) }
+    func entry(_ name: String, _ isBaseline: Bool, _ validation: Double, _ test: Double)
+      -> Candidate
+    {
+      Candidate(
+        name: name, isBaseline: isBaseline, validationLosses: noise.map { $0 + validation },
+        testLosses: noise.map { test * (1 + $0) })
+    }
+    let entries = [
+      entry("naive", true, 2, 1), entry("drift", true, 1, 2),
+      entry("lucky", false, 0.9, 0.1), entry("chosen", false, 0.8, 1.9),
+      Candidate(name: "diverged", isBaseline: false, validationLosses: [.nan], testLosses: []),
+    ]
+    var generator = SplitMix(state: 1)
+    let selection = try ModelSelection(entries, using: &generator)
+    #expect(selection.bestBaseline == "drift" && selection.bestModel == "chosen")
+    #expect(selection.standings.map(\.name) == ["chosen", "lucky", "drift", "naive", "diverged"])
+    #expect(selection.standings.last?.hasFailed == true)
+    #expect(selection.recommended == "chosen")
+    // Worse than the baseline on validation: not recommended, whatever the test part says.
+    var late = entries
+    late[2] = entry("lucky", false, 1.5, 0.1)
+    late.remove(at: 3)
+    let other = try ModelSelection(late, using: &generator)
+    #expect(other.recommended == nil && other.headline == "no model beats drift")
+    #expect(throws: MetricError.self) {
+      try ModelSelection(Array(entries[2...]), using: &generator)
+    }
+  }
+}
