@@ -32,6 +32,13 @@ struct ReportPage {
     let drawing: Markup
   }
 
+  /// The same drawing of another row.
+  struct Histogram {
+    let title: Markup
+    let look: Markup
+    let drawing: Drawing
+  }
+
   /// A part of the split in words.
   struct Part {
     let use: Markup
@@ -74,7 +81,7 @@ struct ReportPage {
   let horizonTitle: Markup
   let calibration: Drawing?
   let hasPit: Bool
-  let pit: [Panel]
+  let pit: [Histogram]
   let hasFans: Bool
   let fans: [Panel]
   let hasSamples: Bool
@@ -104,7 +111,7 @@ struct ReportPage {
     horizon = Drawing { horizonChart(record, cast: cast, width: $0) }
     horizonTitle = .text(isText ? "Loss by position in the context" : "Error by horizon")
     calibration = Drawing { calibrationChart(record, cast: cast, width: $0) }
-    pit = Self.pitPanels(cast)
+    pit = Self.histograms(cast)
     hasPit = !pit.isEmpty
     fans = Self.fanPanels(record, cast: cast)
     hasFans = !fans.isEmpty
@@ -138,7 +145,7 @@ extension ReportPage {
       "next \(p == 1 ? task.stepName : "\(p) \(task.stepName)s") of "
     }
     let amount = task.budgetAmount
-    let seconds = amount < 120 ? Figures.short(amount) + " s" : Figures.brief(amount / 60) + " min"
+    let seconds = amount < 120 ? Figures.short(amount) + " s" : Figures.round(amount / 60) + " min"
     let budget =
       task.budgetUnit == "seconds"
       ? "\(seconds) of training each"
@@ -158,14 +165,13 @@ extension ReportPage {
     ].compactMap(\.self)
   }
 
-  private static func pitPanels(_ cast: ChartCast) -> [Panel] {
+  private static func histograms(_ cast: ChartCast) -> [Histogram] {
     let rows = cast.pair
     let ceiling = rows.flatMap(\.row.pit).filter(\.isFinite).max() ?? 0
     guard ceiling > 0 else { return [] }
     return rows.compactMap { role in
-      pitChart(role.row, ceiling: ceiling * 1.08, look: role.look, width: 570).map {
-        Panel(title: .text(role.row.name), subtitle: .empty, look: .text(role.look), drawing: $0)
-      }
+      Drawing { pitChart(role.row, ceiling: ceiling * 1.08, look: role.look, width: $0) }
+        .map { Histogram(title: .text(role.row.name), look: .text(role.look), drawing: $0) }
     }
   }
 

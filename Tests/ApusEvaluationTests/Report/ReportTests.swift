@@ -14,6 +14,7 @@ struct ReportTests {
       #expect(page.hasPrefix("<!DOCTYPE html>"))
       #expect(!page.contains("{{"))
       #expect(!page.contains("nan"))
+      #expect(!page.contains("Markup(") && !page.contains("Optional("))
     }
   }
 

@@ -78,7 +78,8 @@ enum SampleComparison {
       row.loss = loss
       row.lossDeviation = kind == .model ? 0.006 : nil
       row.skill = 1 - loss / 1.669
-      row.interval = (1 - loss / 1.669 - 0.008)...(1 - loss / 1.669 + 0.008)
+      let width = loss == 1.669 ? 0 : 0.008
+      row.interval = (1 - loss / 1.669 - width)...(1 - loss / 1.669 + width)
       row.validationLoss = loss + 0.01
       row.seconds = kind == .model ? 120 : 1.2
       row.tokensPerSecond = kind == .model ? 21_000 + 9000 * draw.uniform() : 900_000
