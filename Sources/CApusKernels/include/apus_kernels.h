@@ -48,6 +48,17 @@ void apus_buffer_reset_peak(void);
 /// Returns cached, unused memory to the system.
 void apus_buffer_trim(void);
 
+/// Watches the signals of a long run: SIGINT, SIGTERM and SIGHUP to stop, SIGUSR1 for a checkpoint.
+/// The first one to stop sets a flag, the second ends the process with 128 + signal. Ignored signals
+/// stay ignored. `stops_with_parent` sends SIGTERM when the parent dies (Linux only). Not thread-safe.
+void apus_signals_watch(int stops_with_parent);
+/// Restores what handled the signals before.
+void apus_signals_unwatch(void);
+/// The first signal to stop, or 0.
+int apus_signals_stop(void);
+/// Whether a checkpoint was asked for since the last call.
+int apus_signals_take_checkpoint_request(void);
+
 // ---------------------------------------------------------------------------------------------
 // Matrix products (oneDNN).
 
