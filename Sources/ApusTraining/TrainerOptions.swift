@@ -1,0 +1,147 @@
+public import ApusTensor
+
+/// When a run ends at the latest. With both limits, the first that is reached counts.
+public struct Budget: Codable, Hashable, Sendable {
+  /// Wall seconds from the first step on, with validation and checkpoints in them. How many steps fit
+  /// depends on the machine, so the result does too.
+  public var seconds: Double?
+  /// Steps of the optimizer. Alone, it makes the result a function of options and data to the bit.
+  public var steps: Int?
+
+  /// Creates a budget.
+  public init(seconds: Double? = nil, steps: Int? = nil) {
+    self.seconds = seconds
+    self.steps = steps
+  }
+
+  /// So much time.
+  public static func seconds(_ seconds: Double) -> Budget { Budget(seconds: seconds) }
+
+  /// So many steps.
+  public static func steps(_ steps: Int) -> Budget { Budget(steps: steps) }
+}
+
+/// How often something is done.
+public enum Interval: Codable, Hashable, Sendable {
+  /// Every so many steps.
+  case steps(Int)
+  /// Every so many seconds.
+  case seconds(Double)
+  /// Whenever another such share of the budget is spent.
+  case share(Double)
+}
+
+/// How a run goes.
+public struct TrainerOptions: Codable, Hashable, Sendable {
+  /// The kind of optimizer.
+  public enum OptimizerKind: String, Codable, CaseIterable, Sendable {
+    case adamW
+    case sgd
+  }
+
+  /// When it ends at the latest; by default after a minute.
+  public var budget = Budget.seconds(60)
+  /// The learning rate; by default up to 0.001 within a twentieth of the budget, then by a cosine
+  /// down to 0.0001.
+  public var schedule = Schedule()
+  /// By default AdamW.
+  public var optimizer = OptimizerKind.adamW
+  /// AdamW's β₁; by default 0.9.
+  public var beta1 = 0.9
+  /// AdamW's β₂; by default 0.95, as GPT-3 has it: runs are short.
+  public var beta2 = 0.95
+  /// AdamW's ε; by default 1e-8.
+  public var epsilon = 1e-8
+  /// The momentum of `sgd`; by default 0.9.
+  public var momentum = 0.9
+  /// The decay of matrices; by default 0.1.
+  public var weightDecay = 0.1
+  /// The largest norm of the gradient; by default 1, nil for no limit.
+  public var clip: Double? = 1
+  /// Micro-batches to a step, whose gradients are averaged; by default 1.
+  public var microBatches = 1
+  /// How often to validate; by default at every twentieth of the budget. At the end always. Under a
+  /// budget in seconds, less often where it would take more than a fifth of the time.
+  public var validateEvery = Interval.share(0.05)
+  /// How many validations without a better one end the run; by default none do.
+  public var patience: Int?
+  /// How many steps in a row with a loss or gradient that is no number end the run; by default 10.
+  /// Such steps change nothing.
+  public var maximumSkippedSteps = 10
+  /// Of everything random; by default 0.
+  public var seed: UInt64 = 0
+  /// Of matrix products; by default float.
+  public var precision = Precision.float32
+
+  /// Creates the default options.
+  public init() {}
+
+  /// Creates options with the defaults for all but the budget.
+  public init(budget: Budget) { self.budget = budget }
+
+  /// Checks every option.
+  ///
+  /// - Throws: ``TrainingError/option(name:found:expected:)``.
+  public func validate() throws {
+    func require(
+      _ holds: Bool, _ name: String, _ found: some Any, _ expected: String
+    ) throws {
+      guard holds else {
+        throw TrainingError.option(name: name, found: "\(found)", expected: expected)
+      }
+    }
+    func finite(_ value: Double, _ name: String, atLeast low: Double = 0) throws {
+      try require(value.isFinite && value >= low, name, value, "a number of at least \(low)")
+    }
+    try require(
+      budget.seconds != nil || budget.steps != nil, "budget", "nothing", "seconds or steps")
+    if let seconds = budget.seconds { try finite(seconds, "budget.seconds") }
+    if let steps = budget.steps { try require(steps >= 0, "budget.steps", steps, "at least 0") }
+    try finite(schedule.peak, "schedule.peak")
+    try finite(schedule.floor, "schedule.floor")
+    try require(
+      schedule.floor <= schedule.peak, "schedule.floor", schedule.floor,
+      "at most the peak, \(schedule.peak)")
+    switch schedule.warmup {
+    case .steps(let steps): try require(steps >= 0, "schedule.warmup", steps, "at least 0 steps")
+    case .share(let share):
+      try require(share >= 0 && share < 1, "schedule.warmup", share, "a share in 0..<1")
+    }
+    for (name, value) in [("beta1", beta1), ("beta2", beta2), ("momentum", momentum)] {
+      try require(value >= 0 && value < 1, name, value, "a number in 0..<1")
+    }
+    try require(epsilon > 0 && epsilon.isFinite, "epsilon", epsilon, "a number above 0")
+    try finite(weightDecay, "weightDecay")
+    if let clip { try require(clip > 0, "clip", clip, "a number above 0") }
+    try require(microBatches >= 1, "microBatches", microBatches, "at least 1")
+    if let patience { try require(patience >= 1, "patience", patience, "at least 1") }
+    try require(
+      maximumSkippedSteps >= 1, "maximumSkippedSteps", maximumSkippedSteps, "at least 1")
+    try validateEvery.validate("validateEvery")
+  }
+
+  func makeOptimizer(_ parameters: [Parameter]) -> any Optimizer {
+    switch optimizer {
+    case .adamW:
+      AdamW(
+        parameters, betas: (Float(beta1), Float(beta2)), epsilon: Float(epsilon),
+        weightDecay: Float(weightDecay))
+    case .sgd:
+      SGD(parameters, momentum: Float(momentum), weightDecay: Float(weightDecay))
+    }
+  }
+}
+
+extension Interval {
+  func validate(_ name: String) throws {
+    let holds =
+      switch self {
+      case .steps(let steps): steps >= 1
+      case .seconds(let seconds): seconds >= 0
+      case .share(let share): share > 0
+      }
+    guard holds else {
+      throw TrainingError.option(name: name, found: "\(self)", expected: "an interval above 0")
+    }
+  }
+}

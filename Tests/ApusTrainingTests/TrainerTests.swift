@@ -1,0 +1,310 @@
+import ApusTensor
+import ApusTraining
+import Foundation
+import Testing
+
+@Suite("Trainer")
+struct TrainerTests {
+  private func options(steps: Int, _ change: (inout TrainerOptions) -> Void = { _ in })
+    -> TrainerOptions
+  {
+    var options = TrainerOptions(budget: .steps(steps))
+    options.schedule.peak = 0.02
+    options.schedule.floor = 0.001
+    change(&options)
+    return options
+  }
+
+  @Test("learns, and ends with the weights that validated best")
+  func learns() throws {
+    let task = try TinyTask()
+    let before = try #require(try task.validationLoss())
+    var calls = 0
+    let record = try Trainer(options(steps: 400)).run(task) { progress in
+      calls += 1
+      #expect(progress.step == calls)
+      #expect(progress.share == Double(calls) / 400)
+    }
+    #expect(calls == 400 && record.steps == 400 && record.units == 2800)
+    #expect(record.stopReason == .budget && record.unit == "examples")
+    #expect(record.curve.count == 20 && record.curve.map(\.step) == (1...20).map { $0 * 20 })
+    let best = try #require(record.best)
+    #expect(best.validationLoss < before * 0.8)
+    #expect(best.validationLoss == record.curve.compactMap(\.validationLoss).min())
+    let after = try #require(try task.validationLoss())
+    #expect(after == best.validationLoss)
+    #expect(record.unitsPerSecond > 0 && record.peakBytes > 0)
+  }
+
+  @Test("gives the same bits again, and with another number of threads")
+  func reproducible() throws {
+    func weights(threads: Int) throws -> [UInt32] {
+      let before = Machine.threads
+      Machine.setThreads(threads)
+      defer { Machine.setThreads(before) }
+      let task = try TinyTask()
+      _ = try Trainer(options(steps: 60)).run(task)
+      return task.bits
+    }
+    let once = try weights(threads: 1)
+    #expect(try weights(threads: 1) == once)
+    #expect(try weights(threads: 2) == once)
+    let other = try TinyTask()
+    _ = try Trainer(options(steps: 60) { $0.seed = 5 }).run(other)
+    #expect(other.bits != once)
+  }
+
+  @Test("averages micro-batches as if they were one batch")
+  func microBatches() throws {
+    // Both micro-batches of this task hold the same examples, so two must equal one.
+    struct Same: TrainingTask {
+      let inner: TinyTask
+      var parameters: [Parameter] { inner.parameters }
+      let unit = "examples"
+      func loss(step: Int, microStep: Int, key: RandomKey) throws -> (loss: Tensor, units: Int) {
+        try inner.loss(step: step, microStep: 0, key: key)
+      }
+      func validationLoss() throws -> Double? { nil }
+    }
+    let (one, two) = (Same(inner: try TinyTask()), Same(inner: try TinyTask()))
+    _ = try Trainer(options(steps: 20)).run(one)
+    let record = try Trainer(options(steps: 20) { $0.microBatches = 2 }).run(two)
+    #expect(record.units == 280 && record.best == nil)
+    #expect(record.curve.allSatisfy { $0.validationLoss == nil })
+    expectClose(
+      one.parameters.flatMap(\.value.values), two.parameters.flatMap(\.value.values), 1e-5)
+  }
+
+  @Test("skips steps that give no number, and goes on")
+  func skipsSteps() throws {
+    var task = try TinyTask()
+    task.disturbance = { $0 % 5 == 3 ? .nan : 1 }
+    let record = try Trainer(options(steps: 50)).run(task)
+    #expect(record.skippedSteps == 10 && record.steps == 50 && record.stopReason == .budget)
+    #expect(task.isFinite)
+    #expect(record.trainLoss?.isFinite == true)
+  }
+
+  @Test("gives up when no step gives a number, with the best weights so far")
+  func diverges() throws {
+    var task = try TinyTask()
+    task.disturbance = { $0 >= 30 ? .infinity : 1 }
+    let record = try Trainer(options(steps: 1000) { $0.validateEvery = .steps(10) }).run(task)
+    #expect(record.stopReason == .diverged && record.steps == 40 && record.skippedSteps == 10)
+    #expect(record.best?.step ?? 0 <= 30)
+    #expect(task.isFinite)
+  }
+
+  @Test("stops when validation does not improve")
+  func earlyStop() throws {
+    var task = try TinyTask()
+    var losses = [3.0, 2, 2.5, .nan, 2, 9].makeIterator()
+    task.validation = { losses.next() }
+    var bits: [UInt32] = []
+    let record = try Trainer(
+      options(steps: 1000) {
+        $0.validateEvery = .steps(10)
+        $0.patience = 3
+      }
+    ).run(task) { if $0.step == 20 { bits = task.bits } }
+    #expect(record.stopReason == .earlyStop && record.steps == 50)
+    #expect(record.best?.step == 20 && record.best?.validationLoss == 2)
+    #expect(record.curve.map(\.validationLoss) == [3, 2, 2.5, nil, 2])
+    #expect(task.bits == bits)
+  }
+
+  @Test("spends a budget in seconds and no more, validation included")
+  func secondsBudget() throws {
+    var task = try TinyTask()
+    // A clock on which a step takes 1 s and a validation 5 s.
+    var time = 100.0
+    task.disturbance = { _ in
+      time += 1
+      return 1
+    }
+    task.validation = {
+      time += 5
+      return 1
+    }
+    var trainer = try Trainer(TrainerOptions(budget: .seconds(100)))
+    trainer.seconds = { time }
+    var shares: [Double] = []
+    var rates: [Double] = []
+    let record = try trainer.run(task) {
+      shares.append($0.share)
+      rates.append($0.learningRate)
+    }
+    #expect(record.stopReason == .budget)
+    #expect((97...101).contains(record.seconds), "\(record.seconds)")
+    #expect(record.validationSeconds <= 25)
+    #expect(shares == shares.sorted() && shares.last ?? 0 > 0.95)
+    // The schedule has come down with the time.
+    #expect(rates.last ?? 1 < 1.2e-4)
+    #expect(abs(record.unitsPerSecond - 7) < 1e-9)
+  }
+
+  @Test("takes the first of two limits")
+  func twoLimits() throws {
+    var task = try TinyTask()
+    var time = 0.0
+    task.disturbance = { _ in
+      time += 1
+      return 1
+    }
+    var trainer = try Trainer(TrainerOptions(budget: Budget(seconds: 20, steps: 1000)))
+    trainer.seconds = { time }
+    #expect(try trainer.run(task).steps == 20)
+    var short = try Trainer(TrainerOptions(budget: Budget(seconds: 1000, steps: 7)))
+    short.seconds = { time }
+    #expect(try short.run(task).steps == 7)
+  }
+
+  @Test("makes at least one step of any time, and none of no steps")
+  func tinyBudgets() throws {
+    let task = try TinyTask()
+    #expect(try Trainer(TrainerOptions(budget: .seconds(0))).run(task).steps == 1)
+    let record = try Trainer(options(steps: 0)).run(task)
+    #expect(record.steps == 0 && record.best?.step == 0)
+  }
+
+  @Test("stops when asked, without a last validation")
+  func interruption() throws {
+    let task = try TinyTask()
+    let interruption = Interruption()
+    let record = try Trainer(options(steps: 1000) { $0.validateEvery = .steps(30) })
+      .run(task, interruption: interruption) { if $0.step == 40 { interruption.stop() } }
+    #expect(record.stopReason == .interrupted && record.steps == 40 && record.signal == nil)
+    #expect(record.curve.map(\.step) == [30])
+  }
+
+  @Test("passes on what the task throws")
+  func taskThrows() throws {
+    struct Broken: Error {}
+    var task = try TinyTask()
+    task.disturbance = { step in
+      if step == 3 { throw Broken() }
+      return 1
+    }
+    #expect(throws: Broken.self) { try Trainer(options(steps: 10)).run(task) }
+  }
+
+  @Test("refuses a model without trainable parameters")
+  func nothingToTrain() throws {
+    let task = try TinyTask()
+    for parameter in task.parameters { parameter.setTrainable(false) }
+    #expect(throws: TrainingError.noParameters) { try Trainer(options(steps: 1)).run(task) }
+  }
+
+  @Test("leaves frozen parameters as they are")
+  func frozen() throws {
+    let task = try TinyTask()
+    let first = task.parameters[0]
+    first.setTrainable(false)
+    let before = first.value.values
+    _ = try Trainer(options(steps: 20)).run(task)
+    #expect(first.value.values == before)
+  }
+
+  @Test("names the option that makes no sense")
+  func invalidOptions() {
+    func check(_ name: String, _ change: (inout TrainerOptions) -> Void) {
+      var options = TrainerOptions()
+      change(&options)
+      let error = #expect(throws: TrainingError.self) { try Trainer(options) }
+      #expect(error?.description.contains(name) == true, "\(name)")
+    }
+    check("budget") { $0.budget = Budget() }
+    check("budget.seconds") { $0.budget = .seconds(-1) }
+    check("budget.seconds") { $0.budget = .seconds(.nan) }
+    check("budget.steps") { $0.budget = .steps(-1) }
+    check("schedule.peak") { $0.schedule.peak = .infinity }
+    check("schedule.floor") { $0.schedule.floor = 1 }
+    check("schedule.warmup") { $0.schedule.warmup = .share(1) }
+    check("schedule.warmup") { $0.schedule.warmup = .steps(-1) }
+    check("beta1") { $0.beta1 = 1 }
+    check("beta2") { $0.beta2 = -0.1 }
+    check("momentum") { $0.momentum = .nan }
+    check("epsilon") { $0.epsilon = 0 }
+    check("weightDecay") { $0.weightDecay = -1 }
+    check("clip") { $0.clip = 0 }
+    check("microBatches") { $0.microBatches = 0 }
+    check("patience") { $0.patience = 0 }
+    check("maximumSkippedSteps") { $0.maximumSkippedSteps = 0 }
+    check("validateEvery") { $0.validateEvery = .share(0) }
+  }
+
+  @Test("keeps options and records through JSON")
+  func coding() throws {
+    var options = TrainerOptions(budget: Budget(seconds: 1.5, steps: 3))
+    options.validateEvery = .steps(4)
+    options.clip = nil
+    let data = try JSONEncoder().encode(options)
+    #expect(try JSONDecoder().decode(TrainerOptions.self, from: data) == options)
+    let record = try Trainer(self.options(steps: 30)).run(TinyTask())
+    let again = try JSONDecoder().decode(
+      TrainingRecord.self, from: JSONEncoder().encode(record))
+    #expect(again == record)
+  }
+}
+
+@Suite("Progress")
+struct ProgressTests {
+  private func progress(step: Int = 120, message: String? = nil) throws -> TrainingProgress {
+    var found: TrainingProgress?
+    _ = try Trainer(TrainerOptions(budget: .steps(1))).run(TinyTask()) { found = $0 }
+    var progress = try #require(found)
+    progress.step = step
+    progress.totalSteps = 300
+    progress.share = 0.4567
+    progress.remainingSeconds = 12.4
+    progress.loss = 2.13449
+    progress.unitsPerSecond = 11_900
+    progress.unit = "tokens"
+    progress.validationLoss = 2.2
+    progress.message = message
+    return progress
+  }
+
+  @Test("is one line that says where the run stands")
+  func line() throws {
+    var other = try progress()
+    #expect(
+      ProgressPrinter.line(label: "mamba", other)
+        == "mamba  45%  step 120/300  loss 2.134  validation 2.2  11.9k tokens/s  0:12 left")
+    other.totalSteps = nil
+    other.loss = nil
+    other.validationLoss = nil
+    other.unitsPerSecond = 3_400_000
+    other.remainingSeconds = 3725
+    #expect(
+      ProgressPrinter.line(label: "x", other) == "x  45%  step 120  3.4M tokens/s  1:02:05 left")
+    other.remainingSeconds = .infinity
+    #expect(ProgressPrinter.line(label: "x", other).hasSuffix("0:00 left"))
+  }
+
+  @Test("rewrites its line on a terminal and prints plain lines elsewhere")
+  func printer() throws {
+    func output(isTerminal: Bool, usesColor: Bool) throws -> String {
+      var (text, time) = ("", 0.0)
+      let printer = ProgressPrinter(
+        label: "a", isTerminal: isTerminal, usesColor: usesColor, now: { time },
+        write: { text += $0 })
+      for second in 0..<12 {
+        time = Double(second)
+        printer.show(try progress(step: second, message: second == 7 ? "careful" : nil))
+      }
+      printer.finish()
+      printer.finish()
+      return text
+    }
+    let plain = try output(isTerminal: false, usesColor: false)
+    #expect(!plain.contains("\u{1B}") && !plain.contains("\r"))
+    let lines = plain.split(separator: "\n")
+    #expect(lines.count == 4 && lines[2] == "a: careful")
+    let terminal = try output(isTerminal: true, usesColor: false)
+    #expect(terminal.components(separatedBy: "\r\u{1B}[K").count == 14)
+    #expect(terminal.filter { $0 == "\n" }.count == 2 && !terminal.contains("[1m"))
+    let colored = try output(isTerminal: true, usesColor: true)
+    #expect(colored.contains("\u{1B}[1ma\u{1B}[0m"))
+  }
+}
