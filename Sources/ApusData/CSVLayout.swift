@@ -85,16 +85,19 @@ struct CSVLayout {
     }
     guard !data.isEmpty else { throw .onlyHeader(file: source.name, names: names) }
     isRagged = Self.isRagged(table, data, width: width, numbers: numbers)
-    if !isRagged, let common = Self.commonWidth(table, data), common == width + 1, hasHeader {
-      if data.allSatisfy({
-        table.fieldCount(row: $0) != common || table.cell(row: $0, column: width).isEmpty
-      }) {
+    if !isRagged, hasHeader,
+      data.count(where: { table.fieldCount(row: $0) == width + 1 }) * 2 > data.count
+    {
+      let isTrailing = data.allSatisfy { row in
+        table.fieldCount(row: row) != width + 1 || table.cell(row: row, column: width).isEmpty
+      }
+      if isTrailing {
         names.append("")  // every row ends in a delimiter
       } else {
         names.insert("", at: 0)
         notes.append("Rows have one field more than the header; the first is taken as a row name.")
       }
-      width = common
+      width += 1
     }
     self.names = Self.uniqueNames(names)
     let split = Self.splitRows(table, data, width: width, isRagged: isRagged)
@@ -231,6 +234,18 @@ struct CSVLayout {
         .map { table.cell(row: $0, column: column) }.filter { !$0.isEmpty }
       let typed = cells.count { isTyped($0, numbers) }
       if typed * 2 > cells.count { return true }
+    }
+    let areDates = first.map { cell in
+      if case .bad = numbers.parse(cell) { return DateColumn.guessStyle(of: [cell]) != nil }
+      return false
+    }
+    for column in 1..<max(1, min(width, 20)) where areDates[column] {
+      let cells = sample.filter { column < table.fieldCount(row: $0) }
+        .map { table.cell(row: $0, column: column) }
+      let numeric = cells.count { cell in
+        if case .number = numbers.parse(cell) { true } else { false }
+      }
+      if numeric * 2 > cells.count { return true }
     }
     // Text over text: a header when nothing in the first row could be data.
     return isText.allSatisfy { $0 } && Set(first).count == first.count

@@ -105,6 +105,7 @@ public struct CausalScaler: Codable, Sendable, Equatable {
   /// Takes in the next row and describes it.
   ///
   /// - Parameter value: The value of the row; NaN where it is missing.
+  /// - Returns: Features, location and scale as known at the end of the row.
   public mutating func push(_ value: Double) -> ScaledRow {
     let isMissing = !(abs(value) <= 1e140)
     var move = 0.0

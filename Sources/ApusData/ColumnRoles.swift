@@ -4,6 +4,8 @@ struct ColumnRoles {
   enum Time: Equatable {
     /// A column of dates, and one of times of day where they stand apart.
     case dates(column: Int, style: DateStyle, timeOfDay: Int?)
+    /// Year, month and, where there are any, day and hour in columns of their own.
+    case parts(columns: [Int])
     /// A column of whole numbers that count steps.
     case ordinal(column: Int)
     /// None: the order of the rows.
@@ -65,7 +67,13 @@ struct ColumnRoles {
   private static let timeNames = [
     "date", "datetime", "timestamp", "ds", "time", "dt", "opentime", "closetime", "tradedate",
     "tradingday", "caldt", "observationdate", "dateutc", "timeutc", "utc", "period", "day", "week",
-    "month", "quarter", "year", "t", "step", "index", "unixtime", "unixtimestamp", "epoch", "unix",
+    "month", "quarter", "year", "t", "ts", "step", "timestep", "index", "unixtime",
+    "unixtimestamp", "epoch", "unix",
+  ]
+
+  /// Names of columns that may count steps. A day or a month that is a bare number starts again each time.
+  private static let stepNames: Set<String> = [
+    "t", "ts", "time", "timestamp", "step", "timestep", "index", "ds", "period", "dt",
   ]
 
   private mutating func chooseTime() throws(SeriesError) {
@@ -78,6 +86,13 @@ struct ColumnRoles {
           found: String(layout.text(row, index).prefix(40)))
       }
       time.apply(&self, "you named it")
+      return
+    }
+    if let columns = partColumns() {
+      time = .parts(columns: columns)
+      choose(
+        "time", columns.map { layout.names[$0] }.joined(separator: " and "),
+        because: "the parts of a date stand in columns of their own")
       return
     }
     let ranked = layout.names.indices.map { index in
@@ -102,11 +117,26 @@ struct ColumnRoles {
     }
   }
 
+  /// Columns called year, month, day and hour, in that order; at least the first two.
+  private func partColumns() -> [Int]? {
+    var columns: [Int] = []
+    for names in [
+      ["year", "yr"], ["month", "mo", "mnth"], ["day", "dayofmonth"], ["hour", "hr"],
+    ] {
+      guard
+        let index = layout.names.indices.first(where: {
+          names.contains(normalizedName(layout.names[$0])) && isNumeric[$0]
+        })
+      else { break }
+      columns.append(index)
+    }
+    return columns.count >= 2 ? columns : nil
+  }
+
   private func timeRole(_ index: Int, isNamed: Bool) -> TimeRole? {
     let sample = layout.sample(index)
     if let guess = DateColumn.guessStyle(of: sample), guess.share >= 0.8,
-      isNamed || !guess.style.isBareNumber || guess.style == .compact,
-      isNamed || guess.style != .yearMonth || !isNumeric[index]
+      isNamed || !isNumeric[index] || (guess.share == 1 && isMonotonic(sample))
     {
       let clock =
         guess.style == .yearMonthDay || guess.style == .dayMonthYear
@@ -117,7 +147,9 @@ struct ColumnRoles {
         time: .dates(column: index, style: guess.style, timeOfDay: clock), name: name,
         example: "written like \(guess.style.example)")
     }
-    guard isNamed, isNumeric[index], !sample.isEmpty else { return nil }
+    guard Self.stepNames.contains(normalizedName(layout.names[index])) || options.time != nil,
+      isNumeric[index], !sample.isEmpty
+    else { return nil }
     let isCount = sample.allSatisfy { cell in
       guard case .number(let value) = layout.numbers.parse(cell) else { return false }
       return value == value.rounded() && abs(value) < 1e15
@@ -126,6 +158,16 @@ struct ColumnRoles {
     return TimeRole(
       time: .ordinal(column: index), name: layout.names[index],
       example: "whole numbers, taken as steps")
+  }
+
+  /// At least ten numbers that rise, or fall, at every step.
+  private func isMonotonic(_ sample: [ArraySlice<UInt8>]) -> Bool {
+    let numbers = sample.compactMap { cell in
+      if case .number(let value) = layout.numbers.parse(cell) { value } else { nil }
+    }
+    let pairs = zip(numbers, numbers.dropFirst())
+    return numbers.count >= 10
+      && (pairs.allSatisfy { $0 < $1 } || pairs.allSatisfy { $0 > $1 })
   }
 
   /// A column of times of day, when the dates have none.
@@ -148,6 +190,7 @@ struct ColumnRoles {
   private var timeColumns: Set<Int> {
     switch time {
     case .dates(let column, _, let clock): Set([column, clock ?? column])
+    case .parts(let columns): Set(columns)
     case .ordinal(let column): [column]
     case .rowOrder: []
     }

@@ -14,6 +14,7 @@ struct DateColumn: Sendable {
   /// The style that most of a sample of cells follows, and the share that does; nil below one half.
   ///
   /// - Parameter cells: Trimmed cells, empty ones left out.
+  /// - Returns: The style with its share of the cells.
   static func guessStyle(of cells: [ArraySlice<UInt8>]) -> (style: DateStyle, share: Double)? {
     guard !cells.isEmpty else { return nil }
     var best: (style: DateStyle, share: Double)?

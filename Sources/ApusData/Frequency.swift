@@ -161,7 +161,13 @@ extension Cadence {
       var weekdays = Array(repeating: 0, count: 7)
       for stamp in stamps { weekdays[stamp.weekday] += 1 }
       let open = weekdays.map { $0 * 50 > stamps.count }
-      if stamps.count >= 10, open.count(where: { $0 }) < 7 {
+      let restsAtWeekend =
+        weekdays[5] + weekdays[6] == 0
+        && zip(days, steps).contains { day, step in step == 3 && (day + 3) % 7 == 4 }
+      if stamps.count < 10, restsAtWeekend {
+        frequency = .businessDays
+        openWeekdays = (0..<7).map { $0 < 5 }
+      } else if stamps.count >= 10, open.count(where: { $0 }) < 7 {
         frequency = .businessDays
         openWeekdays = open
       } else {

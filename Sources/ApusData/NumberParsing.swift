@@ -149,6 +149,7 @@ struct NumberStyle: Equatable, Sendable {
   /// - Parameters:
   ///   - cells: Trimmed cells.
   ///   - isCommaDelimited: Whether commas also part the fields, so that only quoted cells can hold one.
+  /// - Returns: The style most cells speak for; the decimal point when none does.
   static func guess(from cells: [ArraySlice<UInt8>], isCommaDelimited: Bool) -> NumberStyle {
     var (comma, point) = (0, 0)
     for cell in cells where cell.contains(0x2C) {

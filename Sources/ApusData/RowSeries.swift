@@ -99,6 +99,7 @@ struct RowSeries {
         file: report.source, bad: bad, rows: layout.rows.count, line: firstBad.line,
         reason: firstBad.reason)
     }
+    report.rowsUsed = series.count
     guard !series.isEmpty else { throw .noUsableRows(file: report.source, target: "the rows") }
     return SeriesChecks.table(
       series, lines: lines, targetName: "value", covariateNames: [], hasClock: hasClock,

@@ -23,6 +23,8 @@ struct SeriesBuilder {
   ///   - covariates: Each with one value per row of the file.
   ///   - isAlone: The table has no other series, so that examples need not name it.
   ///   - isFirstOfRow: Order and duplicates are reported once, not for every target of a row.
+  /// - Returns: The series, in order, one row per time.
+  /// - Throws: ``SeriesError/duplicateTime(file:line:series:time:)`` where the options say so.
   mutating func series(
     id: String, rows: [Int], target: [Double], covariates: [Covariate], isAlone: Bool,
     isFirstOfRow: Bool
@@ -60,6 +62,7 @@ struct SeriesBuilder {
           + (options.duplicates == .keepLast ? "the later line counts" : "the earlier line counts"))
     }
     lines.append(kept.map(layout.line))
+    if isFirstOfRow { report.rowsUsed += kept.count }
     return TimeSeries(
       id: id, timestamps: kept.compactMap { stamps[$0] }, values: kept.map { target[$0] },
       covariates: covariates.map { column in

@@ -16,7 +16,14 @@ struct SeriesChecks {
 
   /// Assembles the table: cadence, gaps, and the checks on prices.
   ///
-  /// - Parameter lines: Line of each row, by series.
+  /// - Parameters:
+  ///   - series: The series, in order of time.
+  ///   - lines: Line of each row, by series.
+  ///   - targetName: Name of the target, empty when each series is a column.
+  ///   - covariateNames: Columns beside the target.
+  ///   - hasClock: Stamps are moments and not counts.
+  ///   - report: What reading found.
+  /// - Returns: The table with its report complete.
   static func table(
     _ series: [TimeSeries], lines: [[Int]], targetName: String, covariateNames: [String],
     hasClock: Bool, report: DataReport
@@ -24,7 +31,6 @@ struct SeriesChecks {
     var table = SeriesTable(
       series: series, targetName: targetName, covariateNames: covariateNames,
       cadence: Cadence(.steps), report: report)
-    table.report.rowsUsed = Set(lines.joined()).count
     table.report.seriesCount = series.count
     let filled = series.filter { $0.count > 0 }
     if hasClock {
@@ -35,6 +41,7 @@ struct SeriesChecks {
       table.report.choose(
         "frequency", table.cadence.frequency.name,
         because: "of the distances between the rows of the longest series")
+      table.noteWeekdays()
       table.noteHoles(lines)
     }
     for (index, one) in series.enumerated() {
@@ -48,6 +55,17 @@ struct SeriesChecks {
 extension SeriesTable {
   /// Name for examples; nil when the table has one series only.
   private func label(_ one: TimeSeries) -> String? { series.count > 1 ? one.id : nil }
+
+  /// Daily rows on days that are not one week's working days often come from stamps of another zone.
+  fileprivate mutating func noteWeekdays() {
+    let open = cadence.openWeekdays
+    guard cadence.frequency == .businessDays, open != [true, true, true, true, true, false, false]
+    else { return }
+    let names = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+    let days = zip(names, open).filter(\.1).map(\.0).joined(separator: ", ")
+    report.notes.append(
+      "Rows stand on \(days); if that is not the market's week, check the zone of the dates.")
+  }
 
   fileprivate mutating func noteHoles(_ lines: [[Int]]) {
     if let calendar = sharedCalendar() {

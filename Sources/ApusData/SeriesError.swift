@@ -60,14 +60,14 @@ extension SeriesError: CustomStringConvertible {
     case .binary(let file, let line, let byte):
       """
       \(file), line \(line): found the byte \(byte), which no text holds, expected CSV text; \
-      is this a binary file?
+      this looks like a binary file.
       """
     case .wideEncoding(let file, let encoding):
       "\(file): found \(encoding) text, expected UTF-8; save it again as CSV UTF-8."
     case .unterminatedQuote(let file, let line):
       """
       \(file), line \(line): found a quote that is never closed, expected a second one; \
-      is the file cut short?
+      the file may be cut short.
       """
     case .fieldTooLong(let file, let line, let limit):
       """
@@ -124,7 +124,7 @@ extension SeriesError: CustomStringConvertible {
   }
 }
 
-/// The candidate that differs least from `name`, when it differs in no more than a third of its letters.
+/// The candidate that differs least from `name`, when it differs in two letters or a third of them at most.
 func nearest(to name: String, in candidates: [String]) -> String? {
   let wanted = Array(name.lowercased().prefix(64))
   var best: (name: String, distance: Int)?
@@ -142,6 +142,8 @@ func nearest(to name: String, in candidates: [String]) -> String? {
     }
     if row[letters.count] < best?.distance ?? .max { best = (candidate, row[letters.count]) }
   }
-  guard let best, best.distance <= max(1, wanted.count / 3) else { return nil }
+  guard let best, best.distance <= max(2, wanted.count / 3), best.distance < wanted.count else {
+    return nil
+  }
   return best.name
 }

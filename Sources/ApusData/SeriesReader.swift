@@ -141,6 +141,14 @@ struct SeriesReader {
         }
         return Timestamp(secondsSinceEpoch: step)
       }
+    case .parts(let columns):
+      let dates = DateColumn(count: layout.rows.count, style: .yearMonthDay, dayFirst: nil) { row in
+        composedDate(row, columns)
+      }
+      for (row, stamp) in dates.stamps.enumerated() where stamp == nil {
+        noteTime(row, columns[columns.count - 1])
+      }
+      return dates.stamps
     case .dates(let column, let style, let clock):
       let dates = DateColumn(count: layout.rows.count, style: style, dayFirst: options.dayFirst) {
         row in
@@ -151,6 +159,15 @@ struct SeriesReader {
       for (row, stamp) in dates.stamps.enumerated() where stamp == nil { noteTime(row, column) }
       return dates.stamps
     }
+  }
+
+  /// `2015-12-31 13:00` from cells that hold 2015, 12, 31 and 13.
+  private func composedDate(_ row: Int, _ columns: [Int]) -> ArraySlice<UInt8> {
+    var text = Array(layout.cell(row, columns[0]))
+    text += [0x2D] + layout.cell(row, columns[1])
+    text += [0x2D] + (columns.count > 2 ? layout.cell(row, columns[2]) : [0x31])
+    if columns.count > 3 { text += [0x20] + layout.cell(row, columns[3]) + Array(":00".utf8) }
+    return text[...]
   }
 
   private mutating func noteTime(_ row: Int, _ column: Int) {
@@ -249,13 +266,17 @@ struct SeriesReader {
 extension ColumnRoles.Time {
   /// Whether stamps are moments and not counts.
   var hasClock: Bool {
-    if case .dates = self { true } else { false }
+    switch self {
+    case .dates, .parts: true
+    case .ordinal, .rowOrder: false
+    }
   }
 
   /// The column that holds the stamps.
   var column: Int? {
     switch self {
     case .dates(let column, _, _), .ordinal(let column): column
+    case .parts(let columns): columns.last
     case .rowOrder: nil
     }
   }

@@ -15,6 +15,12 @@ struct SourceFile {
 
   /// Reads a regular file.
   init(path: String, limit: Int) throws(SeriesError) {
+    let bytes = try Self.bytes(at: path, limit: limit)
+    try self.init(name: path, bytes: bytes, limit: limit)
+  }
+
+  /// The bytes of a regular file, whatever they are.
+  static func bytes(at path: String, limit: Int) throws(SeriesError) -> [UInt8] {
     let resolved = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
     guard !path.isEmpty, !path.utf8.contains(0),
       let attributes = try? FileManager.default.attributesOfItem(atPath: resolved)
@@ -26,13 +32,10 @@ struct SourceFile {
     if let size = attributes[.size] as? Int, size > limit {
       throw .tooLarge(file: path, bytes: size, limit: limit)
     }
-    let data: Data
-    do {
-      data = try Data(contentsOf: URL(fileURLWithPath: resolved))
-    } catch {
+    guard let data = try? Data(contentsOf: URL(fileURLWithPath: resolved)) else {
       throw .unreadable(file: path, reason: "the system refused")
     }
-    try self.init(name: path, bytes: Array(data), limit: limit)
+    return Array(data)
   }
 
   /// Takes bytes that are already in memory.

@@ -120,6 +120,7 @@ public struct Split: Codable, Sendable, Equatable {
   ///   - part: Train, validation or test.
   ///   - series: Number of the series.
   ///   - lookBack: Rows of input, L, at least 1.
+  /// - Returns: A range of rows, empty where no window fits.
   public func origins(_ part: Part, series: Int, lookBack: Int) -> Range<Int> {
     let targets = rows(part, series: series)
     let first = max(targets.lowerBound, lookBack) - 1

@@ -36,7 +36,10 @@ public struct Timestamp: Hashable, Sendable {
   public var dayNumber: Int { Int(secondsSinceEpoch.flooredQuotient(86_400)) }
 
   /// Seconds since midnight, 0 to 86,399.
-  public var secondOfDay: Int { Int(secondsSinceEpoch - Int64(dayNumber) * 86_400) }
+  public var secondOfDay: Int {
+    let seconds = Int(secondsSinceEpoch % 86_400)
+    return seconds < 0 ? seconds + 86_400 : seconds
+  }
 
   /// Day of the week, 0 = Monday to 6 = Sunday.
   public var weekday: Int {

@@ -75,7 +75,8 @@ struct CausalScalingTests {
   func staysFinite(kind: ScaleKind) {
     let hostile: [[Double]] = [
       Array(repeating: 0, count: 50), Array(repeating: 5, count: 50),
-      Array(repeating: .nan, count: 5), [.infinity, -.infinity, 1, 1e300, -1e139, .leastNonzeroMagnitude, 0, 2],
+      Array(repeating: .nan, count: 5),
+      [.infinity, -.infinity, 1, 1e300, -1e139, .leastNonzeroMagnitude, 0, 2],
       [1e-200, 0, 0, 1e-200], [.nan, 3, .nan, 3, -3],
       [1] + Array(repeating: 0, count: 30_000) + [1],
     ]
