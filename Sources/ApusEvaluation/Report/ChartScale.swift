@@ -30,12 +30,10 @@ package struct ChartScale: Sendable, Equatable {
 
   /// A scale over what is finite (and, when logarithmic, positive) in `values`.
   ///
-  /// - Parameters:
-  ///   - padding: Room at both ends, a fraction of the drawn length.
-  ///   - nice: Whether a linear domain grows to the next marks.
+  /// `padding` is room at both ends, a fraction of the drawn length.
   package init(
     _ kind: Kind, over values: [Double], from start: Double, to end: Double,
-    padding: Double = 0, nice: Bool = false
+    padding: Double = 0
   ) {
     // Beyond these bounds differences and ratios leave the range of numbers.
     let usable = values.filter {
@@ -54,10 +52,6 @@ package struct ChartScale: Sendable, Equatable {
       }
       let room = (high - low) * padding
       (low, high) = (low - room, high + room)
-      if nice {
-        let step = Self.step(high - low, about: 5)
-        (low, high) = ((low / step).rounded(.down) * step, (high / step).rounded(.up) * step)
-      }
     }
     self.kind = kind
     domain = low...max(low, high)
@@ -141,8 +135,8 @@ struct CalendarTicks {
   init(domain: ClosedRange<Double>, about count: Int) {
     let wanted = (domain.upperBound - domain.lowerBound) / Double(max(count, 1))
     let day = 86_400.0
-    guard CivilTime(seconds: domain.lowerBound) != nil,
-      CivilTime(seconds: domain.upperBound) != nil
+    guard ChartDate(seconds: domain.lowerBound) != nil,
+      ChartDate(seconds: domain.upperBound) != nil
     else {
       ticks = []
       return
@@ -160,15 +154,15 @@ struct CalendarTicks {
   }
 
   private static func months(in domain: ClosedRange<Double>, every step: Int) -> [ChartTick] {
-    guard let first = CivilTime(seconds: domain.lowerBound) else { return [] }
+    guard let first = ChartDate(seconds: domain.lowerBound) else { return [] }
     var ticks: [ChartTick] = []
     // Counted from January of a round year, so that steps of years fall on round ones.
     let years = max(step / 12, 1)
     let anchor = first.year - (first.year % years + years) % years
     for index in 0..<200 {
-      let value = CivilTime.seconds(year: anchor, month: index * step)
+      let value = ChartDate.seconds(year: anchor, month: index * step)
       if value > domain.upperBound { break }
-      guard value >= domain.lowerBound, let at = CivilTime(seconds: value) else { continue }
+      guard value >= domain.lowerBound, let at = ChartDate(seconds: value) else { continue }
       let isYear = at.month == 1 || step >= 12
       let needsYear = ticks.isEmpty && !isYear
       let month = needsYear ? "\(at.monthName) \(at.year)" : at.monthName
@@ -182,7 +176,7 @@ struct CalendarTicks {
     let last = (domain.upperBound / step).rounded(.down)
     guard last >= first, last - first < 100 else { return [] }
     return stride(from: first, through: last, by: 1).compactMap { index in
-      guard let at = CivilTime(seconds: index * step) else { return nil }
+      guard let at = ChartDate(seconds: index * step) else { return nil }
       let isMidnight = at.second == 0
       let seconds = step < 60 ? ":" + Figures.twoDigits(at.second % 60) : ""
       let label = isMidnight ? "\(at.day) \(at.monthName)" : at.clock + seconds

@@ -1,6 +1,6 @@
 /// One forecast: recent history, the fan of quantiles, and what came.
 ///
-/// - Parameter all: The fans that share the vertical scale, so that neighbors compare.
+/// The fans in `all` share the vertical scale, so that neighbors compare.
 package func fanChart(
   _ example: ForecastExample, fan: ForecastFan, sharing all: [ForecastFan], look: String,
   task: ComparisonTask, width: Double
@@ -40,10 +40,8 @@ package func fanChart(
 extension Chart {
   /// The central intervals as nested bands, and the median.
   ///
-  /// - Parameters:
-  ///   - origin: Where the fan opens. A level continues from its last value; a return does not,
-  ///     so there the bands begin half a step before the first quantiles.
-  ///   - half: Half a step on the time axis.
+  /// A level continues from its last value, so the fan opens at `origin`. A return does not;
+  /// without an origin the bands begin `half` a step before the first quantiles.
   fileprivate mutating func addFan(
     _ fan: ForecastFan, steps: [(time: Double, quantiles: [Double])], from origin: SeriesPoint?,
     half: Double, _ look: String
@@ -71,7 +69,7 @@ extension Chart {
 extension ComparisonTask.TimeAxis {
   /// A position on this axis in words.
   package func text(_ time: Double) -> String {
-    if self == .utcSeconds, let civil = CivilTime(seconds: time) { return civil.text }
+    if self == .utcSeconds, let civil = ChartDate(seconds: time) { return civil.text }
     return abs(time) < 1e15 ? Figures.fixed(time, 0) : Figures.missing
   }
 }

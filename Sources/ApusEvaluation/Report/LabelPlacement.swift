@@ -66,8 +66,7 @@ package enum LabelPlacement {
   /// Places each label at the first free side of its disc; a label without a free side is left
   /// out (its tooltip remains).
   ///
-  /// - Parameter bounds: Where labels may stand.
-  /// - Returns: The box of each label, in order.
+  /// Labels stand inside `bounds`. There is one box, or none, for each disc, in order.
   package static func around(_ discs: [Disc], in bounds: Box) -> [Box?] {
     var taken = discs.map { disc in
       Box(

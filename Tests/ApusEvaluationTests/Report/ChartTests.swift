@@ -65,8 +65,8 @@ struct ChartScaleTests {
   }
 }
 
-@Suite("Civil time")
-struct CivilTimeTests {
+@Suite("Chart date")
+struct ChartDateTests {
   @Test(
     "it knows the calendar",
     arguments: [
@@ -75,13 +75,13 @@ struct CivilTimeTests {
       (-2_203_891_200, "1900-03-01"),
     ])
   func dates(seconds: Double, text: String) {
-    #expect(CivilTime(seconds: seconds)?.text == text)
+    #expect(ChartDate(seconds: seconds)?.text == text)
   }
 
   @Test("it counts back to the seconds of every month for 800 years")
   func roundTrip() {
     for month in 0..<9600 {
-      let civil = CivilTime(seconds: CivilTime.seconds(year: 1600, month: month))
+      let civil = ChartDate(seconds: ChartDate.seconds(year: 1600, month: month))
       let found = civil.map { [$0.year, $0.month, $0.day, $0.second] }
       #expect(found == [1600 + month / 12, month % 12 + 1, 1, 0])
     }
@@ -89,7 +89,7 @@ struct CivilTimeTests {
 
   @Test("it refuses what is no moment", arguments: [Double.nan, .infinity, -1e13])
   func refuses(seconds: Double) {
-    #expect(CivilTime(seconds: seconds) == nil)
+    #expect(ChartDate(seconds: seconds) == nil)
   }
 }
 

@@ -1,5 +1,6 @@
-/// A moment in the Gregorian calendar, UTC, without tables and without the system's locale.
-package struct CivilTime: Sendable, Equatable {
+/// A moment in the Gregorian calendar, UTC, as the axes need it: from and to `Double` seconds, refusing
+/// what is no moment. Apart from the calendar of ApusData, so that a record is drawn without it.
+package struct ChartDate: Sendable, Equatable {
   package let year: Int
   /// 1 to 12.
   package let month: Int
