@@ -48,8 +48,8 @@ def train_row(config: dict, peer: str, context: int, precision: str, runs: int) 
 
 def attention_rows(context: int, runs: int) -> list[dict]:
     """Causal attention in float32, forward and, where Apus reports it, forward with backward."""
-    arguments = ["attention", "--heads", str(HEADS), "--head-size", str(HEAD_SIZE),
-                 "--context", str(context)]
+    arguments = ["attention", "--batch", "1", "--heads", str(HEADS), "--head-size",
+                 str(HEAD_SIZE), "--context", str(context)]
     before = apus_bench(*arguments)
     forward, both = peers.attention_seconds(HEADS, HEAD_SIZE, context, runs)
     ours = faster(before, apus_bench(*arguments))
