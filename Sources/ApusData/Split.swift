@@ -64,6 +64,8 @@ public struct Split: Codable, Sendable, Equatable {
   public let embargo: Int
   /// Target rows by series, then in the order train, validation, test.
   public let rows: [[Range<Int>]]
+  /// Series are cut at common moments; false for series of bare steps.
+  public let isByTime: Bool
   /// First and last stamp of the targets of each part over all series; nil for an empty part.
   public let spans: [Span?]
 
@@ -92,6 +94,7 @@ public struct Split: Codable, Sendable, Equatable {
     self.embargo = embargo
     let rows = try Self.cut(table, sizes, embargo: embargo)
     self.rows = rows
+    isByTime = table.cadence.frequency != .steps
     spans = Part.allCases.indices.map { part in
       let ends = zip(table.series, rows).compactMap { one, parts -> (Timestamp, Timestamp)? in
         let range = parts[part]
@@ -134,7 +137,8 @@ public struct Split: Codable, Sendable, Equatable {
   /// The span of a part over all series.
   public func span(_ part: Part) -> Span? { spans[part.index] }
 
-  /// Proves that the last target of each part lies before the first target of the next.
+  /// Proves that the last target of each part lies before the first target of the next, in each series and,
+  /// where series share a clock, over all of them.
   ///
   /// - Throws: ``SplitError/overlap(series:part:)``.
   public func check() throws(SplitError) {
@@ -142,6 +146,11 @@ public struct Split: Codable, Sendable, Equatable {
       for index in 0..<2 where parts[index].upperBound > parts[index + 1].lowerBound {
         throw .overlap(series: series, part: Part.allCases[index])
       }
+    }
+    guard isByTime else { return }
+    let parts = zip(Part.allCases, spans).compactMap { part, span in span.map { (part, $0) } }
+    for (left, right) in zip(parts, parts.dropFirst()) where left.1.last >= right.1.first {
+      throw .overlap(series: 0, part: left.0)
     }
   }
 
