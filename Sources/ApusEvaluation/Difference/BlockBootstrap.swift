@@ -39,6 +39,9 @@ public struct BlockBootstrap: Sendable, Hashable, Codable {
   /// - Parameters:
   ///   - values: In time order, at least 2.
   ///   - overlap: How many successive values share some target.
+  ///   - generator: Where chance comes from.
+  /// - Returns: Both ends of the interval.
+  /// - Throws: ``MetricError`` when there are fewer than 2 values or one is not finite.
   public func meanInterval(
     of values: [Double], overlap: Int = 1, using generator: inout some RandomNumberGenerator
   ) throws -> ClosedRange<Double> {

@@ -76,6 +76,7 @@ public struct ModelSelection: Sendable, Hashable, Codable {
   ///   - overlap: How many successive origins share some target: ⌈horizon / stride⌉.
   ///   - level: The chance of naming any model wrongly that is accepted.
   ///   - bootstrap: How intervals are drawn.
+  ///   - generator: Where chance comes from.
   /// - Throws: ``MetricError`` when no baseline survived or when origins differ in number.
   public init(
     _ candidates: [Candidate], overlap: Int = 1, level: Double = 0.05,

@@ -24,8 +24,12 @@ extension Metrics {
   /// training series repeats itself exactly.
   ///
   /// - Parameters:
+  ///   - values: What happened, `[P]`.
+  ///   - forecasts: What was said, `[P]`.
   ///   - training: The series before the forecast.
   ///   - seasonLength: m; 1 scales by one-step changes.
+  /// - Returns: The error in units of the seasonal naive one.
+  /// - Throws: ``MetricError`` when arrays do not belong together or the score is not defined.
   public static func mase(
     _ values: [Double], forecasts: [Double], training: [Double], seasonLength: Int = 1
   ) throws -> Double {
@@ -81,7 +85,12 @@ extension Metrics {
   /// Higher is better, 0 is the benchmark. Campbell and Thompson, 2008. Not defined where the
   /// benchmark makes no error.
   ///
-  /// - Parameter benchmark: For returns zeros, for volatility for example the 22-day mean.
+  /// - Parameters:
+  ///   - values: What happened.
+  ///   - forecasts: What was said.
+  ///   - benchmark: For returns zeros, for volatility for example the 22-day mean.
+  /// - Returns: A number up to 1.
+  /// - Throws: ``MetricError`` when arrays do not belong together or the score is not defined.
   public static func outOfSampleR2(
     _ values: [Double], forecasts: [Double], benchmark: [Double]
   ) throws -> Double {

@@ -61,9 +61,11 @@ extension Metrics {
   /// The share of values inside the central interval of a forecast.
   ///
   /// - Parameters:
+  ///   - values: What happened, `[n]`.
   ///   - lower: The quantile at `(1 - confidence) / 2`, `[n]`.
   ///   - upper: The quantile at `(1 + confidence) / 2`, `[n]`.
   /// - Returns: The share with its binomial band; compare it with the nominal share.
+  /// - Throws: ``MetricError`` when arrays do not belong together or the score is not defined.
   public static func coverage(_ values: [Double], lower: [Double], upper: [Double]) throws
     -> Proportion
   {
@@ -75,7 +77,12 @@ extension Metrics {
 
   /// The share of values at or below each quantile, one for each level.
   ///
-  /// - Parameter quantiles: `[n][levels]`.
+  /// - Parameters:
+  ///   - values: What happened, `[n]`.
+  ///   - quantiles: What was said, `[n][levels]`.
+  ///   - levels: What each share should be.
+  /// - Returns: One share for each level.
+  /// - Throws: ``MetricError`` when arrays do not belong together or the score is not defined.
   public static func coverage(_ values: [Double], quantiles: [[Double]], levels: [Double]) throws
     -> [Proportion]
   {

@@ -10,8 +10,11 @@ extension Metrics {
   /// The pinball loss of one forecast, the mean over its levels.
   ///
   /// - Parameters:
+  ///   - value: What happened.
   ///   - quantiles: One number for each level.
   ///   - levels: Where the quantiles stand, inside 0...1.
+  /// - Returns: The mean loss.
+  /// - Throws: ``MetricError`` when arrays do not belong together or the score is not defined.
   public static func pinball(_ value: Double, quantiles: [Double], levels: [Double]) throws
     -> Double
   {
@@ -27,6 +30,9 @@ extension Metrics {
   /// - Parameters:
   ///   - values: What happened, `[P]`.
   ///   - quantiles: What was said, `[P][levels]`.
+  ///   - levels: Where the quantiles stand, inside 0...1.
+  /// - Returns: The mean loss.
+  /// - Throws: ``MetricError`` when arrays do not belong together or the score is not defined.
   public static func pinball(_ values: [Double], quantiles: [[Double]], levels: [Double]) throws
     -> Double
   {
@@ -42,6 +48,9 @@ extension Metrics {
   /// - Parameters:
   ///   - values: What happened, `[n]`.
   ///   - quantiles: What was said, `[n][levels]`.
+  ///   - levels: Where the quantiles stand, inside 0...1.
+  /// - Returns: A loss without unit.
+  /// - Throws: ``MetricError`` when arrays do not belong together or the score is not defined.
   public static func weightedQuantileLoss(
     _ values: [Double], quantiles: [[Double]], levels: [Double]
   ) throws -> Double {
@@ -108,9 +117,12 @@ extension Metrics {
   /// takes the middle of their levels.
   ///
   /// - Parameters:
+  ///   - values: What happened, `[n]`.
   ///   - quantiles: `[n][levels]`, ascending in each row.
+  ///   - levels: Where the quantiles stand, inside 0...1.
   ///   - bins: How many, at least 1.
   /// - Returns: Counts, `[bins]`.
+  /// - Throws: ``MetricError`` when arrays do not belong together or the score is not defined.
   public static func pitHistogram(
     _ values: [Double], quantiles: [[Double]], levels: [Double], bins: Int = 10
   ) throws -> [Int] {

@@ -32,7 +32,7 @@ struct ModelSelectionTests {
       }
       var generator = SplitMix(state: seed &+ 1000)
       let selection = try ModelSelection(
-        entries, overlap: 5, bootstrap: BlockBootstrap(resamples: 500), using: &generator)
+        entries, overlap: 5, bootstrap: BlockBootstrap(resamples: 300), using: &generator)
       if selection.recommended != nil { wrong.append(seed) }
     }
     #expect(wrong.count <= 5, "wrong at seeds \(wrong)")
@@ -47,7 +47,7 @@ struct ModelSelectionTests {
       }
       var generator = SplitMix(state: seed &+ 1000)
       let selection = try ModelSelection(
-        entries, bootstrap: BlockBootstrap(resamples: 500), using: &generator)
+        entries, bootstrap: BlockBootstrap(resamples: 300), using: &generator)
       if selection.recommended != nil { wrong.append(seed) }
     }
     #expect(wrong.count <= 5, "wrong at seeds \(wrong)")

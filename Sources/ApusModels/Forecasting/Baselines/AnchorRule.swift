@@ -108,14 +108,3 @@ package struct ResidualQuantiles: Sendable {
     samples[step - 1].reduce(0) { $0 + $1 * $1 } / Double(samples[step - 1].count)
   }
 }
-
-/// The series with each missing value replaced by the last one before it.
-///
-/// Missing values at the start stay NaN, since filling them would look into the future.
-func filledForward(_ series: [Double]) -> [Double] {
-  var last = Double.nan
-  return series.map { value in
-    if value.isFinite { last = value }
-    return last
-  }
-}

@@ -32,11 +32,25 @@ extension Baseline {
   /// The same with leverage, after Glosten, Jagannathan and Runkle.
   public static var gjrGarch: Baseline { Baseline("gjr-garch-t", GARCH(hasLeverage: true)) }
 
+  /// Volatility on its last day, week and month, in levels; volatilities only.
+  public static var har: Baseline { Baseline("har", HAR(isLogarithmic: false)) }
+  /// The same in logarithms, the bar of realized volatility.
+  public static var logHAR: Baseline { Baseline("log-har", HAR(isLogarithmic: true)) }
+  /// The closed-form linear map of the last `lookback` values, with a ridge chosen in training.
+  public static func linear(lookback: Int) -> Baseline {
+    Baseline("ols", LinearMap(lookback: lookback, isRelative: false))
+  }
+  /// The same relative to the last value: the closed form of NLinear.
+  public static func relativeLinear(lookback: Int) -> Baseline {
+    Baseline("nlinear", LinearMap(lookback: lookback, isRelative: true))
+  }
+
   /// All baselines that suit `task`, for a comparison table.
   ///
   /// - Parameters:
   ///   - task: What is asked.
   ///   - lookback: How many values the linear baselines read, L; as many as the competing models.
+  /// - Returns: Unfitted baselines, the naive one first.
   public static func standard(for task: ForecastTask, lookback: Int) -> [Baseline] {
     var list = [naive]
     if task.seasonLength > 1 { list.append(seasonalNaive) }
@@ -44,12 +58,18 @@ extension Baseline {
     case .returns:
       list += [
         historicalQuantiles, rollingQuantiles(), exponentiallyWeighted,
-        fittedExponentiallyWeighted, garch, gjrGarch,
+        fittedExponentiallyWeighted, garch, gjrGarch, linear(lookback: lookback),
       ]
     case .volatility:
-      list += [historicalQuantiles, exponentiallyWeighted, fittedExponentiallyWeighted]
+      list += [
+        historicalQuantiles, exponentiallyWeighted, fittedExponentiallyWeighted, har, logHAR,
+        linear(lookback: lookback),
+      ]
     case .level:
-      list += [drift, exponentiallyWeighted, garch]
+      list += [
+        drift, exponentiallyWeighted, garch, linear(lookback: lookback),
+        relativeLinear(lookback: lookback),
+      ]
     }
     return list
   }

@@ -8,6 +8,7 @@
 ///   - step: The size of the first simplex along each axis.
 ///   - tolerance: A restart that gains less than this ends the search.
 ///   - limit: The most evaluations.
+///   - objective: What is to be small.
 /// - Returns: The best point and its value.
 func minimize(
   from start: [Double], step: Double = 0.5, tolerance: Double = 1e-10, limit: Int = 20_000,

@@ -24,6 +24,8 @@ package func logGamma(_ x: Double) -> Double {
 /// - Parameters:
 ///   - x: The argument, in 0...1.
 ///   - complement: `1 - x`, which the caller may know more exactly than a subtraction gives.
+///   - a: The first shape.
+///   - b: The second shape.
 /// - Returns: A probability; NaN when an argument lies outside its range.
 package func regularizedBeta(_ x: Double, complement: Double? = nil, _ a: Double, _ b: Double)
   -> Double

@@ -1,0 +1,161 @@
+/// The closed-form linear forecast: the last L values times one matrix are the next P.
+///
+/// Ordinary least squares with an intercept and a ridge that the last fifth of training chooses;
+/// with `isRelative` the last value is taken off the window before and added to the forecast after,
+/// which is the closed form of NLinear (Zeng et al., 2023, *Are Transformers Effective for Time
+/// Series Forecasting?*, arXiv:2205.13504). Several series may share one map.
+///
+/// A volatility stays inside the range of the values seen before the origin.
+///
+/// Missing inputs take the last value before them. A window with a missing target does not teach,
+/// unless more than half of the windows have one; then missing targets are filled alike.
+package struct LinearMap: AnchorRule {
+  /// L, at least 1.
+  let lookback: Int
+  let isRelative: Bool
+  package var residuals = ResidualQuantiles()
+  /// The chosen ridge, in units of the mean variance of the inputs.
+  package private(set) var ridge = 0.0
+  /// `[P][L]`, oldest input first.
+  private var weights: [[Double]] = []
+  private var intercepts: [Double] = []
+
+  /// Ridges to choose from, in the same unit.
+  let ridges: [Double]
+  /// Fewer windows than this teach nothing.
+  private static let fewest = 16
+
+  package init(
+    lookback: Int, isRelative: Bool, ridges: [Double] = [0, 1e-4, 1e-3, 1e-2, 0.1, 1, 10, 100]
+  ) {
+    self.lookback = max(1, lookback)
+    self.isRelative = isRelative
+    self.ridges = ridges
+  }
+
+  package var warmUp: Int { lookback }
+
+  package mutating func estimate(_ history: [Double], task: ForecastTask) throws {
+    try estimate([history], task: task)
+  }
+
+  /// Learns one map from several series.
+  package mutating func estimate(_ histories: [[Double]], task: ForecastTask) throws {
+    let P = task.horizon
+    let present = histories.joined().filter(\.isFinite)
+    // A common offset keeps the products small; the intercept takes it back.
+    let offset = present.reduce(0) { $0 + $1 / Double(max(1, present.count)) }
+    var early = WindowMoments(length: lookback + P)
+    var late = early
+    var purged = early
+    var windows = 0
+    for history in histories {
+      let starts = usableStarts(history, horizon: P)
+      let filled = filledForward(history).map { $0 - offset }
+      let all = starts.reduce(0) { $0 + $1.count }
+      windows += all
+      let split = history.count - history.count / 5  // the first target of the last fifth
+      for run in starts {
+        early.add(filled, starts: run.clamped(to: 0..<max(0, split - lookback - P + 1)))
+        let middle = max(0, split - lookback - P + 1)..<max(0, split - lookback)
+        purged.add(filled, starts: run.clamped(to: middle))
+        late.add(filled, starts: run.clamped(to: max(0, split - lookback)..<history.count))
+      }
+    }
+    guard windows >= Self.fewest else {
+      throw RuleError.tooShort(
+        found: present.count, needed: lookback + P - 1 + Self.fewest)
+    }
+    ridge = ridges.count == 1 ? ridges[0] : 0.1
+    if early.count >= Double(Self.fewest / 2), late.count >= Double(Self.fewest / 2) {
+      let losses = ridges.map { candidate in
+        loss(of: solution(of: early, horizon: P, ridge: candidate), on: late, horizon: P)
+      }
+      let best = losses.indices.min { losses[$0] < losses[$1] } ?? 0
+      ridge = ridges.indices.contains(best) ? ridges[best] : ridge
+    }
+    (weights, intercepts) = solution(of: early + purged + late, horizon: P, ridge: ridge)
+    for step in 0..<P {
+      let sum = isRelative ? 1 : weights[step].reduce(0, +)
+      intercepts[step] += isRelative ? 0 : offset * (1 - sum)
+    }
+  }
+
+  package func anchors(of series: [Double], task: ForecastTask) -> (Int, Int) -> Anchor {
+    let filled = filledForward(series)
+    let first = series.first(where: \.isFinite) ?? 0
+    let padded = [Double](repeating: first, count: lookback) + filled.map { $0.isNaN ? first : $0 }
+    let isVolatility = task.measure == .volatility
+    let range = RunningRange(series)
+    return { origin, step in
+      let row = weights[step - 1]
+      let last = isRelative ? padded[origin + lookback - 1] : 0
+      var value = intercepts[step - 1] + last
+      for index in 0..<lookback { value += row[index] * (padded[origin + index] - last) }
+      guard isVolatility else { return Anchor(location: value, scale: 1, mean: value) }
+      let sane = range.clamp(value, before: origin)
+      return Anchor(location: 0, scale: sane, mean: sane)
+    }
+  }
+
+  /// Runs of windows that may teach.
+  private func usableStarts(_ history: [Double], horizon: Int) -> [Range<Int>] {
+    let first = history.firstIndex(where: \.isFinite) ?? history.count
+    let end = history.count - lookback - horizon + 1
+    guard first < end else { return [] }
+    var runs: [Range<Int>] = []
+    // A window is usable from the one after the last that had the missing value as a target.
+    var start = first
+    for (index, value) in history.enumerated() where index >= first + lookback && !value.isFinite {
+      let lastBefore = index - lookback - horizon + 1
+      if lastBefore > start { runs.append(start..<min(lastBefore, end)) }
+      start = max(start, index - lookback + 1)
+    }
+    if start < end { runs.append(start..<end) }
+    let usable = runs.reduce(0) { $0 + $1.count }
+    return 2 * usable >= end - first ? runs : [first..<end]
+  }
+
+  /// Weights and intercepts that fit `moments` best.
+  private func solution(of moments: WindowMoments, horizon: Int, ridge: Double)
+    -> (weights: [[Double]], intercepts: [Double])
+  {
+    let anchor = isRelative ? lookback - 1 : nil
+    let means = (0..<moments.length).map { moments.mean($0, relativeTo: anchor) }
+    func covariance(_ i: Int, _ j: Int) -> Double {
+      moments.product(i, j, relativeTo: anchor) - means[i] * means[j]
+    }
+    let matrix = (0..<lookback).map { i in (0...i).map { covariance(i, $0) } }
+    let right = (0..<lookback).map { i in (0..<horizon).map { covariance(i, lookback + $0) } }
+    let columns = solveSymmetric(matrix, right, ridge: ridge)
+    let weights = (0..<horizon).map { step in columns.map { $0[step] } }
+    let intercepts = (0..<horizon).map { step in
+      means[lookback + step] - zip(weights[step], means).reduce(0) { $0 + $1.0 * $1.1 }
+    }
+    return (weights, intercepts)
+  }
+
+  /// The squared error on the windows of `moments`, from the moments alone.
+  private func loss(
+    of map: (weights: [[Double]], intercepts: [Double]), on moments: WindowMoments, horizon: Int
+  ) -> Double {
+    let anchor = isRelative ? lookback - 1 : nil
+    let means = (0..<moments.length).map { moments.mean($0, relativeTo: anchor) }
+    let matrix = (0..<lookback).map { i in
+      (0..<lookback).map { moments.product(i, $0, relativeTo: anchor) }
+    }
+    var total = 0.0
+    for step in 0..<horizon {
+      let (w, b) = (map.weights[step], map.intercepts[step])
+      let target = lookback + step
+      // E (y - wx - b)² = Eyy + wExxw + b² - 2 wExy - 2 b Ey + 2 b wEx
+      total += moments.product(target, target, relativeTo: anchor) + b * b - 2 * b * means[target]
+      for i in 0..<lookback {
+        var row = 2 * b * means[i] - 2 * moments.product(i, target, relativeTo: anchor)
+        for j in 0..<lookback { row += matrix[i][j] * w[j] }
+        total += w[i] * row
+      }
+    }
+    return total
+  }
+}
