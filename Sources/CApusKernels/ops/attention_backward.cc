@@ -167,11 +167,16 @@ void LoadRows(const BackwardCall& call, BackwardTile& tile, const Head& head, pt
 
 /// Weights and score gradients of the tile: all small tiles that some row sees; those beside them
 /// that the products will read are set to zero.
-void ComputeWeights(BackwardTile& tile, ptrdiff_t rows, ptrdiff_t keys, ptrdiff_t size) {
+/// `fetch` is called once per small tile, with its number: a chance to ask for what comes next.
+template <class Fetch>
+void ComputeWeights(BackwardTile& tile, ptrdiff_t rows, ptrdiff_t keys, ptrdiff_t size,
+                    const Fetch& fetch) {
   const Floats f;
+  ptrdiff_t visited = 0;
   for (ptrdiff_t key = 0; key < keys; key += kPanel) {
     for (ptrdiff_t row = 0; row < rows; row += kRows) {
       const ptrdiff_t count = std::min(kRows, rows - row);
+      fetch(visited++);
       float* weights = tile.weights + row * kWeightStride + key;
       float* dscores = tile.dscores + row * kWeightStride + key;
       if (tile.sees[row + count - 1].end <= key || tile.sees[row].begin >= key + kPanel) {
@@ -254,7 +259,17 @@ void BackwardKeys(const BackwardCall& call, BackwardTile& tile, const Head& head
   for (ptrdiff_t row = head.FirstRow(key); row < end; row += kBackwardRows) {
     const ptrdiff_t rows = std::min(kBackwardRows, end - row);
     LoadRows(call, tile, head, row, rows, key, keys);
-    ComputeWeights(tile, rows, keys, size);
+    // The rows of the next tile are fetched one by one between the products: they lie a token
+    // apart, too far for the hardware to foresee.
+    constexpr ptrdiff_t kVisits = kBackwardKeys / kPanel * (kBackwardRows / kRows);
+    const ptrdiff_t next = row + rows, ahead = std::min(kBackwardRows, end - next);
+    ComputeWeights(tile, rows, keys, size, [&](ptrdiff_t visit) {
+      for (ptrdiff_t i = ahead * visit / kVisits; i < ahead * (visit + 1) / kVisits; ++i) {
+        PrefetchRow(call.q + head.Row(next + i, shape.q_batch, shape.q_stride), size);
+        PrefetchRow(call.dout + head.Row(next + i, shape.o_batch, shape.o_stride), size);
+        PrefetchRow(dq_row(next + i), size);
+      }
+    });
     ComputeGradients(tile, rows, keys, size);
     for (ptrdiff_t i = 0; i < rows; ++i) {
       AddScaledRow(dq_row(row + i), tile.dq + i * tile.stride, shape.scale, size);

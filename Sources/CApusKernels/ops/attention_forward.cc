@@ -42,8 +42,7 @@ using attention::Head;
 using attention::KeyRange;
 using attention::kForwardBlock;
 using attention::kForwardKeys;
-
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
+using attention::kInfinity;
 
 /// The state of the rows of one task.
 struct ForwardTile {
@@ -67,65 +66,6 @@ struct ForwardTile {
     scores = scratch.Take(kForwardBlock * score_stride);
   }
 };
-
-/// Turns a row of scores into exponentials, columns [begin, end) of the tile; `inside` is the part
-/// that the row sees. Rescales the row's sum and output if its maximum grows.
-HWY_INLINE void SoftmaxRow(float* HWY_RESTRICT scores, float* HWY_RESTRICT sum, float& maximum,
-                           float* HWY_RESTRICT o, ptrdiff_t size, ptrdiff_t begin, ptrdiff_t end,
-                           KeyRange inside) {
-  const Floats f;
-  const Vector none = hn::Set(f, -kInfinity);
-  Vector top[2] = {none, none};
-  if (inside.begin <= begin && inside.end >= end) {
-    for (ptrdiff_t j = begin; j < end; j += kPanel) {
-      top[0] = hn::Max(top[0], hn::LoadU(f, scores + j));
-      top[1] = hn::Max(top[1], hn::LoadU(f, scores + j + kLanes));
-    }
-  } else {
-    for (ptrdiff_t j = begin; j < end; j += kLanes) {
-      const Vector masked =
-          hn::IfThenElse(Inside(j, inside.begin, inside.end), hn::LoadU(f, scores + j), none);
-      hn::StoreU(masked, f, scores + j);
-      top[0] = hn::Max(top[0], masked);
-    }
-  }
-  top[0] = hn::Max(top[0], top[1]);
-  if (!hn::AllFalse(f, hn::Gt(top[0], hn::Set(f, maximum)))) {
-    const float grown = hn::GetLane(hn::MaxOfLanes(f, top[0]));
-    if (maximum != -kInfinity) {
-      Vector shrinks[1] = {hn::Set(f, maximum - grown)};
-      Exp2(shrinks);
-      const Vector shrink = shrinks[0];
-      hn::StoreU(hn::Mul(shrink, hn::LoadU(f, sum)), f, sum);
-      for (ptrdiff_t c = 0; c < size; c += kLanes) {
-        hn::StoreU(hn::Mul(shrink, hn::LoadU(f, o + c)), f, o + c);
-      }
-    }
-    maximum = grown;
-  }
-  // A row that has seen no key yet subtracts 0: −∞ − (−∞) would not be a number.
-  const Vector shift = hn::Set(f, maximum == -kInfinity ? 0.0f : maximum);
-  Vector total = hn::LoadU(f, sum);
-  ptrdiff_t j = begin;
-  for (; j + 2 * kPanel <= end; j += 2 * kPanel) {
-    Vector p[4];
-#pragma unroll
-    for (int i = 0; i < 4; ++i) p[i] = hn::Sub(hn::LoadU(f, scores + j + i * kLanes), shift);
-    Exp2(p);
-#pragma unroll
-    for (int i = 0; i < 4; ++i) hn::StoreU(p[i], f, scores + j + i * kLanes);
-    total = hn::Add(total, hn::Add(hn::Add(p[0], p[1]), hn::Add(p[2], p[3])));
-  }
-  if (j < end) {
-    Vector p[2] = {hn::Sub(hn::LoadU(f, scores + j), shift),
-                   hn::Sub(hn::LoadU(f, scores + j + kLanes), shift)};
-    Exp2(p);
-    hn::StoreU(p[0], f, scores + j);
-    hn::StoreU(p[1], f, scores + j + kLanes);
-    total = hn::Add(total, hn::Add(p[0], p[1]));
-  }
-  hn::StoreU(total, f, sum);
-}
 
 /// The next tile of keys, fetched a little with every row of the present one: its rows lie a token
 /// apart, too far for the hardware to foresee, and all at once they would hold up the products.
@@ -245,11 +185,11 @@ namespace apus {
 namespace {
 HWY_EXPORT(ForwardTask);
 
-/// Rows of a task: as many as half of a small L2 cache holds with their outputs, but fewer when
-/// there would be too few tasks to share.
+/// Rows of a task. The more, the less a packed tile of keys costs, so long as queries and outputs
+/// stay near; but enough tasks must remain to share.
 ptrdiff_t ForwardTileRows(const apus_attention_shape& shape, ptrdiff_t rows) {
-  constexpr ptrdiff_t kFloats = 49152, kSmallest = 96, kTasks = 32;
-  const ptrdiff_t fitting = std::clamp<ptrdiff_t>(kFloats / (2 * shape.head_size), kSmallest, 384);
+  constexpr ptrdiff_t kFloats = 65536, kSmallest = 96, kTasks = 32;
+  const ptrdiff_t fitting = std::max(kFloats / shape.head_size, kSmallest);
   const ptrdiff_t heads = shape.batch * shape.kv_heads;
   const ptrdiff_t shared = std::clamp<ptrdiff_t>(rows * heads / kTasks, kSmallest, fitting);
   return attention::RoundUp(shared, attention::kForwardBlock);
@@ -264,6 +204,7 @@ extern "C" void apus_attention_f32(float* o, float* lse, const float* q, const f
   const ptrdiff_t heads = shape->batch * shape->kv_heads;
   if (heads <= 0 || shape->queries <= 0) return;
   const ptrdiff_t rows = attention::Head(shape, 0).rows();
+  if (rows <= attention::kFewRows) return attention::ForwardFewRows(o, lse, q, k, v, *shape);
   const ptrdiff_t tile_rows = ForwardTileRows(*shape, rows);
   const ptrdiff_t tiles = (rows + tile_rows - 1) / tile_rows;
   const attention::ForwardCall call{shape, o, lse, q, k, v, tile_rows, tiles};

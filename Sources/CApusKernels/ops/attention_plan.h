@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <limits>
 
 #include "include/apus_kernels.h"
 
@@ -16,6 +17,7 @@ namespace apus::attention {
 
 constexpr float kLog2E = 1.44269504088896340736f;
 constexpr float kLn2 = 0.69314718055994530942f;
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 inline ptrdiff_t RoundUp(ptrdiff_t value, ptrdiff_t step) {
   return (value + step - 1) / step * step;
@@ -110,5 +112,11 @@ class Scratch {
   float* memory_ = nullptr;
   size_t used_ = 0, bytes_ = 0;
 };
+
+/// Up to this many rows per key-value head, as when a text is continued, packing keys into panels
+/// would cost more than the products on them.
+constexpr ptrdiff_t kFewRows = 16;
+void ForwardFewRows(float* o, float* lse, const float* q, const float* k, const float* v,
+                    const apus_attention_shape& shape);
 
 }  // namespace apus::attention

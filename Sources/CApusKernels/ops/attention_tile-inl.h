@@ -219,6 +219,65 @@ HWY_INLINE void ScaleRow(float* HWY_RESTRICT to, const float* HWY_RESTRICT from,
   for (; i < count; ++i) to[i] = scale * from[i];
 }
 
+/// Turns a row of scores into exponentials, columns [begin, end) of the tile; `inside` is the part
+/// that the row sees. Rescales the row's sum and output if its maximum grows.
+HWY_INLINE void SoftmaxRow(float* HWY_RESTRICT scores, float* HWY_RESTRICT sum, float& maximum,
+                           float* HWY_RESTRICT o, ptrdiff_t size, ptrdiff_t begin, ptrdiff_t end,
+                           attention::KeyRange inside) {
+  const Floats f;
+  const Vector none = hn::Set(f, -attention::kInfinity);
+  Vector top[2] = {none, none};
+  if (inside.begin <= begin && inside.end >= end) {
+    for (ptrdiff_t j = begin; j < end; j += kPanel) {
+      top[0] = hn::Max(top[0], hn::LoadU(f, scores + j));
+      top[1] = hn::Max(top[1], hn::LoadU(f, scores + j + kLanes));
+    }
+  } else {
+    for (ptrdiff_t j = begin; j < end; j += kLanes) {
+      const Vector masked =
+          hn::IfThenElse(Inside(j, inside.begin, inside.end), hn::LoadU(f, scores + j), none);
+      hn::StoreU(masked, f, scores + j);
+      top[0] = hn::Max(top[0], masked);
+    }
+  }
+  top[0] = hn::Max(top[0], top[1]);
+  if (!hn::AllFalse(f, hn::Gt(top[0], hn::Set(f, maximum)))) {
+    const float grown = hn::GetLane(hn::MaxOfLanes(f, top[0]));
+    if (maximum != -attention::kInfinity) {
+      Vector shrinks[1] = {hn::Set(f, maximum - grown)};
+      Exp2(shrinks);
+      const Vector shrink = shrinks[0];
+      hn::StoreU(hn::Mul(shrink, hn::LoadU(f, sum)), f, sum);
+      for (ptrdiff_t c = 0; c < size; c += kLanes) {
+        hn::StoreU(hn::Mul(shrink, hn::LoadU(f, o + c)), f, o + c);
+      }
+    }
+    maximum = grown;
+  }
+  // A row that has seen no key yet subtracts 0: −∞ − (−∞) would not be a number.
+  const Vector shift = hn::Set(f, maximum == -attention::kInfinity ? 0.0f : maximum);
+  Vector total = hn::LoadU(f, sum);
+  ptrdiff_t j = begin;
+  for (; j + 2 * kPanel <= end; j += 2 * kPanel) {
+    Vector p[4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) p[i] = hn::Sub(hn::LoadU(f, scores + j + i * kLanes), shift);
+    Exp2(p);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) hn::StoreU(p[i], f, scores + j + i * kLanes);
+    total = hn::Add(total, hn::Add(hn::Add(p[0], p[1]), hn::Add(p[2], p[3])));
+  }
+  if (j < end) {
+    Vector p[2] = {hn::Sub(hn::LoadU(f, scores + j), shift),
+                   hn::Sub(hn::LoadU(f, scores + j + kLanes), shift)};
+    Exp2(p);
+    hn::StoreU(p[0], f, scores + j);
+    hn::StoreU(p[1], f, scores + j + kLanes);
+    total = hn::Add(total, hn::Add(p[0], p[1]));
+  }
+  hn::StoreU(total, f, sum);
+}
+
 }  // namespace apus::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 #endif
