@@ -123,6 +123,8 @@ typedef enum {
   APUS_TANH = 5,
   APUS_SOFTPLUS = 6,   ///< ln(1 + eˣ); x itself above 20
   APUS_EXP = 7,
+  APUS_LOG = 8,        ///< ln x
+  APUS_ERF = 9,        ///< the error function
 } apus_activation;
 
 void apus_activation_f32(float* y, const float* x, ptrdiff_t count, apus_activation kind);

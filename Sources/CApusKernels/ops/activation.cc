@@ -23,7 +23,7 @@ using V = hn::Vec<D>;
 // has reached its limit, so that no infinity meets a zero.
 
 struct Relu {
-  static HWY_INLINE V Value(V x) { return hn::Max(hn::Zero(D()), x); }
+  static HWY_INLINE V Value(V x) { return AtLeast(D(), x, 0.0f); }
   static HWY_INLINE V Slope(V x) {
     return hn::IfThenZeroElse(hn::Le(x, hn::Zero(D())), hn::Set(D(), 1.0f));
   }
@@ -32,12 +32,12 @@ struct Relu {
 struct Gelu {
   static HWY_INLINE V Value(V x) {
     V density;
-    const V below = hn::Max(hn::Set(D(), -13.0f), x);
-    return hn::Mul(below, NormalCdf(D(), Clamp(D(), x, -13.0f, 13.0f), density));
+    const V below = AtLeast(D(), x, -13.4f);
+    return hn::Mul(below, NormalCdf(D(), Clamp(D(), x, -13.4f, 13.4f), density));
   }
   static HWY_INLINE V Slope(V x) {
     V density;
-    x = Clamp(D(), x, -13.0f, 13.0f);
+    x = Clamp(D(), x, -13.4f, 13.4f);
     const V cdf = NormalCdf(D(), x, density);
     return hn::MulAdd(x, density, cdf);
   }
@@ -49,14 +49,14 @@ struct GeluTanh {
   static constexpr float kCubic = 0.044715f * 1.5957691216f;
   static HWY_INLINE V Value(V x) {
     const V one = hn::Set(D(), 1.0f);
-    const V near = Clamp(D(), x, -13.0f, 13.0f);
+    const V near = Clamp(D(), x, -13.4f, 13.4f);
     const V u = hn::Mul(near, Polynomial(D(), hn::Mul(near, near), kLinear, kCubic));
-    const V below = hn::Max(hn::Set(D(), -13.0f), x);
+    const V below = AtLeast(D(), x, -13.4f);
     return hn::Div(below, hn::Add(one, Exp(D(), hn::Neg(u))));
   }
   static HWY_INLINE V Slope(V x) {
     V complement;
-    x = Clamp(D(), x, -13.0f, 13.0f);
+    x = Clamp(D(), x, -13.4f, 13.4f);
     const V square = hn::Mul(x, x);
     const V u = hn::Mul(x, Polynomial(D(), square, kLinear, kCubic));
     const V s = SigmoidPair(D(), Clamp(D(), u, -87.0f, 87.0f), complement);
@@ -103,6 +103,18 @@ struct ExpActivation {
   static HWY_INLINE V Slope(V x) { return Exp(D(), x); }
 };
 
+struct LogActivation {
+  static HWY_INLINE V Value(V x) { return Log(D(), x); }
+  static HWY_INLINE V Slope(V x) { return hn::Div(hn::Set(D(), 1.0f), x); }
+};
+
+struct ErfActivation {
+  static HWY_INLINE V Value(V x) { return Erf(D(), x); }
+  static HWY_INLINE V Slope(V x) {
+    return hn::Mul(hn::Set(D(), 1.12837917f), Exp(D(), hn::Neg(hn::Mul(x, x))));
+  }
+};
+
 template <class A>
 HWY_INLINE void Apply(float* y, const float* x, ptrdiff_t count) {
   Map(
@@ -132,6 +144,10 @@ void Activate(float* y, const float* x, ptrdiff_t count, apus_activation kind) {
       return Apply<SoftplusActivation>(y, x, count);
     case APUS_EXP:
       return Apply<ExpActivation>(y, x, count);
+    case APUS_LOG:
+      return Apply<LogActivation>(y, x, count);
+    case APUS_ERF:
+      return Apply<ErfActivation>(y, x, count);
   }
 }
 
@@ -154,6 +170,10 @@ void ActivateBackward(float* dx, const float* dy, const float* x, ptrdiff_t coun
       return ApplyBackward<SoftplusActivation>(dx, dy, x, count);
     case APUS_EXP:
       return ApplyBackward<ExpActivation>(dx, dy, x, count);
+    case APUS_LOG:
+      return ApplyBackward<LogActivation>(dx, dy, x, count);
+    case APUS_ERF:
+      return ApplyBackward<ErfActivation>(dx, dy, x, count);
   }
 }
 
@@ -192,6 +212,10 @@ double Value(double x, apus_activation kind) {
       return x > 20 ? x : std::log1p(std::exp(x));
     case APUS_EXP:
       return std::exp(x);
+    case APUS_LOG:
+      return std::log(x);
+    case APUS_ERF:
+      return std::erf(x);
   }
   return NAN;
 }
@@ -220,6 +244,10 @@ double Slope(double x, apus_activation kind) {
       return x > 20 ? 1 : Logistic(x);
     case APUS_EXP:
       return std::exp(x);
+    case APUS_LOG:
+      return 1 / x;
+    case APUS_ERF:
+      return 2 * kSqrtHalf * kSqrtTwoOverPi * std::exp(-x * x);
   }
   return NAN;
 }
