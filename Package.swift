@@ -58,7 +58,8 @@ let package = Package(
       swiftSettings: settings),
   ]
     + [
-      "ApusTensor", "ApusNN", "ApusData", "ApusModels", "ApusRuntime", "ApusEvaluation",
+      "CApusKernels", "ApusTensor", "ApusNN", "ApusData", "ApusModels", "ApusRuntime",
+      "ApusEvaluation",
       "ApusTraining", "ApusCLI",
     ].map { name in
       .testTarget(
