@@ -1,6 +1,6 @@
 """Times Apus and its Python peers on the same work, one right after the other, and prints ratios.
 
-Usage: compare.py [gpt2] [mamba] [attention] [--contexts T ...] [--output FILE.json]
+Usage: compare.py [--works gpt2 mamba attention] [--contexts T ...] [--output FILE.json]
 Run it by `make bench`, which builds Apus and prepares Python. A ratio above 1 means that Apus is
 faster. The absolute figures hold for this machine and this minute only.
 """
@@ -72,10 +72,11 @@ def show(row: dict) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Apus beside its Python peers.")
-    parser.add_argument("works", nargs="*", choices=["gpt2", "mamba", "attention", []],
+    parser.add_argument("--works", nargs="+", choices=["gpt2", "mamba", "attention"],
                         default=["gpt2", "mamba", "attention"])
     parser.add_argument("--contexts", type=int, nargs="+", default=[256, 1024, 4096])
-    parser.add_argument("--runs", type=int, default=3, help="timed steps of a peer; the best counts")
+    parser.add_argument("--runs", type=int, default=3,
+                        help="timed steps of a peer; the best counts")
     parser.add_argument("--output", type=pathlib.Path,
                         default=TOP / "Benchmarks/Results/latest.json")
     options = parser.parse_args()

@@ -51,10 +51,12 @@ def cpu_name() -> str:
 def machine() -> dict:
     """The facts without which a figure says nothing."""
     flags = cpu_flags()
+    pinned = hasattr(os, "sched_getaffinity")  # not on macOS
+    cores = len(os.sched_getaffinity(0)) if pinned else os.cpu_count()
     wide = [f for f in ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16") if f in flags]
     return {
         "cpu": cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores,
         "vectors": wide,
         "load": round(os.getloadavg()[0], 2),
         "system": f"{platform.system()} {platform.release()}",
