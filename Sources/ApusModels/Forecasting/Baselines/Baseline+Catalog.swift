@@ -45,6 +45,11 @@ extension Baseline {
     Baseline("nlinear", LinearMap(lookback: lookback, isRelative: true))
   }
 
+  /// Exponential smoothing with a damped trend and, where there is one, an additive season.
+  public static var exponentialSmoothing: Baseline { Baseline("ets", ExponentialSmoothing()) }
+  /// Simple exponential smoothing with half the trend of a straight line.
+  public static var theta: Baseline { Baseline("theta", Theta()) }
+
   /// All baselines that suit `task`, for a comparison table.
   ///
   /// - Parameters:
@@ -67,7 +72,8 @@ extension Baseline {
       ]
     case .level:
       list += [
-        drift, exponentiallyWeighted, garch, linear(lookback: lookback),
+        drift, exponentialSmoothing, theta, exponentiallyWeighted, garch,
+        linear(lookback: lookback),
         relativeLinear(lookback: lookback),
       ]
     }

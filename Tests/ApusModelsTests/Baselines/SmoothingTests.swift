@@ -1,0 +1,67 @@
+import ApusModels
+import Foundation
+import Testing
+
+@Suite("Exponential smoothing and Theta")
+struct SmoothingTests {
+  let season: [Double] = [3, -1, 4, -6]
+
+  @Test("carry a season and a trend on", arguments: [Baseline.exponentialSmoothing, .theta])
+  func seasonal(baseline: Baseline) throws {
+    var generator = SplitMix(state: 17)
+    let series: [Double] = (0..<400).map { index in
+      let trend = 100 + 0.02 * Double(index)
+      return trend + season[index % 4] + 0.05 * generator.normal()
+    }
+    var baseline = baseline
+    let task = ForecastTask(horizon: 6, levels: [0.1, 0.5, 0.9], seasonLength: 4, measure: .level)
+    try baseline.fit(Array(series[..<300]), task: task)
+    for (origin, forecast) in zip(
+      [300, 333, 390],
+      try baseline.forecasts(series, origins: [300, 333, 390], task: task))
+    {
+      for step in 0..<6 {
+        #expect(abs(forecast.mean[step] - series[origin + step]) < 0.35, "\(baseline.name)")
+      }
+    }
+  }
+
+  @Test("Theta equals the example worked by hand")
+  func thetaByHand() throws {
+    // A straight line of slope 1: its error is least at the largest α, 0.99. The level after t
+    // values lags behind the last by (1 - α)(1 - (1 - α)^(t-1)) / α; half the slope is added.
+    let series = (0..<20).map(Double.init)
+    var rule = Theta()
+    let task = ForecastTask(horizon: 2, levels: [0.5], measure: .level)
+    try rule.learn(series, task: task)
+    #expect(rule.smoothing == 0.99 && abs(rule.slope - 1) < 1e-12 && rule.season == [0])
+    let forecast = try #require(rule.predict(series, origins: [20], task: task).first)
+    let level = 19 - 0.01 / 0.99
+    #expect(abs(forecast.mean[0] - (level + 0.5 / 0.99)) < 1e-9)
+    #expect(abs(forecast.mean[1] - (level + 0.5 + 0.5 / 0.99)) < 1e-9)
+  }
+
+  @Test("Theta takes an exact season off")
+  func decomposition() throws {
+    let series = (0..<40).map { season[$0 % 4] + 10 }
+    var rule = Theta()
+    try rule.learn(
+      series, task: ForecastTask(horizon: 1, levels: [0.5], seasonLength: 4, measure: .level))
+    for (found, expected) in zip(rule.season, season) { #expect(abs(found - expected) < 1e-12) }
+  }
+
+  @Test("smoothing finds how fast the level moves")
+  func level() throws {
+    // A random walk seen through noise of its own size is best smoothed with α = 0.618.
+    var generator = SplitMix(state: 5)
+    var level = 0.0
+    let series = (0..<3000).map { _ in
+      level += generator.normal()
+      return level + generator.normal()
+    }
+    var rule = Theta()
+    let task = ForecastTask(horizon: 1, levels: [0.5], measure: .level)
+    try rule.learn(series, task: task)
+    #expect(abs(rule.smoothing - 0.618) < 0.05, "\(rule.smoothing)")
+  }
+}
