@@ -56,6 +56,9 @@ let package = Package(
     .target(
       name: "ApusTestSupport", dependencies: ["Apus"], path: "Tests/ApusTestSupport",
       swiftSettings: settings),
+    .testTarget(
+      name: "CApusKernelsTests", dependencies: ["CApusKernels", "ApusTestSupport"],
+      swiftSettings: settings),
   ]
     + [
       "CApusKernels", "ApusTensor", "ApusNN", "ApusData", "ApusModels", "ApusRuntime",
