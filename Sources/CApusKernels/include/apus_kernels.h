@@ -257,7 +257,7 @@ typedef struct {
   ptrdiff_t heads, kv_heads, head_size;  ///< kv_heads divides heads; head_size up to 256
   ptrdiff_t q_stride, k_stride, v_stride, o_stride;  ///< between tokens
   ptrdiff_t q_batch, k_batch, v_batch, o_batch;      ///< between batch rows
-  ptrdiff_t window;  ///< a query sees at most this many keys, itself included; 0: all
+  ptrdiff_t window;  ///< a query sees the last so many keys, itself included, none after; 0: all
   int causal;
   float scale;
 } apus_attention_shape;
