@@ -56,14 +56,10 @@ let package = Package(
     .target(
       name: "ApusTestSupport", dependencies: ["Apus"], path: "Tests/ApusTestSupport",
       swiftSettings: settings),
-    .testTarget(
-      name: "CApusKernelsTests", dependencies: ["CApusKernels", "ApusTestSupport"],
-      swiftSettings: settings),
   ]
     + [
       "CApusKernels", "ApusTensor", "ApusNN", "ApusData", "ApusModels", "ApusRuntime",
-      "ApusEvaluation",
-      "ApusTraining", "ApusCLI",
+      "ApusEvaluation", "ApusTraining", "ApusCLI",
     ].map { name in
       .testTarget(
         name: "\(name)Tests",
