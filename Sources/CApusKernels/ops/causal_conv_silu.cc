@@ -88,7 +88,7 @@ void ConvRows(float* y, const ConvInputs& in, const ConvShape& shape, ptrdiff_t 
     for (ptrdiff_t e = 0; e < shape.channels; e += lanes) {
       const ptrdiff_t left = shape.channels - e;
       const Vector c = Convolve<kWidth>(rows.data(), in, shape.width, padded, e, left);
-      StoreLanes(hn::Mul(c, Sigmoid(d, c)), y_t + e, left);
+      StoreLanes(hn::Mul(c, Gate(d, c)), y_t + e, left);
     }
   }
 }
@@ -140,7 +140,7 @@ void ConvBackwardRows(float* dx, float* dweight, const ConvInputs& in, const Con
       Vector dc_t = hn::Zero(d);
       if (t < shape.time) {
         const Vector c = Convolve<kWidth>(rows.data(), in, width, padded, e, left);
-        const Vector sigma = Sigmoid(d, c);
+        const Vector sigma = Gate(d, c);
         const Vector slope = hn::Mul(sigma, hn::MulAdd(c, hn::Sub(one, sigma), one));
         dc_t = hn::Mul(LoadLanes(dy + e, left), slope);
       }

@@ -1,7 +1,6 @@
-// Exponentials and the gates made of them, on vectors of any width. Shared by the scan, the causal
-// convolution and the LSTM. Included once per instruction set, after hwy/highway.h.
-// Constants stand first in Min and Max: x86 returns the second operand when one is not a number, so
-// a not-a-number passes through and is seen.
+// What the recurrent kernels share beyond math-inl.h: lanes at the end of a row, sums over lanes,
+// and exponentials of arguments that cannot be positive, which the scan takes by the million.
+// Included once per instruction set, after hwy/highway.h.
 #if defined(APUS_OPS_GATES_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef APUS_OPS_GATES_INL_H_
 #undef APUS_OPS_GATES_INL_H_
@@ -14,11 +13,11 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "ops/math-inl.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace apus {
 namespace HWY_NAMESPACE {
-namespace hn = hwy::HWY_NAMESPACE;
-
 constexpr float kLog2E = 1.44269504088896340736f;
 constexpr float kLn2 = 0.69314718055994530942f;
 /// Adding 1.5 · 2²³ rounds to an integer, which then stands in the low bits.
@@ -74,73 +73,44 @@ HWY_INLINE hn::Vec<hn::Full128<float>> SumFour(V v0, V v1, V v2, V v3) {
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V Exp2Parts(D d, V shifted, V f) {
   const hn::RebindToSigned<D> di;
-  V p = hn::MulAdd(hn::Set(d, 0.001326472731307149f), f, hn::Set(d, 0.009671512991189957f));
-  p = hn::MulAdd(p, f, hn::Set(d, 0.05550733581185341f));
-  p = hn::MulAdd(p, f, hn::Set(d, 0.24022242426872253f));
-  p = hn::MulAdd(p, f, hn::Set(d, 0.6931470036506653f));
-  p = hn::MulAdd(p, f, hn::Set(d, 1.0f));
+  const V p = Polynomial(d, f, 1.0f, 0.6931470036506653f, 0.24022242426872253f,
+                         0.05550733581185341f, 0.009671512991189957f, 0.001326472731307149f);
   // The low bits of `shifted` are n in two's complement; they are added to the exponent.
   return hn::BitCast(d, hn::Add(hn::BitCast(di, p), hn::ShiftLeft<23>(hn::BitCast(di, shifted))));
 }
 
-/// e^x for |x| <= 87; larger arguments count as ±87.
+/// e^x for x <= 0; below −86.9 it stays e^−86.9.
 template <class D, class V = hn::Vec<D>>
-HWY_INLINE V Exp(D d, V x) {
+HWY_INLINE V ExpOfNegative(D d, V x) {
   const V shift = hn::Set(d, kExp2Shift);
-  x = hn::Max(hn::Set(d, -86.9f), hn::Min(hn::Set(d, 87.0f), x));
+  x = hn::Max(hn::Set(d, -86.9f), x);
   const V shifted = hn::MulAdd(x, hn::Set(d, kLog2E), shift);
-  const V n = hn::Sub(shifted, shift);
   // log2(e) in two parts: the product is exact to the last place even for large x.
-  V f = hn::MulSub(x, hn::Set(d, kLog2E), n);
-  f = hn::MulAdd(x, hn::Set(d, 1.92596299e-8f), f);
-  return Exp2Parts(d, shifted, f);
+  const V f = hn::MulSub(x, hn::Set(d, kLog2E), hn::Sub(shifted, shift));
+  return Exp2Parts(d, shifted, hn::MulAdd(x, hn::Set(d, 1.92596299e-8f), f));
 }
 
-/// 1 / (1 + e^−x).
+/// sigmoid(x), to full relative accuracy on both sides.
 template <class D, class V = hn::Vec<D>>
-HWY_INLINE V Sigmoid(D d, V x) {
+HWY_INLINE V Gate(D d, V x) {
   const V one = hn::Set(d, 1.0f);
-  const V e = Exp(d, hn::Neg(hn::Abs(x)));
-  const V r = hn::Div(one, hn::Add(one, e));
-  // For negative x the result is e·r, not 1 − r: that keeps its relative accuracy.
-  return hn::IfThenElse(hn::Lt(x, hn::Zero(d)), hn::Mul(e, r), r);
+  const V e = ExpOfNegative(d, hn::Neg(hn::Abs(x)));
+  return hn::Div(hn::IfThenElse(hn::Lt(x, hn::Zero(d)), e, one), hn::Add(one, e));
 }
 
-/// tanh x = 1 − 2/(e^2|x| + 1) with the sign of x, and a polynomial where that would cancel.
+/// softplus(x) = ln(1 + e^x), and its slope sigmoid(x).
 template <class D, class V = hn::Vec<D>>
-HWY_INLINE V Tanh(D d, V x) {
+HWY_INLINE V Softplus(D d, V x, V& slope) {
   const V one = hn::Set(d, 1.0f);
-  const V magnitude = hn::Abs(x);
-  const V e = Exp(d, hn::Add(magnitude, magnitude));
-  const V large = hn::Sub(one, hn::Div(hn::Set(d, 2.0f), hn::Add(e, one)));
-  const V x2 = hn::Mul(x, x);
-  V p = hn::MulAdd(hn::Set(d, -0.00570498872745f), x2, hn::Set(d, 0.0206390887954f));
-  p = hn::MulAdd(p, x2, hn::Set(d, -0.0537397155531f));
-  p = hn::MulAdd(p, x2, hn::Set(d, 0.133314422036f));
-  p = hn::MulAdd(p, x2, hn::Set(d, -0.333332819422f));
-  const V small = hn::MulAdd(hn::Mul(p, x2), magnitude, magnitude);
-  const V y = hn::IfThenElse(hn::Lt(magnitude, hn::Set(d, 0.625f)), small, large);
-  return hn::CopySignToAbs(y, x);
-}
-
-/// softplus(x) = ln(1 + e^x) and, for its gradient, sigmoid(x).
-template <class D, class V = hn::Vec<D>>
-HWY_INLINE V Softplus(D d, V x, V* sigmoid = nullptr) {
-  const V one = hn::Set(d, 1.0f);
-  const V e = Exp(d, hn::Neg(hn::Abs(x)));
+  const V e = ExpOfNegative(d, hn::Neg(hn::Abs(x)));
+  slope = hn::Div(hn::IfThenElse(hn::Lt(x, hn::Zero(d)), e, one), hn::Add(one, e));
   // ln(1 + e) = 2 artanh(r), r = e / (2 + e) <= 1/3: no cancellation for any x.
   const V r = hn::Div(e, hn::Add(e, hn::Set(d, 2.0f)));
   const V r2 = hn::Mul(r, r);
-  V p = hn::MulAdd(hn::Set(d, 0.14006076753139496f), r2, hn::Set(d, 0.1400088667869568f));
-  p = hn::MulAdd(p, r2, hn::Set(d, 0.2001076489686966f));
-  p = hn::MulAdd(p, r2, hn::Set(d, 0.3333320915699005f));
+  const V p = Polynomial(d, r2, 0.3333320915699005f, 0.2001076489686966f, 0.1400088667869568f,
+                         0.14006076753139496f);
   const V twice = hn::Add(r, r);
-  const V logarithm = hn::MulAdd(hn::Mul(p, r2), twice, twice);
-  if (sigmoid != nullptr) {
-    const V s = hn::Div(one, hn::Add(one, e));
-    *sigmoid = hn::IfThenElse(hn::Lt(x, hn::Zero(d)), hn::Mul(e, s), s);
-  }
-  return hn::Add(hn::Max(hn::Zero(d), x), logarithm);
+  return hn::Add(hn::Max(hn::Zero(d), x), hn::MulAdd(hn::Mul(p, r2), twice, twice));
 }
 
 }  // namespace HWY_NAMESPACE

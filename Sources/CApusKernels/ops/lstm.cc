@@ -87,10 +87,10 @@ void StepCell(float* hidden, float* cell, float* gates, const float* before, ptr
     const ptrdiff_t left = features - e;
     float *input = gates + e, *forget = input + features, *candidate = forget + features;
     float* output = candidate + features;
-    const Vector i = Sigmoid(d, LoadLanes(input, left));
-    const Vector f = Sigmoid(d, LoadLanes(forget, left));
+    const Vector i = Gate(d, LoadLanes(input, left));
+    const Vector f = Gate(d, LoadLanes(forget, left));
     const Vector g = Tanh(d, LoadLanes(candidate, left));
-    const Vector o = Sigmoid(d, LoadLanes(output, left));
+    const Vector o = Gate(d, LoadLanes(output, left));
     Vector c = hn::Mul(i, g);
     if (before != nullptr) c = hn::MulAdd(f, LoadLanes(before + e, left), c);
     StoreLanes(i, input, left);

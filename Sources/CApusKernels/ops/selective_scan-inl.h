@@ -29,10 +29,16 @@ constexpr ptrdiff_t kScanChannels = 64;
 /// States that go through a tile together: as many as registers hold.
 constexpr int kScanStates = 4;
 
-/// Asks for a row of a block, to be read or written within microseconds. The hardware does not
-/// guess it: the next row of the block is a whole token away.
+/// Floats from one tile's rows [tokens, L] to the next one's in working arrays. The odd cache line
+/// keeps the rows of one token, in all tiles and arrays, from falling on the same few cache sets.
+inline ptrdiff_t TileStride(ptrdiff_t tokens) { return (tokens * RowLanes() + 15) / 16 * 16 + 16; }
+
+/// How many tokens ahead rows are asked for: some thousand cycles.
+constexpr ptrdiff_t kScanAhead = 6;
+
+/// Asks for a block's row. The hardware does not guess it: the next row is a whole token away.
 HWY_INLINE void PrefetchRow(const float* row) {
-  for (ptrdiff_t i = 0; i < kScanChannels; i += 16) __builtin_prefetch(row + i, 0, 2);
+  for (ptrdiff_t i = 0; i < kScanChannels; i += 16) __builtin_prefetch(row + i);
 }
 
 /// [width, N] to the state tile [N, L], and back; lanes beyond `width` become zero.

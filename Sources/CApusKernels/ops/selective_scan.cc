@@ -26,9 +26,10 @@ struct ScanInputs {
 
 /// Walks kStates states of one tile through `tokens` tokens: h advances, y [tokens, L] is added to.
 template <int kStates>
-void AdvanceStates(float* HWY_RESTRICT y, float* HWY_RESTRICT h, const float* HWY_RESTRICT decay,
-                   const float* HWY_RESTRICT drive, const float* b, const float* c,
-                   ptrdiff_t bc_stride, ptrdiff_t tokens) {
+HWY_NOINLINE void AdvanceStates(float* HWY_RESTRICT y, float* HWY_RESTRICT h,
+                                const float* HWY_RESTRICT decay, const float* HWY_RESTRICT drive,
+                                const float* b, const float* c, ptrdiff_t bc_stride,
+                                ptrdiff_t tokens) {
   const ScanTag d;
   const ptrdiff_t lanes = RowLanes();
   ScanVector state[kStates];
@@ -60,12 +61,13 @@ class ScanBlock {
         lanes_(RowLanes()),
         tiles_((last - first + lanes_ - 1) / lanes_),
         longest_(std::min(kSegment, shape.time)),
-        scratch_(tiles_ * lanes_ * (shape.states + 3 * longest_) + kScanStates * longest_ * lanes_ +
-                 5 * 16),
+        tile_stride_(TileStride(longest_)),
+        scratch_(tiles_ * (lanes_ * shape.states + 3 * tile_stride_) +
+                 kScanStates * longest_ * lanes_ + 5 * 16),
         h_(scratch_.Take(tiles_ * shape.states * lanes_)),
-        step_(scratch_.Take(tiles_ * longest_ * lanes_)),
-        drive_(scratch_.Take(tiles_ * longest_ * lanes_)),
-        y_(scratch_.Take(tiles_ * longest_ * lanes_)),
+        step_(scratch_.Take(tiles_ * tile_stride_)),
+        drive_(scratch_.Take(tiles_ * tile_stride_)),
+        y_(scratch_.Take(tiles_ * tile_stride_)),
         decay_(scratch_.Take(kScanStates * longest_ * lanes_)),
         steepest_(SteepestRate(rates + first * shape.states, tiles_ * shape.states * lanes_)) {}
 
@@ -76,10 +78,7 @@ class ScanBlock {
       const ptrdiff_t end = std::min({t + kSegment, (chunk + 1) * shape_.chunk, shape_.time});
       if (checkpoints != nullptr && t == chunk * shape_.chunk) SaveStates(checkpoints, chunk);
       const bool clamp = Prepare(t, end - t);
-      for (ptrdiff_t tile = 0; tile < tiles_; ++tile) {
-        Prefetch(o, t, end - t, tile);
-        Advance(tile, t, end - t, clamp);
-      }
+      for (ptrdiff_t tile = 0; tile < tiles_; ++tile) Advance(tile, t, end - t, clamp);
       Finish(o, t, end - t);
       t = end;
     }
@@ -89,7 +88,7 @@ class ScanBlock {
  private:
   ptrdiff_t Width(ptrdiff_t tile) const { return std::min(lanes_, last_ - first_ - tile * lanes_); }
   float* State(ptrdiff_t tile) { return h_ + tile * shape_.states * lanes_; }
-  ptrdiff_t At(ptrdiff_t tile, ptrdiff_t t) const { return (tile * longest_ + t) * lanes_; }
+  ptrdiff_t At(ptrdiff_t tile, ptrdiff_t t) const { return tile * tile_stride_ + t * lanes_; }
 
   void LoadStates(const float* state) {
     if (state == nullptr) return (void)std::fill_n(h_, tiles_ * shape_.states * lanes_, 0.0f);
@@ -124,10 +123,15 @@ class ScanBlock {
     for (ptrdiff_t t = 0; t < tokens; ++t) {
       const ptrdiff_t row = batch_ * shape_.time + t0 + t, at = row * channels + first_;
       const float *s = in_.s + at, *delta = in_.delta + at, *skip = in_.d + first_;
+      if (t0 + t + kScanAhead < shape_.time) {
+        PrefetchRow(s + kScanAhead * channels);
+        PrefetchRow(delta + kScanAhead * channels);
+      }
       for (ptrdiff_t tile = 0; tile < tiles_; ++tile) {
         const ptrdiff_t width = tile < whole ? lanes_ : Width(tile), e = tile * lanes_;
         const ScanVector s_t = LoadLanes(s + e, width);
-        const ScanVector step = Softplus(d, LoadLanes(delta + e, width));
+        ScanVector slope;
+        const ScanVector step = Softplus(d, LoadLanes(delta + e, width), slope);
         longest = hn::Max(longest, step);
         const ptrdiff_t to = At(tile, t);
         hn::Store(step, d, step_ + to);
@@ -136,19 +140,6 @@ class ScanBlock {
       }
     }
     return NeedsClamp(longest, steepest_);
-  }
-
-  /// A tile's share of what Finish will touch next, and then the next Prepare.
-  void Prefetch(const float* o, ptrdiff_t t0, ptrdiff_t tokens, ptrdiff_t tile) const {
-    for (ptrdiff_t t = tile; t < tokens; t += tiles_) {
-      const ptrdiff_t row = batch_ * shape_.time + t0 + t;
-      const ptrdiff_t at = row * shape_.channels + first_, next = at + tokens * shape_.channels;
-      PrefetchRow(in_.z + row * shape_.z_stride + first_);
-      PrefetchRow(o + at);
-      if (t0 + tokens + t >= shape_.time) continue;
-      PrefetchRow(in_.s + next);
-      PrefetchRow(in_.delta + next);
-    }
   }
 
   void Advance(ptrdiff_t tile, ptrdiff_t t0, ptrdiff_t tokens, bool clamp) {
@@ -173,10 +164,14 @@ class ScanBlock {
     const ScanTag d;
     for (ptrdiff_t t = 0; t < tokens; ++t) {
       const ptrdiff_t row = batch_ * shape_.time + t0 + t;
+      if (t0 + t + kScanAhead < shape_.time) {
+        PrefetchRow(in_.z + (row + kScanAhead) * shape_.z_stride + first_);
+        PrefetchRow(o + (row + kScanAhead) * shape_.channels + first_);
+      }
       for (ptrdiff_t tile = 0; tile < tiles_; ++tile) {
         const ptrdiff_t width = Width(tile), e = first_ + tile * lanes_;
         const ScanVector z = LoadLanes(in_.z + row * shape_.z_stride + e, width);
-        const ScanVector gate = hn::Mul(z, Sigmoid(d, z));
+        const ScanVector gate = hn::Mul(z, Gate(d, z));
         const ScanVector y = hn::Load(d, y_ + At(tile, t));
         StoreLanes(hn::Mul(y, gate), o + row * shape_.channels + e, width);
       }
@@ -186,7 +181,7 @@ class ScanBlock {
   const ScanInputs& in_;
   const float* rates_;
   const apus_scan_shape& shape_;
-  const ptrdiff_t batch_, first_, last_, lanes_, tiles_, longest_;
+  const ptrdiff_t batch_, first_, last_, lanes_, tiles_, longest_, tile_stride_;
   Scratch scratch_;
   float *h_, *step_, *drive_, *y_,
       *decay_;  // [tiles, N, L], 3 of [tiles, tokens, L], [tokens, 4, L]

@@ -40,18 +40,19 @@ struct ScanBackwardOutputs {
 /// Rows of kStates states of one tile over one chunk, all [tokens, L] unless noted.
 struct TileChunk {
   const float *step, *drive, *q;
-  float* y;                  // added to
-  float *dstep_a, *dstep_b;  // Σ_n w rate[n] and Σ_n Γ B[n], added to
+  float* y;                  // Σ_n C[n] h[n]
+  float *dstep_a, *dstep_b;  // Σ_n w rate[n] and Σ_n Γ B[n]
   const float* rates;        // [kStates, L]
   float *decay, *h;          // [tokens, kStates, L], and h with a row before the first token
   float *db, *dc;            // [tokens, kStates, L]: sums over the block's tiles so far
   const float *b, *c;
   ptrdiff_t bc_stride, tokens;
+  bool first;  // the first states of the tile: sums over n begin
 };
 
 /// h after every token of the chunk, and y.
 template <int kStates>
-void RebuildStates(const TileChunk& in) {
+HWY_NOINLINE void RebuildStates(const TileChunk& in) {
   const ScanTag d;
   const ptrdiff_t lanes = RowLanes(), tokens = in.tokens;
   const float *b = in.b, *c = in.c;
@@ -61,7 +62,7 @@ void RebuildStates(const TileChunk& in) {
   for (int n = 0; n < kStates; ++n) state[n] = hn::Load(d, h + n * lanes);
   for (ptrdiff_t t = 0; t < tokens; ++t, b += in.bc_stride, c += in.bc_stride) {
     const ScanVector drive = hn::Load(d, in.drive + t * lanes);
-    ScanVector sum = hn::Load(d, y + t * lanes);
+    ScanVector sum = in.first ? hn::Zero(d) : hn::Load(d, y + t * lanes);
     for (int n = 0; n < kStates; ++n) {
       const ScanVector decay = hn::Load(d, in.decay + (t * kStates + n) * lanes);
       state[n] = hn::MulAdd(decay, state[n], hn::Mul(drive, hn::Set(d, b[n])));
@@ -74,7 +75,7 @@ void RebuildStates(const TileChunk& in) {
 
 /// Walks the chunk backwards. `carry` [kStates, L] holds Γ, `da` [kStates, L] is added to.
 template <int kStates>
-void WalkBack(float* HWY_RESTRICT carry, float* HWY_RESTRICT da, const TileChunk& in) {
+HWY_NOINLINE void WalkBack(float* HWY_RESTRICT carry, float* HWY_RESTRICT da, const TileChunk& in) {
   const ScanTag d;
   const ptrdiff_t lanes = RowLanes();
   const float* HWY_RESTRICT h = in.h;
@@ -94,8 +95,8 @@ void WalkBack(float* HWY_RESTRICT carry, float* HWY_RESTRICT da, const TileChunk
     const ScanVector q = hn::Load(d, in.q + t * lanes);
     const ScanVector step = hn::Load(d, in.step + t * lanes);
     const ScanVector drive = hn::Load(d, in.drive + t * lanes);
-    ScanVector by_a = hn::Load(d, dstep_a + t * lanes);
-    ScanVector by_b = hn::Load(d, dstep_b + t * lanes);
+    ScanVector by_a = in.first ? hn::Zero(d) : hn::Load(d, dstep_a + t * lanes);
+    ScanVector by_b = in.first ? hn::Zero(d) : hn::Load(d, dstep_b + t * lanes);
     for (int n = 0; n < kStates; ++n) {
       const ptrdiff_t at = (t * kStates + n) * lanes;
       const ScanVector after = hn::Load(d, h + at + kStates * lanes);
@@ -152,8 +153,9 @@ class ScanBackwardBlock {
         lanes_(RowLanes()),
         tiles_((last_ - first_ + lanes_ - 1) / lanes_),
         longest_(std::min(shape.chunk, shape.time)),
+        tile_stride_(TileStride(longest_)),
         rates_(rates + first_ * shape.states),
-        scratch_(tiles_ * lanes_ * (2 * shape.states + kRows * longest_) +
+        scratch_(tiles_ * lanes_ * 2 * shape.states + kRows * tiles_ * tile_stride_ +
                  (4 * longest_ + 1) * kScanStates * lanes_ + (kRows + 6) * 16),
         carry_(scratch_.Take(tiles_ * shape.states * lanes_)),
         checkpoint_(scratch_.Take(tiles_ * shape.states * lanes_)),
@@ -164,7 +166,7 @@ class ScanBackwardBlock {
         da_(out.da_parts + Tiles(batch) * shape.states * lanes_),
         dd_(out.dd_parts + Tiles(batch) * lanes_),
         steepest_(SteepestRate(rates_, tiles_ * shape.states * lanes_)) {
-    for (float*& row : rows_) row = scratch_.Take(tiles_ * longest_ * lanes_);
+    for (float*& row : rows_) row = scratch_.Take(tiles_ * tile_stride_);
   }
 
   void Run() {
@@ -190,7 +192,7 @@ class ScanBackwardBlock {
   enum { kStep, kDrive, kQ, kGate, kSlope, kY, kDStepA, kDStepB, kRows };
 
   ptrdiff_t Width(ptrdiff_t tile) const { return std::min(lanes_, last_ - first_ - tile * lanes_); }
-  ptrdiff_t At(ptrdiff_t tile, ptrdiff_t t) const { return (tile * longest_ + t) * lanes_; }
+  ptrdiff_t At(ptrdiff_t tile, ptrdiff_t t) const { return tile * tile_stride_ + t * lanes_; }
   /// Tiles of all sequences before this block's first.
   ptrdiff_t Tiles(ptrdiff_t batch) const {
     return batch * ((shape_.channels + lanes_ - 1) / lanes_) + first_ / lanes_;
@@ -207,6 +209,18 @@ class ScanBackwardBlock {
     }
   }
 
+  /// Asks for the inputs of token t of the chunk at t0; beyond the chunk's end, those of the chunk
+  /// before it, which is next.
+  void PrefetchInputs(ptrdiff_t t0, ptrdiff_t t, ptrdiff_t tokens) const {
+    if (t >= tokens) t -= tokens + shape_.chunk;
+    if (t0 + t < 0) return;
+    const ptrdiff_t row = batch_ * shape_.time + t0 + t, at = row * shape_.channels + first_;
+    PrefetchRow(in_.s + at);
+    PrefetchRow(in_.delta + at);
+    PrefetchRow(in_.dout + at);
+    PrefetchRow(in_.z + row * shape_.z_stride + first_);
+  }
+
   /// Everything that does not depend on the states. Says whether the decays need the clamp.
   HWY_NOINLINE bool Prepare(ptrdiff_t t0, ptrdiff_t tokens) {
     const ScanTag d;
@@ -216,26 +230,24 @@ class ScanBackwardBlock {
     for (ptrdiff_t t = 0; t < tokens; ++t) {
       const ptrdiff_t row = batch_ * shape_.time + t0 + t, at = row * shape_.channels + first_;
       const float *s = in_.s + at, *delta = in_.delta + at, *dout = in_.dout + at;
-      const float *z = in_.z + row * shape_.z_stride + first_, *skip = in_.d + first_;
+      const float* z = in_.z + row * shape_.z_stride + first_;
+      PrefetchInputs(t0, t + kScanAhead, tokens);
       for (ptrdiff_t tile = 0; tile < tiles_; ++tile) {
         const ptrdiff_t width = tile < whole ? lanes_ : Width(tile), e = tile * lanes_;
         const ptrdiff_t to = At(tile, t);
         const ScanVector s_t = LoadLanes(s + e, width);
         ScanVector slope;
-        const ScanVector step = Softplus(d, LoadLanes(delta + e, width), &slope);
+        const ScanVector step = Softplus(d, LoadLanes(delta + e, width), slope);
         longest = hn::Max(longest, step);
         hn::Store(step, d, rows_[kStep] + to);
         hn::Store(slope, d, rows_[kSlope] + to);
         hn::Store(hn::Mul(step, s_t), d, rows_[kDrive] + to);
-        hn::Store(hn::Mul(LoadLanes(skip + e, width), s_t), d, rows_[kY] + to);
         const ScanVector z_t = LoadLanes(z + e, width), g = LoadLanes(dout + e, width);
-        const ScanVector sigma = Sigmoid(d, z_t), g_sigma = hn::Mul(g, sigma);
+        const ScanVector sigma = Gate(d, z_t), g_sigma = hn::Mul(g, sigma);
         hn::Store(hn::Mul(g_sigma, z_t), d, rows_[kQ] + to);
         // dz = y · g σ (1 + z (1 − σ)).
         const ScanVector bend = hn::MulAdd(z_t, hn::Sub(one, sigma), one);
         hn::Store(hn::Mul(g_sigma, bend), d, rows_[kGate] + to);
-        hn::Store(hn::Zero(d), d, rows_[kDStepA] + to);
-        hn::Store(hn::Zero(d), d, rows_[kDStepB] + to);
       }
     }
     return NeedsClamp(longest, steepest_);
@@ -263,7 +275,8 @@ class ScanBackwardBlock {
                                in_.b + row * shape_.bc_stride + n,
                                in_.c + row * shape_.bc_stride + n,
                                shape_.bc_stride,
-                               tokens};
+                               tokens,
+                               n == 0};
       std::copy_n(checkpoint_ + states, kStates * lanes_, h_);
       Decays<kStates>(decay_, chunk.step, chunk.rates, tokens, clamp);
       RebuildStates<kStates>(chunk);
@@ -282,6 +295,11 @@ class ScanBackwardBlock {
       const ptrdiff_t row = batch_ * shape_.time + t0 + t, at = row * shape_.channels + first_;
       float *ds = out_.ds + at, *ddelta = out_.ddelta + at;
       float* dz = out_.dz + row * shape_.z_stride + first_;
+      if (t + kScanAhead < tokens) {
+        PrefetchRow(ds + kScanAhead * shape_.channels);
+        PrefetchRow(ddelta + kScanAhead * shape_.channels);
+        PrefetchRow(dz + kScanAhead * shape_.z_stride);
+      }
       for (ptrdiff_t tile = 0; tile < tiles_; ++tile) {
         const ptrdiff_t width = tile < whole ? lanes_ : Width(tile), e = tile * lanes_;
         const ptrdiff_t from = At(tile, t);
@@ -292,9 +310,10 @@ class ScanBackwardBlock {
         const ScanVector by_a = hn::Mul(hn::Load(d, rows_[kDStepA] + from), hn::Set(d, kLn2));
         const ScanVector dstep = hn::MulAdd(by_b, s, by_a);
         StoreLanes(hn::Mul(dstep, hn::Load(d, rows_[kSlope] + from)), ddelta + e, width);
-        const ScanVector direct = hn::Mul(q, LoadLanes(in_.d + first_ + e, width));
-        StoreLanes(hn::MulAdd(hn::Load(d, rows_[kStep] + from), by_b, direct), ds + e, width);
-        const ScanVector y = hn::Load(d, rows_[kY] + from);
+        const ScanVector skip = LoadLanes(in_.d + first_ + e, width);
+        StoreLanes(hn::MulAdd(hn::Load(d, rows_[kStep] + from), by_b, hn::Mul(q, skip)), ds + e,
+                   width);
+        const ScanVector y = hn::MulAdd(skip, s, hn::Load(d, rows_[kY] + from));
         StoreLanes(hn::Mul(y, hn::Load(d, rows_[kGate] + from)), dz + e, width);
         hn::Store(hn::MulAdd(q, s, hn::Load(d, dd_ + e)), d, dd_ + e);
       }
@@ -304,7 +323,7 @@ class ScanBackwardBlock {
   const ScanBackwardInputs& in_;
   const ScanBackwardOutputs& out_;
   const apus_scan_shape& shape_;
-  const ptrdiff_t batch_, block_, first_, last_, lanes_, tiles_, longest_;
+  const ptrdiff_t batch_, block_, first_, last_, lanes_, tiles_, longest_, tile_stride_;
   const float* rates_;  // this block's, [tiles, N, L]
   Scratch scratch_;
   float *carry_, *checkpoint_;     // [tiles, N, L]
