@@ -19,6 +19,7 @@ HWY_BEFORE_NAMESPACE();
 namespace apus {
 namespace HWY_NAMESPACE {
 constexpr float kLog2E = 1.44269504088896340736f;
+constexpr float kLog2ELow = 1.92596299e-8f;  // log2(e) − kLog2E
 constexpr float kLn2 = 0.69314718055994530942f;
 /// Adding 1.5 · 2²³ rounds to an integer, which then stands in the low bits.
 constexpr float kExp2Shift = 12582912.0f;
@@ -79,15 +80,38 @@ HWY_INLINE V Exp2Parts(D d, V shifted, V f) {
   return hn::BitCast(d, hn::Add(hn::BitCast(di, p), hn::ShiftLeft<23>(hn::BitCast(di, shifted))));
 }
 
-/// e^x for x <= 0; below −86.9 it stays e^−86.9.
+/// Exp2Parts of several vectors side by side: f becomes the power. One chain alone waits for its
+/// own results, and a CPU looks ahead no further than about four of them.
+template <int kCount, class D, class V = hn::Vec<D>>
+HWY_INLINE void Exp2Parts(D d, const V (&shifted)[kCount], V (&f)[kCount]) {
+  const hn::RebindToSigned<D> di;
+  constexpr float kCoefficients[] = {0.009671512991189957f, 0.05550733581185341f,
+                                     0.24022242426872253f, 0.6931470036506653f, 1.0f};
+  V p[kCount];
+  for (int i = 0; i < kCount; ++i) p[i] = hn::Set(d, 0.001326472731307149f);
+  for (float coefficient : kCoefficients) {
+    for (int i = 0; i < kCount; ++i) p[i] = hn::MulAdd(p[i], f[i], hn::Set(d, coefficient));
+  }
+  for (int i = 0; i < kCount; ++i) {
+    const auto exponent = hn::ShiftLeft<23>(hn::BitCast(di, shifted[i]));
+    f[i] = hn::BitCast(d, hn::Add(hn::BitCast(di, p[i]), exponent));
+  }
+}
+
+/// e^x for |x| <= 86.9, with fewer operations than Exp; the caller limits x.
 template <class D, class V = hn::Vec<D>>
-HWY_INLINE V ExpOfNegative(D d, V x) {
+HWY_INLINE V ExpInRange(D d, V x) {
   const V shift = hn::Set(d, kExp2Shift);
-  x = hn::Max(hn::Set(d, -86.9f), x);
   const V shifted = hn::MulAdd(x, hn::Set(d, kLog2E), shift);
   // log2(e) in two parts: the product is exact to the last place even for large x.
   const V f = hn::MulSub(x, hn::Set(d, kLog2E), hn::Sub(shifted, shift));
-  return Exp2Parts(d, shifted, hn::MulAdd(x, hn::Set(d, 1.92596299e-8f), f));
+  return Exp2Parts(d, shifted, hn::MulAdd(x, hn::Set(d, kLog2ELow), f));
+}
+
+/// e^x for x <= 0; below −86.9 it stays e^−86.9.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V ExpOfNegative(D d, V x) {
+  return ExpInRange(d, hn::Max(hn::Set(d, -86.9f), x));
 }
 
 /// sigmoid(x), to full relative accuracy on both sides.

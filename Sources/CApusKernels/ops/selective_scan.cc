@@ -11,6 +11,7 @@
 #include "ops/gates-inl.h"
 #include "ops/scratch.h"
 #include "ops/selective_scan-inl.h"
+#include "ops/selective_scan_step-inl.h"
 #include "support/parallel.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -188,17 +189,34 @@ class ScanBlock {
   const float steepest_;
 };
 
+/// One token for every sequence.
+void ScanSteps(float* o, float* state, const ScanInputs& in, const float* a_log,
+               const apus_scan_shape& shape) {
+  constexpr ptrdiff_t kGrain = 512;
+  const ptrdiff_t channels = shape.channels, blocks = (channels + kGrain - 1) / kGrain;
+  ParallelBlocks(shape.batch * blocks, [&](ptrdiff_t index) HWY_ATTR {
+    const ptrdiff_t batch = index / blocks, first = index % blocks * kGrain;
+    ScanStep(o + batch * channels, state + batch * channels * shape.states, in.s + batch * channels,
+             in.delta + batch * channels, a_log, in.b + batch * shape.bc_stride,
+             in.c + batch * shape.bc_stride, in.d, in.z + batch * shape.z_stride, first,
+             std::min(first + kGrain, channels), shape.states);
+  });
+}
+
 }  // namespace
 
 void SelectiveScan(float* o, float* state, float* checkpoints, const float* s, const float* delta,
                    const float* a_log, const float* b, const float* c, const float* d,
                    const float* z, const apus_scan_shape& shape) {
-  const ptrdiff_t lanes = static_cast<ptrdiff_t>(hn::Lanes(ScanTag()));
+  const ScanInputs in = {s, delta, b, c, d, z};
+  if (IsScanStep(shape, state) && checkpoints == nullptr) {
+    return ScanSteps(o, state, in, a_log, shape);
+  }
+  const ptrdiff_t lanes = RowLanes();
   const ptrdiff_t tiles = (shape.channels + lanes - 1) / lanes;
   Scratch scratch(tiles * shape.states * lanes);
   float* rates = scratch.Take(tiles * shape.states * lanes);
   PackRates(rates, a_log, shape);
-  const ScanInputs in = {s, delta, b, c, d, z};
   const ptrdiff_t blocks = (shape.channels + kScanChannels - 1) / kScanChannels;
   ParallelBlocks(shape.batch * blocks, [&](ptrdiff_t index) HWY_ATTR {
     const ptrdiff_t first = index % blocks * kScanChannels;
