@@ -173,7 +173,8 @@ class ScanBackwardBlock {
     std::fill_n(carry_, tiles_ * shape_.states * lanes_, 0.0f);
     std::fill_n(da_, tiles_ * shape_.states * lanes_, 0.0f);
     std::fill_n(dd_, tiles_ * lanes_, 0.0f);
-    for (ptrdiff_t chunk = (shape_.time - 1) / shape_.chunk; chunk >= 0; --chunk) {
+    for (ptrdiff_t chunk = (shape_.time + shape_.chunk - 1) / shape_.chunk - 1; chunk >= 0;
+         --chunk) {
       const ptrdiff_t t0 = chunk * shape_.chunk;
       const ptrdiff_t tokens = std::min(shape_.chunk, shape_.time - t0);
       LoadCheckpoint(chunk);
