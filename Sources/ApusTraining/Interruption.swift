@@ -12,9 +12,11 @@ public final class Interruption: Sendable {
 
   private init(watchingSignals: Bool) { watchesSignals = watchingSignals }
 
+  deinit { if watchesSignals { Signals.unwatch() } }
+
   /// Lets signals of this process end the run: the first SIGINT, SIGTERM or SIGHUP lets it finish
   /// its step and write a checkpoint, the second ends the process at once. SIGUSR1 asks for a
-  /// checkpoint.
+  /// checkpoint. Watching ends with the object; there can be one at a time.
   ///
   /// - Parameter stopsWithParent: Whether the end of the parent process counts as SIGTERM (Linux
   ///   only); by default not.

@@ -18,7 +18,7 @@ public protocol Optimizer {
 
   /// Continues from what ``state`` gave.
   ///
-  /// - Throws: ``TrainingError/optimizerState(tensor:problem:)``.
+  /// - Throws: ``TrainingError/wrongTensor(tensor:problem:)``.
   mutating func restore(_ state: [String: Tensor]) throws
 }
 
@@ -135,11 +135,11 @@ private func counter(_ value: Int) -> Tensor {
 
 private func readCounter(_ name: String, of state: [String: Tensor]) throws -> Int {
   guard let tensor = state[name], tensor.dtype == .int32, tensor.shape == [2] else {
-    throw TrainingError.optimizerState(tensor: name, problem: "is missing or of another kind")
+    throw TrainingError.wrongTensor(tensor: name, problem: "is missing or of another kind")
   }
   let halves = tensor.integers
   guard halves[0] >= 0, halves[1] >= 0 else {
-    throw TrainingError.optimizerState(tensor: name, problem: "is negative")
+    throw TrainingError.wrongTensor(tensor: name, problem: "is negative")
   }
   return Int(halves[0]) << 31 | Int(halves[1])
 }
@@ -148,10 +148,10 @@ private func read(
   _ name: String, _ shape: Shape, of state: [String: Tensor]
 ) throws -> Tensor {
   guard let tensor = state[name], tensor.dtype == .float32 else {
-    throw TrainingError.optimizerState(tensor: name, problem: "is missing or not F32")
+    throw TrainingError.wrongTensor(tensor: name, problem: "is missing or not F32")
   }
   guard tensor.shape == shape else {
-    throw TrainingError.optimizerState(
+    throw TrainingError.wrongTensor(
       tensor: name, problem: "is \(tensor.shape), but the parameter is \(shape)")
   }
   return tensor.copied()

@@ -1,4 +1,4 @@
-import ApusTensor
+package import ApusTensor
 
 /// Trains a model on a task until the budget is spent, validation stops to improve, or somebody
 /// interrupts; the model ends with the weights that validated best.
@@ -9,6 +9,10 @@ public struct Trainer {
   public let options: TrainerOptions
   /// Seconds from some fixed moment on. For tests that need a clock of their own.
   package var seconds: () -> Double = steadySeconds
+  /// For tests of full disks and sudden ends.
+  package var files = Files()
+  /// The same: bytes free on the disk of a path.
+  package var freeBytes: (String) -> Int? = Files.freeBytes
 
   /// Creates a trainer.
   ///
@@ -22,18 +26,30 @@ public struct Trainer {
   ///
   /// - Parameters:
   ///   - task: Model and data.
+  ///   - resume: Whether to go on from the newest checkpoint in the folder of the options, if there
+  ///     is one; by default a folder with checkpoints is refused.
   ///   - interruption: What may end the run early; by default nothing does.
   ///   - progress: Called after every step and every validation.
   /// - Returns: What was done. The parameters hold the weights of the best validation, or the last
   ///   ones where there was none.
-  /// - Throws: ``TrainingError``, and what the task throws.
+  /// - Throws: ``TrainingError``, `FileError`, and what the task throws. When the last checkpoint
+  ///   cannot be written, the parameters hold the best weights all the same.
   public func run(
-    _ task: some TrainingTask, interruption: Interruption? = nil,
+    _ task: some TrainingTask, resume: Bool = false, interruption: Interruption? = nil,
     progress: (TrainingProgress) -> Void = { _ in }
   ) throws -> TrainingRecord {
     try withoutActuallyEscaping(progress) { progress in
       let run = try TrainingRun(
         task, options: options, seconds: seconds, interruption: interruption, progress: progress)
+      if let checkpoints = options.checkpoints {
+        let store = try CheckpointStore(
+          checkpoints.directory, keepLast: checkpoints.keepLast, files: files,
+          freeBytes: freeBytes)
+        try run.open(store, resume: resume)
+      } else if resume {
+        throw TrainingError.option(
+          name: "checkpoints", found: "nothing", expected: "the folder to resume from")
+      }
       return try run.complete()
     }
   }
@@ -44,240 +60,3 @@ public struct Trainer {
 private let origin = SuspendingClock.now
 
 private func steadySeconds() -> Double { origin.duration(to: .now) / .seconds(1) }
-
-/// What a run has to remember to go on: all of it stands in a checkpoint's `state.json`.
-struct RunState: Codable, Hashable {
-  var step = 0
-  var skippedInRow = 0
-  /// The running average of the loss is the quotient of these.
-  var lossSum = 0.0
-  var lossWeight = 0.0
-  var validationsSinceBest = 0
-  var lastValidation: Mark?
-  /// Seconds spent before this process.
-  var spentSeconds = 0.0
-  /// The part of them that steps took.
-  var stepSeconds = 0.0
-  /// What the last validation took.
-  var lastValidationSeconds = 0.0
-  var record = TrainingRecord()
-
-  /// A moment of a run, in every way in which an ``Interval`` counts.
-  struct Mark: Codable, Hashable {
-    var step: Int
-    var seconds: Double
-    var share: Double
-  }
-
-  var loss: Double? { lossWeight > 0 ? lossSum / lossWeight : nil }
-
-  mutating func addLoss(_ loss: Double) {
-    let weight = 0.05  // an average over about the last twenty steps
-    lossSum = lossSum * (1 - weight) + weight * loss
-    lossWeight = lossWeight * (1 - weight) + weight
-  }
-}
-
-/// One run while it goes.
-final class TrainingRun<Task: TrainingTask> {
-  private let task: Task
-  private let options: TrainerOptions
-  private let clock: () -> Double
-  private let start: Double
-  private let interruption: Interruption?
-  private let report: (TrainingProgress) -> Void
-  private let key: RandomKey
-  private var optimizer: any Optimizer
-  private var state = RunState()
-  private var bestWeights: [Tensor]?
-  private var learningRate = 0.0
-  private var gradientNorm = 0.0
-
-  init(
-    _ task: Task, options: TrainerOptions, seconds: @escaping () -> Double,
-    interruption: Interruption?, progress: @escaping (TrainingProgress) -> Void
-  ) throws {
-    self.task = task
-    self.options = options
-    self.interruption = interruption
-    clock = seconds
-    start = seconds()
-    report = progress
-    key = RandomKey(seed: options.seed)
-    optimizer = options.makeOptimizer(task.parameters)
-    guard !optimizer.parameters.isEmpty else { throw TrainingError.noParameters }
-    state.record.unit = task.unit
-  }
-
-  /// Runs to the end.
-  func complete() throws -> TrainingRecord {
-    Machine.resetPeakBytes()
-    var reason = stopReason
-    while reason == nil {
-      try makeStep()
-      if validationIsDue { try validate() }
-      report(progress())
-      reason = stopReason
-    }
-    // An interrupted run answers at once, and leaves no trace that a resumed one would not.
-    if reason != .interrupted, state.lastValidation?.step != state.step { try validate() }
-    restoreBest()
-    return finishedRecord(reason ?? .budget)
-  }
-
-  // MARK: Steps
-
-  private func makeStep() throws {
-    let begin = clock()
-    learningRate = options.schedule.learningRate(
-      step: state.step, share: share,
-      totalSteps: options.budget.seconds == nil ? options.budget.steps : nil)
-    for parameter in optimizer.parameters { parameter.clearGradient() }
-    var loss = 0.0
-    for microStep in 0..<options.microBatches {
-      loss += try gatherGradients(microStep) / Double(options.microBatches)
-    }
-    let mean = 1 / Double(options.microBatches)
-    gradientNorm = ApusTraining.gradientNorm(optimizer.parameters) * mean
-    if loss.isFinite, gradientNorm.isFinite {
-      let scale = mean * clippingScale(norm: gradientNorm, limit: options.clip)
-      optimizer.update(learningRate: Float(learningRate), gradientScale: Float(scale))
-      state.addLoss(loss)
-      state.skippedInRow = 0
-    } else {
-      state.skippedInRow += 1
-      state.record.skippedSteps += 1
-    }
-    for parameter in optimizer.parameters { parameter.clearGradient() }
-    state.step += 1
-    state.stepSeconds += clock() - begin
-  }
-
-  /// Adds the gradients of one micro-batch to the parameters; returns its loss.
-  private func gatherGradients(_ microStep: Int) throws -> Double {
-    try withProducts(in: options.precision) {
-      let (loss, units) = try task.loss(step: state.step, microStep: microStep, key: key)
-      loss.backward()
-      state.record.units += units
-      return Double(loss.scalar)
-    }
-  }
-
-  // MARK: Budget
-
-  private var spent: Double { state.spentSeconds + clock() - start }
-
-  /// The seconds that steps may take: what the last validation will need is kept for it.
-  private var usableSeconds: Double? {
-    options.budget.seconds.map { max($0 - state.lastValidationSeconds, 0) }
-  }
-
-  private var share: Double {
-    let bySteps = options.budget.steps.map { $0 > 0 ? Double(state.step) / Double($0) : 1 }
-    let bySeconds = usableSeconds.map { $0 > 0 ? spent / $0 : 1 }
-    return min(1, max(bySteps ?? 0, bySeconds ?? 0))
-  }
-
-  private var stopReason: TrainingRecord.StopReason? {
-    if state.skippedInRow >= options.maximumSkippedSteps { return .diverged }
-    if let patience = options.patience, state.validationsSinceBest >= patience {
-      return .earlyStop
-    }
-    if let steps = options.budget.steps, state.step >= steps { return .budget }
-    if let seconds = usableSeconds, state.step > 0 {
-      // Stops where half of the next step would lie past the end.
-      let next = state.stepSeconds / Double(state.step)
-      if spent + next / 2 >= seconds { return .budget }
-    }
-    return interruption?.isStopping == true ? .interrupted : nil
-  }
-
-  private func isDue(_ interval: Interval, since last: RunState.Mark?) -> Bool {
-    let last = last ?? RunState.Mark(step: 0, seconds: 0, share: 0)
-    switch interval {
-    case .steps(let steps): return state.step - last.step >= steps
-    case .seconds(let seconds): return spent - last.seconds >= seconds
-    case .share(let part):
-      guard options.budget.seconds == nil, let total = options.budget.steps else {
-        return share - last.share >= part
-      }
-      return state.step - last.step >= max(1, Int((min(part, 1) * Double(total)).rounded()))
-    }
-  }
-
-  private var mark: RunState.Mark {
-    RunState.Mark(step: state.step, seconds: spent, share: share)
-  }
-
-  // MARK: Validation
-
-  private var validationIsDue: Bool {
-    guard isDue(options.validateEvery, since: state.lastValidation) else { return false }
-    guard options.budget.seconds != nil, let last = state.lastValidation else { return true }
-    return spent - last.seconds >= 4 * state.lastValidationSeconds
-  }
-
-  private func validate() throws {
-    let begin = clock()
-    let found = try withProducts(in: options.precision) {
-      try withoutGradient { try task.validationLoss() }
-    }
-    let loss = found.flatMap { $0.isFinite ? $0 : nil }
-    if found != nil {
-      state.lastValidationSeconds = clock() - begin
-      state.record.validationSeconds += state.lastValidationSeconds
-      if let loss, loss < state.record.best?.validationLoss ?? .infinity {
-        state.record.best = TrainingRecord.Best(step: state.step, validationLoss: loss)
-        state.validationsSinceBest = 0
-        bestWeights = optimizer.parameters.map { $0.value.copied() }
-      } else {
-        state.validationsSinceBest += 1
-      }
-    }
-    state.record.curve.append(
-      TrainingRecord.Point(
-        seconds: spent, step: state.step, trainLoss: state.loss, validationLoss: loss))
-    state.lastValidation = mark
-  }
-
-  private func restoreBest() {
-    guard let bestWeights else { return }
-    for (parameter, weights) in zip(optimizer.parameters, bestWeights) { parameter.set(weights) }
-  }
-
-  // MARK: Telling
-
-  private func progress() -> TrainingProgress {
-    TrainingProgress(
-      step: state.step, totalSteps: options.budget.steps, share: share, seconds: spent,
-      remainingSeconds: remainingSeconds, loss: state.loss, learningRate: learningRate,
-      gradientNorm: gradientNorm, unitsPerSecond: unitsPerSecond, unit: task.unit,
-      validationLoss: state.record.curve.last?.validationLoss, best: state.record.best,
-      message: nil)
-  }
-
-  private var remainingSeconds: Double? {
-    guard state.step > 0 else { return nil }
-    let bySteps = options.budget.steps.map {
-      spent / Double(state.step) * Double(max(0, $0 - state.step))
-    }
-    let bySeconds = options.budget.seconds.map { max(0, $0 - spent) }
-    return min(bySteps ?? .infinity, bySeconds ?? .infinity)
-  }
-
-  private var unitsPerSecond: Double {
-    state.stepSeconds > 0 ? Double(state.record.units) / state.stepSeconds : 0
-  }
-
-  private func finishedRecord(_ reason: TrainingRecord.StopReason) -> TrainingRecord {
-    var record = state.record
-    record.steps = state.step
-    record.unitsPerSecond = unitsPerSecond
-    record.seconds = spent
-    record.trainLoss = state.loss
-    record.stopReason = reason
-    record.signal = reason == .interrupted ? interruption?.signal : nil
-    record.peakBytes = max(record.peakBytes, Machine.peakBytes)
-    return record
-  }
-}

@@ -31,6 +31,19 @@ public enum Interval: Codable, Hashable, Sendable {
   case share(Double)
 }
 
+/// Where and how often a run is saved.
+public struct CheckpointOptions: Codable, Hashable, Sendable {
+  /// A folder of the run's own; made when it is not there.
+  public var directory: String
+  /// How often, besides at every best validation and at the end; by default every five minutes.
+  public var every = Interval.seconds(300)
+  /// How many of the last stay, besides the best; by default 2.
+  public var keepLast = 2
+
+  /// Creates the default options for a folder.
+  public init(directory: String) { self.directory = directory }
+}
+
 /// How a run goes.
 public struct TrainerOptions: Codable, Hashable, Sendable {
   /// The kind of optimizer.
@@ -72,6 +85,9 @@ public struct TrainerOptions: Codable, Hashable, Sendable {
   public var seed: UInt64 = 0
   /// Of matrix products; by default float.
   public var precision = Precision.float32
+
+  /// Where and how often the run is saved; by default nowhere: the best weights are kept in memory.
+  public var checkpoints: CheckpointOptions?
 
   /// Creates the default options.
   public init() {}
@@ -118,6 +134,13 @@ public struct TrainerOptions: Codable, Hashable, Sendable {
     try require(
       maximumSkippedSteps >= 1, "maximumSkippedSteps", maximumSkippedSteps, "at least 1")
     try validateEvery.validate("validateEvery")
+    if let checkpoints {
+      let (name, count) = (checkpoints.directory, checkpoints.keepLast)
+      try require(
+        !name.isEmpty && !name.utf8.contains(0), "checkpoints.directory", "'\(name)'", "a path")
+      try require(count >= 1, "checkpoints.keepLast", count, "at least 1")
+      try checkpoints.every.validate("checkpoints.every")
+    }
   }
 
   func makeOptimizer(_ parameters: [Parameter]) -> any Optimizer {

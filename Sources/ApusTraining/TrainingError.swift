@@ -4,8 +4,26 @@ public enum TrainingError: Error, Equatable {
   case option(name: String, found: String, expected: String)
   /// There is nothing to train.
   case noParameters
-  /// A checkpoint's optimizer state does not fit the model.
-  case optimizerState(tensor: String, problem: String)
+  /// A tensor of a checkpoint does not fit the model.
+  case wrongTensor(tensor: String, problem: String)
+  /// Two parameters have one name, so a checkpoint cannot tell them apart.
+  case duplicateParameter(name: String)
+  /// The folder for checkpoints holds those of another run.
+  case occupied(path: String)
+  /// Another process trains in the folder.
+  case busy(path: String)
+  /// The disk is too full to begin, or for one more checkpoint. In bytes.
+  case noSpace(path: String, needed: Int, found: Int)
+  /// A checkpoint is not as it was written.
+  case damagedCheckpoint(path: String, problem: String)
+  /// Every checkpoint of a folder is damaged.
+  case noValidCheckpoint(path: String, reason: String)
+  /// A run was begun with other options or another model.
+  case otherConfiguration(path: String, differences: [String])
+  /// A run was begun with other data.
+  case otherData(path: String, found: String, expected: String)
+  /// The run is over, and its last checkpoint could not be written.
+  case lastCheckpoint(path: String, reason: String)
 }
 
 extension TrainingError: CustomStringConvertible {
@@ -16,10 +34,46 @@ extension TrainingError: CustomStringConvertible {
       "The option \(name) is \(found); it must be \(expected)."
     case .noParameters:
       "The model has no trainable parameter. Unfreeze some, or train another model."
-    case .optimizerState(let tensor, let problem):
+    case .wrongTensor(let tensor, let problem):
       """
-      The optimizer's '\(tensor)' \(problem) in the checkpoint. \
-      It belongs to another model or optimizer: resume with the options it was made with.
+      '\(tensor)' \(problem) in the checkpoint. It belongs to another model or optimizer: resume \
+      with the options it was made with.
+      """
+    case .duplicateParameter(let name):
+      "Two parameters are called '\(name)'. Give each a name of its own, so that it can be saved."
+    case .occupied(let path):
+      """
+      '\(path)' holds checkpoints of an earlier run. Resume that run, or choose another folder.
+      """
+    case .busy(let path):
+      "Another process trains in '\(path)'. Wait for it, or choose another folder."
+    case .noSpace(let path, let needed, let found):
+      """
+      A checkpoint in '\(path)' needs \(needed / 1_000_000 + 1) MB, and \(found / 1_000_000) MB are \
+      free. Free some space, or choose a folder on another disk.
+      """
+    case .damagedCheckpoint(let path, let problem):
+      "The checkpoint '\(path)' is damaged: \(problem)."
+    case .noValidCheckpoint(let path, let reason):
+      """
+      No checkpoint in '\(path)' can be used; the newest says: \(reason) \
+      Choose another folder to start afresh.
+      """
+    case .otherConfiguration(let path, let differences):
+      """
+      The run in '\(path)' was begun with another configuration: \
+      \(differences.isEmpty ? "the model or its data settings differ" : differences.joined(separator: "; ")). \
+      Resume with the same one, or choose another folder.
+      """
+    case .otherData(let path, let found, let expected):
+      """
+      The run in '\(path)' was begun with other data: SHA-256 \(expected.prefix(12))…, now \
+      \(found.prefix(12))…. Resume with the same data, or choose another folder.
+      """
+    case .lastCheckpoint(let path, let reason):
+      """
+      The run is over, but its last checkpoint in '\(path)' could not be written. \(reason) \
+      Then resume: the steps since the checkpoint before are made again.
       """
     }
   }
