@@ -171,3 +171,10 @@ func largestDifference(_ a: [Float], _ b: [Float]) -> Float {
 
 /// The largest finite |x|, at least 1.
 func magnitude(_ x: [Float]) -> Float { x.reduce(1) { $1.isFinite ? max($0, abs($1)) : $0 } }
+
+/// Runs `body` with `count` threads, then returns to all.
+func withThreads<Result>(_ count: Int32, _ body: () -> Result) -> Result {
+  defer { apus_set_threads(0) }
+  apus_set_threads(count)
+  return body()
+}

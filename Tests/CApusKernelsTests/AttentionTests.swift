@@ -27,7 +27,7 @@ extension Kernels {
         (1, 1), (2, 2), (3, 3), (15, 15), (17, 17), (63, 63), (64, 64), (65, 65), (129, 129),
         (1, 65), (3, 129), (17, 64), (65, 17), (129, 63), (64, 200),
       ]
-      Kernels.onEveryTarget { target in
+      onEveryTarget { target in
         for (index, (queries, keys)) in lengths.enumerated() {
           for variant in 0..<2 {
             // Every length meets every group, window and mask over the head sizes.
@@ -55,7 +55,7 @@ extension Kernels {
         AttentionProblem(queries: 33, keys: 40, heads: 2, headSize: 256),
       ])
     func agreesInParts(problem: AttentionProblem) {
-      Kernels.onEveryTarget { expectAgreement(problem, on: $0) }
+      onEveryTarget { expectAgreement(problem, on: $0) }
     }
 
     @Test("reproduces the example worked by hand")
@@ -69,7 +69,7 @@ extension Kernels {
       problem.k = spread([[1, 2], [0, 1], [-1, 0.5]], gap: 3)
       problem.v = spread([[1, 0], [0, 2], [3, 1]], gap: 3)
       problem.dout = spread([[1, 0], [0, 1], [1, -1]], gap: 6)
-      Kernels.onEveryTarget { target in
+      onEveryTarget { target in
         let (values, gradients) = (problem.forward(), problem.backward())
         let expected: [(String, [Float], [Float])] = [
           ("lse", values.lse, [0.707107, 1.815047, 2.404460]),
@@ -109,8 +109,8 @@ extension Kernels {
     func sameBitsForAnyThreadCount(queries: Int) {
       let problem = AttentionProblem(
         batch: 2, queries: queries, keys: 1100, heads: 4, group: 2, headSize: 40)
-      let one = Kernels.withThreads(1) { (problem.forward(), problem.backward()) }
-      let two = Kernels.withThreads(2) { (problem.forward(), problem.backward()) }
+      let one = withThreads(1) { (problem.forward(), problem.backward()) }
+      let two = withThreads(2) { (problem.forward(), problem.backward()) }
       #expect(one.0 == two.0)
       #expect(one.1 == two.1)
     }
@@ -127,7 +127,7 @@ extension Kernels {
           changed.v[changed.keyIndex(j, c)] = 5 * numbers.normal()
         }
       }
-      Kernels.onEveryTarget { target in
+      onEveryTarget { target in
         let (before, after) = (problem.forward(), changed.forward())
         #expect(before.o.prefix(cut * 48) == after.o.prefix(cut * 48), "\(target)")
         #expect(before.o != after.o)
@@ -157,7 +157,7 @@ extension Kernels {
       for queries in [5, 65] {
         var problem = AttentionProblem(queries: queries, keys: 65, headSize: 16)
         problem.scale = 1000
-        Kernels.onEveryTarget { target in
+        onEveryTarget { target in
           let (values, truth) = (problem.forward(), problem.forward(reference: true))
           #expect((values.o + values.lse).allSatisfy { $0.isFinite }, "\(target)")
           // A score of 10⁴ is known to 10⁻³; the weights follow it.

@@ -44,7 +44,7 @@ extension Kernels {
       arguments: [(2, 1), (6, 3), (16, 8), (34, 17), (64, 32), (64, 16), (10, 3), (128, 64)])
     func agreesWithReference(headSize: Int, pairs: Int) {
       let problem = Problem(headSize: headSize, pairs: pairs)
-      Kernels.onEveryTarget { target in
+      onEveryTarget { target in
         for interleaved in [false, true] {
           for inverse in [false, true] {
             let found = problem.turned(problem.x, interleaved: interleaved, inverse: inverse)
@@ -87,10 +87,10 @@ extension Kernels {
     @Test("gives the same bits with one thread and with two")
     func sameBitsForAnyThreadCount() {
       let problem = Problem(headSize: 64, pairs: 32)
-      let one = Kernels.withThreads(1) {
+      let one = withThreads(1) {
         problem.turned(problem.x, interleaved: false, inverse: false)
       }
-      let two = Kernels.withThreads(2) {
+      let two = withThreads(2) {
         problem.turned(problem.x, interleaved: false, inverse: false)
       }
       #expect(one == two)
