@@ -87,6 +87,15 @@ extension Kernels {
       }
     }
 
+    @Test("it refuses a target past the vocabulary without touching other memory")
+    func pastVocabulary() {
+      onEveryTarget { target in
+        let (losses, gradient) = kernel([1, 2, 3, 4], [2, 1], scale: 1)
+        #expect(losses[0].isNaN && losses[1].isFinite, "\(target)")
+        expectClose(Array(gradient.prefix(2)), [0, 0], target)
+      }
+    }
+
     @Test("it gives the same bits at any thread count")
     func threads() {
       let logits = random(40 * 1025, seed: 4)

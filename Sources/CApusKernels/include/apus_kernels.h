@@ -229,7 +229,8 @@ void apus_embedding_backward_f32(float* dtable, const float* dy, const int32_t* 
 
 /// Softmax cross-entropy of one block of logits, in place: on entry `logits` [rows, vocabulary];
 /// on return its gradient, (softmax − one-hot) · gradient_scale, when gradient_scale is not 0, else
-/// left as it was. `losses` [rows] gets −ln p(target); rows with target < 0 get loss 0, gradient 0.
+/// left as it was. `losses` [rows] gets −ln p(target); rows with target < 0 get loss 0, gradient 0;
+/// a target past the vocabulary gets not-a-number as its loss, gradient 0.
 void apus_cross_entropy_f32(float* logits, float* losses, const int32_t* targets, ptrdiff_t rows,
                             ptrdiff_t vocabulary, float gradient_scale);
 void apus_cross_entropy_reference_f32(float* logits, float* losses, const int32_t* targets,

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "include/apus_kernels.h"
 #include "ops/loops-inl.h"
@@ -117,8 +118,8 @@ void apus_cross_entropy_f32(float* logits, float* losses, const int32_t* targets
   ParallelRanges(rows, RowGrain(vocabulary), [&](ptrdiff_t begin, ptrdiff_t end) {
     for (ptrdiff_t r = begin; r < end; ++r) {
       float* row = logits + r * vocabulary;
-      if (targets[r] < 0) {
-        losses[r] = 0;
+      if (targets[r] < 0 || targets[r] >= vocabulary) {
+        losses[r] = targets[r] < 0 ? 0.0f : std::numeric_limits<float>::quiet_NaN();
         if (gradient_scale != 0) std::fill_n(row, vocabulary, 0.0f);
         continue;
       }
@@ -132,8 +133,8 @@ void apus_cross_entropy_reference_f32(float* logits, float* losses, const int32_
                                       ptrdiff_t rows, ptrdiff_t vocabulary, float gradient_scale) {
   for (ptrdiff_t r = 0; r < rows; ++r, logits += vocabulary) {
     const int32_t target = targets[r];
-    losses[r] = 0;
-    if (target < 0) {
+    losses[r] = target < 0 ? 0.0f : std::numeric_limits<float>::quiet_NaN();
+    if (target < 0 || target >= vocabulary) {
       if (gradient_scale != 0) std::fill_n(logits, vocabulary, 0.0f);
       continue;
     }

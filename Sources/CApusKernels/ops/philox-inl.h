@@ -27,18 +27,17 @@ struct PhiloxWords {
 };
 
 template <class D64, class V = hn::Vec<D64>>
-HWY_INLINE PhiloxWords<V> Philox(D64 d, V counter, PhiloxKey key) {
+HWY_INLINE PhiloxWords<V> Philox(D64 d, V counter, const PhiloxKeys& keys) {
   const hn::Repartition<uint32_t, D64> d32;
   const auto product = [&](V a, uint32_t b)
                            HWY_ATTR { return hn::MulEven(hn::BitCast(d32, a), hn::Set(d32, b)); };
-  PhiloxWords<V> c = {counter, hn::ShiftRight<32>(counter), hn::Set(d, key.stream & 0xFFFFFFFFu),
-                      hn::Set(d, key.stream >> 32)};
-  uint32_t k0 = static_cast<uint32_t>(key.seed), k1 = static_cast<uint32_t>(key.seed >> 32);
-  for (int round = 0; round < 10; ++round, k0 += kPhiloxWeyl0, k1 += kPhiloxWeyl1) {
+  PhiloxWords<V> c = {counter, hn::ShiftRight<32>(counter), hn::Set(d, keys.stream & 0xFFFFFFFFu),
+                      hn::Set(d, keys.stream >> 32)};
+  for (int round = 0; round < kPhiloxRounds; ++round) {
     const V p0 = product(c.w0, kPhiloxMultiplier0);
     const V p1 = product(c.w2, kPhiloxMultiplier1);
-    const V mixed0 = hn::Xor(hn::Xor(hn::ShiftRight<32>(p1), c.w1), hn::Set(d, uint64_t{k0}));
-    const V mixed2 = hn::Xor(hn::Xor(hn::ShiftRight<32>(p0), c.w3), hn::Set(d, uint64_t{k1}));
+    const V mixed0 = hn::Xor(hn::ShiftRight<32>(p1), hn::Xor(c.w1, hn::Set(d, keys.first[round])));
+    const V mixed2 = hn::Xor(hn::ShiftRight<32>(p0), hn::Xor(c.w3, hn::Set(d, keys.second[round])));
     c = {mixed0, p1, mixed2, p0};
   }
   return c;
@@ -50,6 +49,7 @@ HWY_INLINE PhiloxWords<V> Philox(D64 d, V counter, PhiloxKey key) {
 template <class F>
 HWY_INLINE void GenerateElements(float* y, ptrdiff_t count, uint64_t offset, PhiloxKey key,
                                  const F& f) {
+  const PhiloxKeys keys(key);
   const hn::ScalableTag<float> df;
   const hn::RebindToUnsigned<decltype(df)> du;
   const hn::Repartition<uint64_t, decltype(df)> d64;
@@ -58,8 +58,8 @@ HWY_INLINE void GenerateElements(float* y, ptrdiff_t count, uint64_t offset, Phi
   const auto generate = [&](uint64_t first, float* to) HWY_ATTR {
     // Even and odd counters are drawn apart, then their low halves are laced into one vector.
     const auto even = hn::Add(hn::Set(d64, first), doubled);
-    const auto a = Philox(d64, even, key);
-    const auto b = Philox(d64, hn::Add(even, hn::Set(d64, uint64_t{1})), key);
+    const auto a = Philox(d64, even, keys);
+    const auto b = Philox(d64, hn::Add(even, hn::Set(d64, uint64_t{1})), keys);
     const auto lace = [&](hn::Vec<decltype(d64)> x, hn::Vec<decltype(d64)> z) HWY_ATTR {
       return hn::OddEven(hn::BitCast(du, hn::ShiftLeft<32>(z)), hn::BitCast(du, x));
     };

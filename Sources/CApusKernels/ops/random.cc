@@ -92,11 +92,12 @@ void apus_philox4x32(uint32_t out[4], uint64_t seed, uint64_t stream, uint64_t c
   const auto low = [](uint64_t v) { return static_cast<uint32_t>(v); };
   const auto high = [](uint64_t v) { return static_cast<uint32_t>(v >> 32); };
   uint32_t c[4] = {low(counter), high(counter), low(stream), high(stream)};
-  uint32_t k0 = low(seed), k1 = high(seed);
-  for (int round = 0; round < 10; ++round, k0 += kPhiloxWeyl0, k1 += kPhiloxWeyl1) {
+  const PhiloxKeys keys({seed, stream});
+  for (int round = 0; round < kPhiloxRounds; ++round) {
     const uint64_t p0 = uint64_t{kPhiloxMultiplier0} * c[0];
     const uint64_t p1 = uint64_t{kPhiloxMultiplier1} * c[2];
-    const uint32_t next[4] = {high(p1) ^ c[1] ^ k0, low(p1), high(p0) ^ c[3] ^ k1, low(p0)};
+    const uint32_t next[4] = {high(p1) ^ c[1] ^ low(keys.first[round]), low(p1),
+                              high(p0) ^ c[3] ^ low(keys.second[round]), low(p0)};
     for (int i = 0; i < 4; ++i) c[i] = next[i];
   }
   for (int i = 0; i < 4; ++i) out[i] = c[i];
