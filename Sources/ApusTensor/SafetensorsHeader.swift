@@ -15,6 +15,8 @@ enum SafetensorsHeader {
   ///   - bytes: The header.
   ///   - dataBytes: How many bytes of data follow it.
   ///   - path: For messages.
+  /// - Returns: The tensors in the order of their bytes, and the free-form part.
+  /// - Throws: ``SafetensorsError``.
   static func parse(
     _ bytes: UnsafeRawBufferPointer, dataBytes: Int, path: String
   ) throws -> (entries: [Entry], metadata: [String: String]) {

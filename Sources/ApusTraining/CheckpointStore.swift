@@ -222,7 +222,10 @@ package final class CheckpointStore {
 
   /// Removes what processes that are gone left half done.
   private func sweep() throws {
-    for name in names where name.hasPrefix(".tmp-") || name.contains("T.tmp-") {
+    let names = names.filter {
+      $0.hasPrefix(".tmp-") || $0.hasPrefix("LATEST.tmp-") || $0.hasPrefix("BEST.tmp-")
+    }
+    for name in names {
       guard let number = name.split(separator: "-").last.flatMap({ Int32($0) }) else { continue }
       // Of our own number there can only be what an earlier process left: we have just begun.
       guard number == Files.process || !Files.isAlive(process: number) else { continue }

@@ -20,6 +20,7 @@ public final class Interruption: Sendable {
   ///
   /// - Parameter stopsWithParent: Whether the end of the parent process counts as SIGTERM (Linux
   ///   only); by default not.
+  /// - Returns: What a run takes as its interruption.
   public static func bySignals(stopsWithParent: Bool = false) -> Interruption {
     Signals.watch(stopsWithParent: stopsWithParent)
     return Interruption(watchingSignals: true)

@@ -56,6 +56,7 @@ public struct Schedule: Codable, Hashable, Sendable {
   ///   - share: How much of the budget is spent, 0...1: steps over all steps, or seconds over all
   ///     seconds.
   ///   - totalSteps: All steps, where the budget is in steps; makes a rise given as a share exact.
+  /// - Returns: What the optimizer is to multiply its step by.
   public func learningRate(step: Int, share: Double, totalSteps: Int? = nil) -> Double {
     let rise: (done: Double, share: Double)
     switch (warmup, totalSteps) {

@@ -128,7 +128,7 @@ public struct TrainerOptions: Codable, Hashable, Sendable {
     }
     try require(epsilon > 0 && epsilon.isFinite, "epsilon", epsilon, "a number above 0")
     try finite(weightDecay, "weightDecay")
-    if let clip { try require(clip > 0, "clip", clip, "a number above 0") }
+    if let clip { try require(clip > 0 && clip.isFinite, "clip", clip, "a number above 0") }
     try require(microBatches >= 1, "microBatches", microBatches, "at least 1")
     if let patience { try require(patience >= 1, "patience", patience, "at least 1") }
     try require(
@@ -160,8 +160,8 @@ extension Interval {
     let holds =
       switch self {
       case .steps(let steps): steps >= 1
-      case .seconds(let seconds): seconds >= 0
-      case .share(let share): share > 0
+      case .seconds(let seconds): seconds >= 0 && seconds.isFinite
+      case .share(let share): share > 0 && share.isFinite
       }
     guard holds else {
       throw TrainingError.option(name: name, found: "\(self)", expected: "an interval above 0")

@@ -231,6 +231,12 @@ struct TrainerTests {
     check("patience") { $0.patience = 0 }
     check("maximumSkippedSteps") { $0.maximumSkippedSteps = 0 }
     check("validateEvery") { $0.validateEvery = .share(0) }
+    check("validateEvery") { $0.validateEvery = .seconds(.infinity) }
+    check("checkpoints.directory") { $0.checkpoints = CheckpointOptions(directory: "a\0b") }
+    check("checkpoints.keepLast") {
+      $0.checkpoints = CheckpointOptions(directory: "a")
+      $0.checkpoints?.keepLast = 0
+    }
   }
 
   @Test("keeps options and records through JSON")
