@@ -16,7 +16,7 @@ public struct Architecture: Sendable {
   public let isRecurrent: Bool
 
   /// The path of the backbone's weights in a language model's checkpoint.
-  let backbonePath: String
+  package let backbonePath: String
   /// The embedding's name under that path.
   let embeddingName: String
   let configuration: @Sendable (Data?, [String: any Sendable]) throws -> any ModelConfig

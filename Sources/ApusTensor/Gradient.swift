@@ -177,3 +177,8 @@ public func checkpointed(_ x: Tensor, _ body: @escaping (Tensor) -> Tensor) -> T
   }
   return output
 }
+
+extension Tensor {
+  /// Forgets the gradient of this leaf.
+  public func clearGradient() { history?.gradient = nil }
+}

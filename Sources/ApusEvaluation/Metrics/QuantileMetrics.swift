@@ -153,5 +153,5 @@ extension Metrics {
 
 extension Metrics {
   /// The arithmetic mean.
-  static func mean(_ values: [Double]) -> Double { values.reduce(0, +) / Double(values.count) }
+  package static func mean(_ values: [Double]) -> Double { values.reduce(0, +) / Double(values.count) }
 }

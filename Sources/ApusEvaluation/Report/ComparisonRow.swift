@@ -66,6 +66,8 @@ public struct ComparisonRow: Codable, Sendable, Equatable {
   public var lossBySteps: [StepLoss] = []
   /// Shares of the probability integral transform in bins of equal width over 0 to 1.
   public var pit: [Double] = []
+  /// Further measures on the test split.
+  public var metrics: [NamedMetric] = []
 
   /// Creates a row that knows only who it is; set the rest as it is measured.
   public init(name: String, kind: Kind) {

@@ -109,19 +109,6 @@ public struct Forecaster {
     withoutGradient { monotoneQuantiles(outputs(rows), count: config.levels.count) }
   }
 
-  /// Quantiles after the last of the given rows only; the head runs once.
-  ///
-  /// - Parameter rows: `[B, T, F]`.
-  /// - Returns: `[B, P · Q]`.
-  public func lastQuantiles(_ rows: Tensor) -> Tensor {
-    withoutGradient {
-      let (batch, time) = (rows.shape[0], rows.shape[1])
-      let hidden = slice(backbone(input(rows)), times: time - 1..<time)
-      return monotoneQuantiles(
-        head(hidden.reshaped([batch, config.size.width])), count: config.levels.count)
-    }
-  }
-
   /// The state before the first row of `batch` series.
   public func initialState(batch: Int = 1) -> BackboneState {
     backbone.initialState(batch: batch)
@@ -139,6 +126,11 @@ public struct Forecaster {
       monotoneQuantiles(
         head(backbone(input(rows), state: &state)), count: config.levels.count)
     }
+  }
+
+  /// Takes in rows without asking for a forecast.
+  public func advance(_ rows: Tensor, state: inout BackboneState) {
+    withoutGradient { _ = backbone(input(rows), state: &state) }
   }
 
   /// Biases that make every forecast the standard normal's quantiles.

@@ -62,6 +62,13 @@ public struct LanguageModel {
     crossEntropy(backbone(embedding(tokens)), head: head.value, targets: targets)
   }
 
+  /// The cross-entropy of each target, in nats, row by row. Records nothing.
+  public func losses(_ tokens: Tensor, targets: Tensor) -> [Float] {
+    withoutGradient {
+      crossEntropies(backbone(embedding(tokens)), head: head.value, targets: targets)
+    }
+  }
+
   /// - Parameter tokens: Ids, `[B, T]`.
   /// - Returns: Logits, `[B, T, V]`.
   public func logits(_ tokens: Tensor) -> Tensor {

@@ -67,6 +67,34 @@ public func crossEntropy(
   }
 }
 
+/// The cross-entropy of each row, untracked, with the logits a block of rows at a time as in
+/// ``crossEntropy(_:head:targets:logitScale:)``.
+///
+/// - Returns: One loss per target, in nats; 0 where the target is negative.
+public func crossEntropies(_ hidden: Tensor, head: Tensor, targets: Tensor) -> [Float] {
+  let (vocabulary, features, rows) = (head.shape[0], head.shape[1], targets.count)
+  precondition(
+    hidden.count == rows * features,
+    "crossEntropies: hidden \(hidden.shape), head \(head.shape), targets \(targets.shape)")
+  precondition(
+    targets.integers.allSatisfy { $0 < vocabulary }, "crossEntropies: a target is above \(vocabulary)")
+  let bf16 = Arithmetic.current.products == .bfloat16
+  let losses = Tensor(uninitialized: [rows])
+  let block = max(1, min(rows, crossEntropyRows(vocabulary: vocabulary)))
+  let logits = Tensor(uninitialized: [block, vocabulary])
+  for start in stride(from: 0, to: rows, by: block) {
+    let count = min(block, rows - start)
+    product(
+      logits.floats, hidden.floats + start * features, head.floats, rows: count,
+      columns: vocabulary, inner: features, aStride: features, bStride: features,
+      cStride: vocabulary, transposeB: true, bf16: bf16)
+    apus_cross_entropy_f32(
+      logits.floats, losses.floats + start, targets.ints + start, count, vocabulary, 0)
+  }
+  withExtendedLifetime(logits) {}
+  return losses.values
+}
+
 /// Rows of logits held at once: about 8 MB, a function of the vocabulary alone.
 private func crossEntropyRows(vocabulary: Int) -> Int {
   max(64, min(2048, 2_097_152 / max(vocabulary, 1) / 64 * 64))

@@ -1,0 +1,6 @@
+public import Apus
+public import ArgumentParser
+
+// Choices of the library as words of the command line.
+extension Precision: ExpressibleByArgument {}
+extension Measure: ExpressibleByArgument {}

@@ -1,0 +1,94 @@
+import Apus
+import ArgumentParser
+import Foundation
+
+/// `apus bench`: the speed of random-weight models and kernels.
+struct BenchCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "bench",
+    abstract: "Measures the speed of a random-weight model or of a kernel.",
+    discussion: """
+      EXAMPLE: apus bench train --config config.json --batch 8 --context 256 --precision bf16
+
+      The config is a published config.json (model_type gpt2, mamba or lstm). The figure is the best
+      of several runs after a warm-up; the share of the limit is measured against one large matrix
+      product in the same minute.
+      """)
+
+  enum Task: String, ExpressibleByArgument, CaseIterable {
+    case train, prefill, decode, attention, scan
+  }
+
+  @Argument(help: "train, prefill, decode, attention or scan.")
+  var task: Task
+  @Option(help: "A config.json; needed by train, prefill and decode.")
+  var config: String?
+  @Option(help: "Sequences at once.")
+  var batch = 8
+  @Option(help: "Tokens of each sequence.")
+  var context = 256
+  @Option(help: "Precision of matrix products: f32 or bf16.")
+  var precision = Precision.float32
+  @Option(help: "Runs to take the best of.")
+  var runs = 5
+  @Option(help: "Heads, for attention.")
+  var heads = 8
+  @Option(help: "Features of a head, for attention.")
+  var headSize = 64
+  @Option(help: "Channels, for scan.")
+  var channels = 512
+  @Option(help: "States of a channel, for scan.")
+  var states = 16
+  @OptionGroup var machine: MachineOptions
+
+  func validate() throws {
+    for (name, value, most) in [
+      ("--batch", batch, 65536), ("--context", context, 4_194_304), ("--runs", runs, 1000),
+      ("--heads", heads, 1024), ("--head-size", headSize, 256), ("--channels", channels, 65536),
+      ("--states", states, 1024),
+    ] where value < 1 || value > most {
+      throw ValidationError("\(name) is \(value), but it must be in 1...\(most).")
+    }
+    if [.train, .prefill, .decode].contains(task), config == nil {
+      throw ValidationError("bench \(task.rawValue) needs --config FILE, a published config.json.")
+    }
+  }
+
+  func run() throws {
+    machine.apply()
+    var benchmark = SpeedBenchmark()
+    (benchmark.batch, benchmark.context) = (batch, context)
+    (benchmark.precision, benchmark.runs) = (precision, runs)
+    let result: SpeedResult
+    switch task {
+    case .train: result = try benchmark.training(config: try configData())
+    case .prefill: result = try benchmark.prefill(config: try configData())
+    case .decode: result = try benchmark.decoding(config: try configData())
+    case .attention: result = benchmark.attention(heads: heads, headSize: headSize)
+    case .scan: result = benchmark.scan(channels: channels, states: states)
+    }
+    print(machine.json ? try result.json() : line(result))
+  }
+
+  private func configData() throws -> Data {
+    let path = config ?? ""
+    guard let data = FileManager.default.contents(atPath: path) else {
+      throw ModelFolderError.missingFile(path: path, purpose: "the model's configuration")
+    }
+    return data
+  }
+
+  private func line(_ result: SpeedResult) -> String {
+    func rounded(_ value: Double, _ digits: Int) -> String {
+      String(format: "%.\(digits)f", value)
+    }
+    let forward = result.forwardMilliseconds.map { " (forward \(rounded($0, 2)) ms)" } ?? ""
+    return """
+      \(result.name) \(result.task), \(result.batch) x \(result.context), \
+      \(result.precision.rawValue), \(result.threads) threads, \(result.isa): \
+      \(rounded(result.tokensPerSecond, 0)) tokens/s, \(rounded(result.milliseconds, 2)) ms\(forward), \
+      \(rounded(result.gflops, 1)) GFLOP/s (\(rounded(result.shareOfLimit * 100, 0)) % of the limit), \
+      peak \(rounded(Double(result.peakBytes) / 1_048_576, 0)) MiB
+      """
+  }
+}

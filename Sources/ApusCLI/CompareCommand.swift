@@ -1,0 +1,201 @@
+import Apus
+import ArgumentParser
+import Foundation
+import Rainbow
+import TextTable
+
+/// `apus compare`: the main job.
+struct CompareCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "compare",
+    abstract: "Compares every architecture with honest baselines under one budget.",
+    discussion: """
+      EXAMPLE: apus compare prices.csv --target close --horizon 5 --budget 20s
+
+      DATA is a CSV of one or many series, or a text file. Without it the S&P 500 sample is used. Writes
+      report.html, leaderboard.json and the winner's folder to the output folder. The answer may be that
+      no model beats the best baseline; with --gate the exit code is then 2.
+      """)
+
+  @Argument(help: "A CSV of series or a text file; the sample when left out.")
+  var data: String?
+  @Option(help: "The column to forecast, or several separated by commas; * for all.")
+  var target: String?
+  @Option(help: "The column that names the series of a long table.")
+  var id: String?
+  @Option(help: "The column of the time.")
+  var time: String?
+  @Option(help: "Rows ahead.")
+  var horizon = 5
+  @Option(help: "Rows, or tokens, that a model reads.")
+  var context: Int?
+  @Option(help: "Training time of each run, such as 20s or 5m.")
+  var budget: Duration?
+  @Option(help: "Optimizer steps of each run, instead of a time.")
+  var steps: Int?
+  @Option(help: "all, or names separated by commas; see apus models.")
+  var models = "all"
+  @Option(help: "How many seeds every model is trained with.")
+  var seeds: Int?
+  @Option(help: "The first seed.")
+  var seed: UInt64 = 0
+  @Option(help: "What is forecast: returns, volatility or level; inferred when left out.")
+  var measure: Measure?
+  @Option(help: "Columns that models read beside the target, separated by commas.")
+  var covariates: String?
+  @Option(help: "Width of the backbones.")
+  var width: Int?
+  @Option(help: "Layers of the backbones; Mamba gets twice as many.")
+  var layers: Int?
+  @Option(help: "Peak of the learning rate.")
+  var learningRate: Double?
+  @Option(help: "What the data is: series or text; by its name when left out.")
+  var kind: DataKind?
+  @Option(help: "The folder that report and winner are written to.")
+  var output = "apus-compare"
+  @Flag(help: "Exit with 2 when no model beats the best baseline.")
+  var gate = false
+  @Flag(name: .shortAndLong, help: "No progress.")
+  var quiet = false
+  @OptionGroup var machine: MachineOptions
+
+  enum DataKind: String, ExpressibleByArgument, CaseIterable { case series, text }
+
+  func validate() throws {
+    if budget != nil, steps != nil {
+      throw ValidationError("Give --budget or --steps, not both.")
+    }
+    for (name, value, most) in [
+      ("--horizon", horizon, 4096), ("--context", context ?? 1, 65536),
+      ("--seeds", seeds ?? 1, 1000), ("--width", width ?? 1, 8192),
+      ("--layers", layers ?? 1, 256), ("--steps", steps ?? 1, Int(Int32.max)),
+    ] where value < 1 || value > most {
+      throw ValidationError("\(name) is \(value), but it must be in 1...\(most).")
+    }
+    if let budget, budget.seconds <= 0 || budget.seconds > 1e7 {
+      throw ValidationError("--budget must be above 0 seconds and at most 115 days.")
+    }
+    if let learningRate, !(learningRate > 0 && learningRate < 1) {
+      throw ValidationError("--learning-rate is \(learningRate), but it must be in 0...1.")
+    }
+  }
+
+  func run() throws {
+    machine.apply()
+    let path = try data ?? Sample.path()
+    let isText = kind.map { $0 == .text } ?? (path.hasSuffix(".txt") || path.hasSuffix(".md"))
+    var options = ComparisonOptions()
+    options.models =
+      models == "all" ? [] : models.split(separator: ",").map { $0.trimmed }
+    for name in options.models { _ = try Architecture.named(name) }
+    options.budget = steps.map { .steps($0) } ?? .seconds(budget?.seconds ?? (isText ? 60 : 20))
+    options.seeds = (0..<UInt64(seeds ?? (isText ? 1 : 3))).map { seed + $0 }
+    options.horizon = horizon
+    options.context = context ?? (isText ? 256 : 64)
+    options.measure = measure
+    options.covariates = covariates.map { $0.split(separator: ",").map(\.trimmed) } ?? []
+    (options.width, options.layers, options.learningRate) = (width, layers, learningRate)
+    options.command = commandLine
+    let interruption = Interruption.bySignals()
+    options.interruption = interruption
+    let folder = try ComparisonFolder(output)
+    let progress = ComparisonPrinter(isQuiet: quiet)
+    do {
+      let record =
+        isText
+        ? try compareText(path, options: options, folder: folder, progress: progress)
+        : try compareSeries(path, options: options, folder: folder, progress: progress)
+      progress.finish()
+      try show(record, folder: folder)
+    } catch ComparisonError.interrupted {
+      progress.finish()
+      remark("apus: \(ComparisonError.interrupted)")
+      throw ExitCode(128 + (interruption.signal ?? 2))
+    }
+  }
+
+  private func compareSeries(
+    _ path: String, options: ComparisonOptions, folder: ComparisonFolder,
+    progress: ComparisonPrinter
+  ) throws -> ComparisonRecord {
+    var reading = SeriesOptions()
+    reading.targets = target.map { $0.split(separator: ",").map(\.trimmed) } ?? []
+    (reading.id, reading.time) = (id, time)
+    let table = try SeriesTable(readingCSVAt: path, options: reading)
+    if !quiet { for sentence in table.report.sentences { remark(sentence) } }
+    let bytes = FileManager.default.contents(atPath: path) ?? Data()
+    let source = DataSource(name: URL(fileURLWithPath: path).lastPathComponent, data: bytes)
+    let comparison = try SeriesComparison(
+      table, source: source, options: options, progress: progress.show)
+    try folder.write(comparison.record)
+    if let winner = comparison.winner {
+      try ModelFolder.save(
+        winner.forecaster, recipe: winner.recipe, target: table.targetName,
+        to: folder.winnerPath)
+    }
+    return comparison.record
+  }
+
+  private func compareText(
+    _ path: String, options: ComparisonOptions, folder: ComparisonFolder,
+    progress: ComparisonPrinter
+  ) throws -> ComparisonRecord {
+    let corpus = try TextCorpus(readingAt: path, unit: .characters)
+    let bytes = FileManager.default.contents(atPath: path) ?? Data()
+    let source = DataSource(name: URL(fileURLWithPath: path).lastPathComponent, data: bytes)
+    let comparison = try TextComparison(
+      corpus, source: source, options: options, progress: progress.show)
+    try folder.write(comparison.record)
+    if let winner = comparison.winner {
+      try ModelFolder.save(winner, tokenizer: corpus.tokenizer, to: folder.winnerPath)
+    }
+    return comparison.record
+  }
+
+  /// The headline, the table, and where to look; or the leaderboard as JSON.
+  private func show(_ record: ComparisonRecord, folder: ComparisonFolder) throws {
+    let leaderboard = Leaderboard(record)
+    if machine.json {
+      print(String(decoding: try leaderboard.json(), as: UTF8.self))
+    } else {
+      print(record.headline.bold)
+      print(record.explanation + "\n")
+      LeaderboardPrinter(record).print()
+      print("\nReport: \(folder.reportPath)")
+      if record.chosen != nil {
+        let next = record.task.kind == .series ? "forecast" : "generate"
+        print("Best model: \(folder.winnerPath) (next: apus \(next) --model \(folder.winnerPath))")
+      }
+    }
+    if gate, !record.hasWinner { throw ExitCode(2) }
+  }
+
+  /// The command as it was typed, ready to paste.
+  private var commandLine: String {
+    (["apus"] + CommandLine.arguments.dropFirst()).map { word in
+      word.contains(where: { " '\"$*\\".contains($0) }) ? "'\(word)'" : word
+    }.joined(separator: " ")
+  }
+}
+
+/// A time span as people type it: `20s`, `5m`, `1h`, or a number of seconds.
+struct Duration: ExpressibleByArgument {
+  let seconds: Double
+
+  init?(argument: String) {
+    let units: [Character: Double] = ["s": 1, "m": 60, "h": 3600]
+    var text = argument
+    var unit = 1.0
+    if let last = text.last, let factor = units[last] {
+      unit = factor
+      text.removeLast()
+    }
+    guard let number = Double(text), number.isFinite else { return nil }
+    seconds = number * unit
+  }
+}
+
+extension Substring {
+  /// Without white space at both ends.
+  var trimmed: String { trimmingCharacters(in: .whitespaces) }
+}

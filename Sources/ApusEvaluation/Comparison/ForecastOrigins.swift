@@ -1,0 +1,44 @@
+public import ApusData
+
+/// The origins of one part of a table, grouped by date.
+///
+/// Losses of different series at one date depend on each other, so a date, not a forecast, is the unit
+/// that tests and intervals count.
+public struct ForecastOrigins: Sendable {
+  /// One origin: the last row that a forecast may read.
+  public struct Origin: Sendable, Hashable {
+    /// The series.
+    public let series: Int
+    /// Its row.
+    public let row: Int
+    /// The index of its date among all dates of the part.
+    public let date: Int
+  }
+
+  /// In order of series, then of time.
+  public let all: [Origin]
+  /// How many dates there are.
+  public let dates: Int
+
+  /// All origins of a part that have at least one target.
+  public init(_ table: SeriesTable, split: Split, part: Split.Part) {
+    let origins = table.series.indices.flatMap { series in
+      split.origins(part, series: series, lookBack: 1).filter { row in
+        table.series[series].values[row + 1...row + split.horizon].contains(where: \.isFinite)
+      }.map { (series, $0) }
+    }
+    // Rows without a clock meet at the same distance from the start of the part.
+    let hasClock = table.cadence.frequency != .steps
+    let keys = origins.map { series, row in
+      hasClock
+        ? table.series[series].timestamps[row].secondsSinceEpoch
+        : Int64(row - split.rows(part, series: series).lowerBound)
+    }
+    let sorted = Set(keys).sorted()
+    let index = Dictionary(uniqueKeysWithValues: sorted.enumerated().map { ($1, $0) })
+    all = zip(origins, keys).map { origin, key in
+      Origin(series: origin.0, row: origin.1, date: index[key] ?? 0)
+    }
+    dates = sorted.count
+  }
+}

@@ -1,0 +1,125 @@
+public import ApusData
+import ApusModels
+
+/// Everything that is read off the forecasts of one contender on one part.
+public struct ForecastScore: Sendable {
+  /// The mean pinball loss of each date, in order of time.
+  public let losses: [Double]
+  /// The mean pinball loss by steps ahead.
+  public let lossBySteps: [StepLoss]
+  /// Stated against observed probability.
+  public let calibration: [CalibrationPoint]
+  /// Shares of the probability integral transform in ten bins.
+  public let pit: [Double]
+  /// Further measures by name; see ``names``.
+  public let metrics: [NamedMetric]
+
+  /// The mean over dates.
+  public var loss: Double { Metrics.mean(losses) }
+
+  /// The mean distance between stated and observed probability.
+  public var coverageError: Double {
+    Metrics.mean(calibration.map { abs($0.nominal - $0.empirical) })
+  }
+
+  /// Scores forecasts.
+  ///
+  /// - Parameters:
+  ///   - quantiles: For each origin `[P][Q]`.
+  ///   - means: For each origin `[P]`, the point forecasts; nil takes the mean of the quantiles.
+  ///   - origins: Where the forecasts were made.
+  ///   - table: The measured series.
+  ///   - split: Says which rows are training, for MASE.
+  ///   - levels: The Q levels.
+  ///   - measure: What the series were measured as.
+  /// - Throws: ``MetricError`` when a forecast has the wrong size.
+  public init(
+    quantiles: [[[Double]]], means: [[Double]]? = nil, origins: ForecastOrigins,
+    table: SeriesTable, split: Split, levels: [Double], measure: Measure
+  ) throws {
+    let horizon = split.horizon
+    var dateSums = Array(repeating: (sum: 0.0, count: 0), count: origins.dates)
+    var stepSums = Array(repeating: (sum: 0.0, count: 0), count: horizon)
+    var (values, rows, points) = ([Double](), [[Double]](), [Double]())
+    for (index, origin) in origins.all.enumerated() {
+      let targets = table.series[origin.series].values
+      for step in 0..<horizon {
+        let target = targets[origin.row + 1 + step]
+        guard target.isFinite else { continue }
+        let row = quantiles[index][step]
+        let loss = try Metrics.pinball(target, quantiles: row, levels: levels)
+        dateSums[origin.date].sum += loss
+        dateSums[origin.date].count += 1
+        stepSums[step].sum += loss
+        stepSums[step].count += 1
+        values.append(target)
+        rows.append(row)
+        points.append(means?[index][step] ?? Metrics.mean(row))
+      }
+    }
+    losses = dateSums.map { $0.count > 0 ? $0.sum / Double($0.count) : .nan }
+    lossBySteps = stepSums.enumerated().map {
+      StepLoss(step: $0 + 1, loss: $1.count > 0 ? $1.sum / Double($1.count) : .nan)
+    }
+    calibration = zip(
+      levels, try Metrics.coverage(values, quantiles: rows, levels: levels)
+    ).map { CalibrationPoint(nominal: $0, empirical: $1.value) }
+    let counts = try Metrics.pitHistogram(values, quantiles: rows, levels: levels)
+    pit = counts.map { Double($0) / Double(max(values.count, 1)) }
+    metrics = Self.metrics(
+      values, rows: rows, points: points, levels: levels, measure: measure,
+      training: table.series.indices.flatMap {
+        table.series.count == 1
+          ? Array(table.series[$0].values[split.fittingRows(series: $0)]) : []
+      }, season: table.cadence.seasonLength)
+  }
+
+  private static func metrics(
+    _ values: [Double], rows: [[Double]], points: [Double], levels: [Double], measure: Measure,
+    training: [Double], season: Int
+  ) -> [NamedMetric] {
+    var metrics: [NamedMetric] = []
+    func add(_ name: String, _ detail: String? = nil, _ value: () throws -> Double) {
+      if let value = try? value(), value.isFinite {
+        metrics.append(NamedMetric(name: name, value: value, detail: detail))
+      }
+    }
+    let middle = levels.enumerated().min { abs($0.element - 0.5) < abs($1.element - 0.5) }?.offset
+    let medians = rows.map { $0[middle ?? 0] }
+    add("MAE") { try Metrics.mae(values, forecasts: medians) }
+    add("RMSE") { try Metrics.rmse(values, forecasts: points) }
+    add("CRPS") {
+      Metrics.mean(
+        try zip(values, rows).map { try Metrics.crps($0, quantiles: $1, levels: levels) })
+    }
+    if measure == .level, !training.isEmpty {
+      add("MASE") {
+        try Metrics.mase(values, forecasts: medians, training: training, seasonLength: season)
+      }
+    }
+    if measure == .volatility {
+      add("QLIKE") {
+        let pairs = zip(values, points).filter { $0.0 > 0 && $0.1 > 0 }
+        return try Metrics.qlike(pairs.map(\.0), forecasts: pairs.map(\.1))
+      }
+    }
+    if measure == .returns, let share = try? Metrics.direction(values, forecasts: points) {
+      let band = share.band(around: 0.5)
+      let detail = "50 % by chance lies within \(percent(band.lowerBound)) to \(percent(band.upperBound))"
+      add("direction", detail) { share.value }
+    }
+    if let low = levels.first, let high = levels.last, low < high {
+      add("coverage of the middle \(percent(high - low))") {
+        try Metrics.coverage(
+          values, lower: rows.map { $0[0] }, upper: rows.map { $0[levels.count - 1] }
+        ).value
+      }
+    }
+    return metrics
+  }
+}
+
+private func percent(_ share: Double) -> String {
+  let tenths = Int((share * 1000).rounded())
+  return tenths % 10 == 0 ? "\(tenths / 10) %" : "\(tenths / 10).\(tenths % 10) %"
+}

@@ -1,0 +1,184 @@
+public import ApusData
+
+/// How rows of a series become rows of a model: everything fitted, and nothing that looks ahead.
+///
+/// Stored with the model, so that a forecast is made exactly as the training rows were.
+public struct FeatureRecipe: Codable, Sendable, Equatable {
+  /// What is forecast about the series.
+  public var measure: Measure
+  /// How the target is seen by its causal scaler.
+  public var kind: ScaleKind
+  /// The past covariates that the model reads, by name, after ``measure`` has made them stationary.
+  public var covariates: [String]
+  /// Means and deviations of the covariates over the training part.
+  public var covariateScaler: StandardScaler
+  /// Cyclic features of the time of a row; nil when rows have no clock.
+  public var calendar: CalendarFeatures?
+  /// How rows follow each other.
+  public var cadence: Cadence
+
+  /// Fits a recipe on the training part of a table.
+  ///
+  /// - Parameters:
+  ///   - table: The table, already measured.
+  ///   - measure: What it was measured as.
+  ///   - covariates: Columns to read; others are left out.
+  ///   - split: Says which rows are training.
+  /// - Throws: ``RecipeError`` when a column is not there.
+  public init(
+    fitting table: SeriesTable, measure: Measure, covariates: [String], split: Split
+  ) throws {
+    self.measure = measure
+    kind = ScaleKind(measure)
+    self.covariates = covariates
+    cadence = table.cadence
+    let columns = try covariates.map { name in
+      try table.series.enumerated().flatMap { index, series in
+        guard let column = series.covariate(named: name) else {
+          throw RecipeError.missingCovariate(name, known: table.covariateNames)
+        }
+        return Array(column[split.fittingRows(series: index)])
+      }
+    }
+    covariateScaler = StandardScaler(fitting: columns)
+    let features = CalendarFeatures(table.cadence)
+    calendar = features.count > 0 ? features : nil
+  }
+
+  /// Features of one row, F.
+  public var inputs: Int {
+    CausalScaler(kind).featureCount + covariates.count + (calendar?.count ?? 0)
+  }
+
+  /// All rows of a series as the model sees them.
+  ///
+  /// - Throws: ``RecipeError`` when a covariate is not there.
+  public func frame(_ series: TimeSeries) throws -> SeriesFrame {
+    let columns = try covariates.map { name in
+      guard let column = series.covariate(named: name) else {
+        throw RecipeError.missingCovariate(name, known: series.covariates.map(\.name))
+      }
+      return column
+    }
+    var stream = FeatureStream(self)
+    var frame = SeriesFrame(inputs: inputs)
+    frame.reserve(series.count)
+    for row in 0..<series.count {
+      frame.append(
+        stream.push(
+          series.values[row], covariates: columns.map { $0[row] }, at: series.timestamps[row]),
+        value: series.values[row])
+    }
+    return frame
+  }
+}
+
+/// What can be wrong with the data that a recipe is asked to use.
+public enum RecipeError: Error, Equatable {
+  /// The data lacks a covariate.
+  case missingCovariate(String, known: [String])
+}
+
+extension RecipeError: CustomStringConvertible {
+  /// What was found, what was expected, what to do.
+  public var description: String {
+    switch self {
+    case .missingCovariate(let name, let known):
+      """
+      The data has no column '\(name)', which the model reads beside the target. \
+      Columns found: \(known.isEmpty ? "none" : known.joined(separator: ", ")).
+      """
+    }
+  }
+}
+
+/// One row as a model sees it.
+public struct FeatureRow: Sendable, Equatable {
+  /// `[F]`.
+  public var features: [Float]
+  /// A quantile q of a forecast made here is `location + scale · q` in units of the measure.
+  public var location: Double
+  /// See ``location``; positive.
+  public var scale: Double
+  /// Whether the scale rests on data.
+  public var isScaled: Bool
+}
+
+/// Rows to features, one at a time: the only way there is, so that a stream and a batch agree to the bit.
+public struct FeatureStream: Sendable {
+  private let recipe: FeatureRecipe
+  private var scaler: CausalScaler
+
+  /// Starts before the first row.
+  public init(_ recipe: FeatureRecipe) {
+    self.recipe = recipe
+    scaler = CausalScaler(recipe.kind)
+  }
+
+  /// Takes in the next row.
+  ///
+  /// - Parameters:
+  ///   - value: The target, measured; NaN where missing.
+  ///   - covariates: In the order of the recipe; NaN where missing.
+  ///   - stamp: The row's time.
+  public mutating func push(
+    _ value: Double, covariates: [Double], at stamp: Timestamp
+  ) -> FeatureRow {
+    let row = scaler.push(value)
+    var features = row.features.map { Float($0) }
+    for (column, value) in covariates.enumerated() {
+      // Beyond eight deviations a covariate says no more than at eight.
+      features.append(Float(min(max(recipe.covariateScaler.scaled(value, column: column), -8), 8)))
+    }
+    if let calendar = recipe.calendar { features += calendar.values(at: stamp).map { Float($0) } }
+    return FeatureRow(
+      features: features, location: row.location, scale: row.scale, isScaled: row.isScaled)
+  }
+}
+
+/// A whole series as a model sees it.
+public struct SeriesFrame: Sendable {
+  /// F.
+  public let inputs: Int
+  /// `[T, F]`.
+  public private(set) var features: [Float] = []
+  /// The measured target, `[T]`; NaN where missing.
+  public private(set) var values: [Double] = []
+  /// `[T]`; see ``FeatureRow/location``.
+  public private(set) var locations: [Double] = []
+  /// `[T]`; see ``FeatureRow/scale``.
+  public private(set) var scales: [Double] = []
+  /// `[T]`.
+  public private(set) var isScaled: [Bool] = []
+
+  /// Creates a frame without rows.
+  public init(inputs: Int) { self.inputs = inputs }
+
+  /// T.
+  public var count: Int { values.count }
+
+  mutating func reserve(_ rows: Int) {
+    features.reserveCapacity(rows * inputs)
+    values.reserveCapacity(rows)
+  }
+
+  /// Adds a row.
+  public mutating func append(_ row: FeatureRow, value: Double) {
+    features += row.features
+    values.append(value)
+    locations.append(row.location)
+    scales.append(row.scale)
+    isScaled.append(row.isScaled)
+  }
+
+  /// The features of rows `range`, which may begin before the first row or end after the last:
+  /// there they are zeros.
+  public func rows(_ range: Range<Int>) -> [Float] {
+    let inside = range.clamped(to: 0..<count)
+    let before = inside.isEmpty ? range.count : inside.lowerBound - range.lowerBound
+    let after = inside.isEmpty ? 0 : range.upperBound - inside.upperBound
+    return Array(repeating: 0, count: before * inputs)
+      + (inside.isEmpty ? [] : features[inside.lowerBound * inputs..<inside.upperBound * inputs])
+      + Array(repeating: 0, count: after * inputs)
+  }
+}

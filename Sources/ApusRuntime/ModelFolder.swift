@@ -1,0 +1,190 @@
+public import ApusData
+public import ApusModels
+import ApusNN
+import ApusTensor
+import Foundation
+
+/// A model on disk: `config.json`, `model.safetensors`, and `apus.json` for what only Apus knows.
+///
+/// A language model's folder is laid out as published ones are, so that other tools read it.
+public enum ModelFolder {
+  /// What `apus.json` says.
+  private struct Card: Codable {
+    var format = 1
+    var task: String
+    var forecaster: ForecasterConfig?
+    var recipe: FeatureRecipe?
+    var tokenizer: TextTokenizer?
+    /// The last row that training or choosing has seen, for users of the model.
+    var target: String?
+  }
+
+  /// A forecaster with all that its forecasts need.
+  public struct SavedForecaster {
+    /// The model.
+    public let forecaster: Forecaster
+    /// How rows become its input.
+    public let recipe: FeatureRecipe
+    /// The column it forecasts; empty when there was one only.
+    public let target: String
+  }
+
+  /// Saves a forecaster. Each file is replaced whole, `apus.json` last.
+  ///
+  /// - Parameters:
+  ///   - forecaster: The model.
+  ///   - recipe: How rows become its input.
+  ///   - target: The column it forecasts.
+  ///   - path: The folder; made when missing.
+  /// - Throws: ``ModelFolderError`` or what the file system says.
+  public static func save(
+    _ forecaster: Forecaster, recipe: FeatureRecipe, target: String, to path: String
+  ) throws {
+    try makeFolder(path)
+    try Safetensors.save(named(forecaster.parameters), to: path + "/model.safetensors")
+    let config = [
+      "model_type": "apus_forecaster", "architecture": forecaster.config.architecture,
+    ]
+    try write(encoded(config), to: path + "/config.json")
+    let card = Card(
+      task: "forecast", forecaster: forecaster.config, recipe: recipe, target: target)
+    try write(encoded(card), to: path + "/apus.json")
+  }
+
+  /// Saves a language model and, when given, its tokenizer.
+  ///
+  /// - Throws: ``ModelFolderError`` or what the file system says.
+  public static func save(
+    _ model: LanguageModel, tokenizer: TextTokenizer?, to path: String
+  ) throws {
+    try makeFolder(path)
+    try Safetensors.save(named(model.parameters), to: path + "/model.safetensors")
+    try write(model.config.json(), to: path + "/config.json")
+    try write(
+      encoded(Card(task: "language", tokenizer: tokenizer)), to: path + "/apus.json")
+  }
+
+  /// Loads a forecaster.
+  ///
+  /// - Throws: ``ModelFolderError``, or what is wrong with its configuration or weights.
+  public static func forecaster(at path: String) throws -> SavedForecaster {
+    let card = try card(at: path)
+    guard card.task == "forecast", let config = card.forecaster, let recipe = card.recipe else {
+      throw ModelFolderError.wrongTask(path: path, found: card.task, expected: "forecast")
+    }
+    guard recipe.inputs == config.inputs else {
+      throw ModelFolderError.damaged(
+        path: path + "/apus.json",
+        reason: "the recipe makes \(recipe.inputs) inputs, the model reads \(config.inputs)")
+    }
+    let weights = try Safetensors.load(path)
+    let forecaster = try Forecaster(config, in: Scope(checkpoint: weights))
+    return SavedForecaster(
+      forecaster: forecaster, recipe: recipe, target: card.target ?? "")
+  }
+
+  /// Loads a language model: one of ours, with its tokenizer, or any published folder.
+  ///
+  /// - Throws: ``ModelFolderError``, or what is wrong with its configuration or weights.
+  public static func languageModel(
+    at path: String
+  ) throws -> (model: LanguageModel, tokenizer: TextTokenizer?) {
+    let config = try read(path + "/config.json", purpose: "the model's configuration")
+    let (architecture, configuration) = try Architecture.reading(json: config)
+    var weights = try Safetensors.load(path)
+    let prefix = architecture.backbonePath + "."
+    if !architecture.backbonePath.isEmpty, !weights.keys.contains(where: { $0.hasPrefix(prefix) }) {
+      // Some published files leave the first part of the names out.
+      weights = Dictionary(
+        weights.map { ($0 == "lm_head.weight" ? $0 : prefix + $0, $1) },
+        uniquingKeysWith: { first, _ in first })
+    }
+    let model = try LanguageModel(
+      architecture, config: configuration, in: Scope(checkpoint: weights))
+    let hasCard = FileManager.default.fileExists(atPath: path + "/apus.json")
+    return (model, hasCard ? try card(at: path).tokenizer : nil)
+  }
+
+  /// What a folder of ours holds: `forecast` or `language`.
+  public static func task(of path: String) throws -> String { try card(at: path).task }
+
+  // MARK: Files
+
+  private static func card(at path: String) throws -> Card {
+    let file = path + "/apus.json"
+    let data = try read(file, purpose: "what the model was made for")
+    do {
+      return try JSONDecoder().decode(Card.self, from: data)
+    } catch {
+      throw ModelFolderError.damaged(path: file, reason: "it is not what Apus writes")
+    }
+  }
+
+  private static func read(_ file: String, purpose: String) throws -> Data {
+    guard let data = FileManager.default.contents(atPath: file) else {
+      throw ModelFolderError.missingFile(path: file, purpose: purpose)
+    }
+    return data
+  }
+
+  private static func makeFolder(_ path: String) throws {
+    do {
+      try FileManager.default.createDirectory(
+        atPath: path, withIntermediateDirectories: true)
+    } catch {
+      throw ModelFolderError.cannotCreate(path: path, reason: error.localizedDescription)
+    }
+  }
+
+  private static func write(_ data: Data, to path: String) throws {
+    do {
+      try data.write(to: URL(fileURLWithPath: path), options: .atomic)
+    } catch {
+      throw ModelFolderError.cannotCreate(path: path, reason: error.localizedDescription)
+    }
+  }
+
+  private static func encoded(_ value: some Encodable) throws -> Data {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+    return try encoder.encode(value)
+  }
+
+  private static func named(_ parameters: [Parameter]) -> [String: Tensor] {
+    Dictionary(
+      parameters.map { ($0.name, $0.value.detached()) }, uniquingKeysWith: { first, _ in first })
+  }
+}
+
+/// What can be wrong with a model's folder.
+public enum ModelFolderError: Error, Equatable {
+  /// A file is missing.
+  case missingFile(path: String, purpose: String)
+  /// A file is not what it should be.
+  case damaged(path: String, reason: String)
+  /// The model was made for something else.
+  case wrongTask(path: String, found: String, expected: String)
+  /// The folder or a file in it cannot be written.
+  case cannotCreate(path: String, reason: String)
+
+  /// Whether the input is not there at all.
+  public var isMissing: Bool {
+    if case .missingFile = self { true } else { false }
+  }
+}
+
+extension ModelFolderError: CustomStringConvertible {
+  /// What was found, what was expected, what to do.
+  public var description: String {
+    switch self {
+    case .missingFile(let path, let purpose):
+      "There is no file '\(path)', which should hold \(purpose). Check the path."
+    case .damaged(let path, let reason):
+      "The file '\(path)' is damaged: \(reason). Save the model again."
+    case .wrongTask(let path, let found, let expected):
+      "The model in '\(path)' was made for '\(found)', but this needs '\(expected)'. Choose another."
+    case .cannotCreate(let path, let reason):
+      "'\(path)' cannot be written: \(reason)"
+    }
+  }
+}

@@ -1,0 +1,66 @@
+public import ApusModels
+import ApusTensor
+
+/// Quantile forecasts of a series from many origins.
+///
+/// A forecaster reads at least its look-back L and less than 2 L rows: its memory starts anew at every
+/// row whose number divides by L, one block ahead of the rows that are forecast from. A forecast thus
+/// depends on the rows before it and on nothing else, neither on what follows nor on how many
+/// forecasts are asked for, to the bit; ``ForecastStream`` does the same step by step.
+public struct SeriesForecast: Sendable {
+  /// The quantile levels, Q.
+  public let levels: [Double]
+  /// Steps ahead, P.
+  public let horizon: Int
+  /// For each row asked for, `[P][Q]` in units of the measure.
+  public let quantiles: [[[Double]]]
+
+  /// Forecasts after each row of `rows`.
+  ///
+  /// - Parameters:
+  ///   - forecaster: The model.
+  ///   - frame: The series as the model sees it.
+  ///   - rows: Origins: the last row that each forecast may read.
+  public init(_ forecaster: Forecaster, frame: SeriesFrame, rows: Range<Int>) {
+    let config = forecaster.config
+    (levels, horizon) = (config.levels, config.horizon)
+    let lookBack = config.size.context
+    var quantiles: [[[Double]]] = []
+    quantiles.reserveCapacity(rows.count)
+    var next = rows.lowerBound
+    while next < rows.upperBound {
+      let block = next / lookBack
+      let end = min((block + 1) * lookBack, rows.upperBound)
+      quantiles += Self.block(forecaster, frame: frame, number: block, rows: next..<end)
+      next = end
+    }
+    self.quantiles = quantiles
+  }
+
+  /// Rows of one block: the block before it is read first, and both have their full length always.
+  private static func block(
+    _ forecaster: Forecaster, frame: SeriesFrame, number: Int, rows: Range<Int>
+  ) -> [[[Double]]] {
+    let config = forecaster.config
+    let (lookBack, width) = (config.size.context, config.horizon * config.levels.count)
+    let start = (number - 1) * lookBack
+    let input = Tensor(
+      frame.rows(start..<start + 2 * lookBack), [1, 2 * lookBack, frame.inputs])
+    let all = forecaster.quantiles(input).values
+    return rows.map { row in
+      let base = (row - start) * width
+      return unscaled(
+        all[base..<base + width], location: frame.locations[row], scale: frame.scales[row],
+        horizon: config.horizon)
+    }
+  }
+}
+
+/// Normalized quantiles, `P · Q` of them, in units of the measure.
+func unscaled(
+  _ quantiles: some Collection<Float>, location: Double, scale: Double, horizon: Int
+) -> [[Double]] {
+  let all = quantiles.map { location + scale * Double($0) }
+  let width = all.count / horizon
+  return (0..<horizon).map { Array(all[$0 * width..<($0 + 1) * width]) }
+}

@@ -1,0 +1,72 @@
+import Foundation
+public import ApusData
+
+/// How a comparison is to be made. The defaults suit one daily series and a laptop.
+public struct ComparisonOptions: Sendable {
+  /// Architectures by name; all when empty.
+  public var models: [String] = []
+  /// Rows ahead, P.
+  public var horizon = 5
+  /// Rows that a forecaster reads, L; tokens, for text.
+  public var context = 64
+  /// Quantile levels.
+  public var levels = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
+  /// The budget of each training run: the same for all.
+  public var budget = Budget.seconds(20)
+  /// Every model is trained once for each.
+  public var seeds: [UInt64] = [0, 1, 2]
+  /// What is forecast; inferred from the data when nil.
+  public var measure: Measure?
+  /// Columns to read beside the target; only models read them, so baselines are at a disadvantage.
+  public var covariates: [String] = []
+  /// How the rows are split.
+  public var sizes = Split.usual
+  /// Rows left out between the parts.
+  public var embargo = 0
+  /// Width of the backbones.
+  public var width: Int?
+  /// Layers of the backbones; recurrent ones without a feed-forward get twice as many.
+  public var layers: Int?
+  /// The peak of the learning rate; each architecture's usual one when nil.
+  public var learningRate: Double?
+  /// What may end the comparison early.
+  public var interruption: Interruption?
+  /// The command that reproduces the comparison.
+  public var command = "apus compare"
+
+  /// Creates the default.
+  public init() {}
+}
+
+/// What a comparison reports while it runs.
+public struct ComparisonProgress: Sendable {
+  /// What is being done, such as "mamba, seed 1 of 3".
+  public var phase: String
+  /// The share of all budgets spent, 0 to 1.
+  public var share: Double
+  /// About how many seconds remain.
+  public var secondsLeft: Double?
+  /// A number worth showing, such as the validation loss.
+  public var detail: String
+}
+
+extension TrainingProgress {
+  /// The losses in a few words.
+  var losses: String {
+    var parts: [String] = []
+    if let loss { parts.append("loss \(shortNumber(loss))") }
+    if let validationLoss { parts.append("validation \(shortNumber(validationLoss))") }
+    parts.append("\(Int(unitsPerSecond)) \(unit)/s")
+    return parts.joined(separator: ", ")
+  }
+}
+
+extension Budget {
+  /// "seconds" or "steps": what ends a run first.
+  var unit: String { seconds != nil ? "seconds" : "steps" }
+  /// How many of them.
+  var amount: Double { seconds ?? Double(steps ?? 0) }
+}
+
+/// A number with four significant digits.
+func shortNumber(_ value: Double) -> String { String(format: "%.4g", value) }

@@ -1,0 +1,161 @@
+import ApusData
+import ApusEvaluation
+import ApusModels
+import ApusRuntime
+import ApusTensor
+
+/// One architecture in a comparison of series: trained once per seed, judged on validation, and only
+/// then, when the test part is opened, on test.
+struct SeriesContender {
+  let architecture: Architecture
+  let config: ForecasterConfig
+  /// One per seed that trained well.
+  var runs: [Run] = []
+  /// Why it failed, when it did.
+  var failure: (status: ComparisonRow.Status, message: String)?
+
+  struct Run {
+    let seed: UInt64
+    let forecaster: Forecaster
+    let record: TrainingRecord
+  }
+
+  /// Trains with every seed. What goes wrong is kept as a failure, never thrown: the row stays.
+  mutating func train(
+    _ problem: SeriesProblem, options: ComparisonOptions,
+    progress: (_ seed: Int, TrainingProgress) -> Void
+  ) {
+    for (number, seed) in options.seeds.enumerated() {
+      do {
+        let forecaster = try Forecaster(config, key: RandomKey(seed: seed))
+        let task = try ForecastingTask(forecaster, frames: problem.frames, split: problem.split)
+        var training = TrainerOptions(budget: options.budget)
+        training.seed = seed
+        training.schedule.peak = options.learningRate ?? 2e-3
+        training.schedule.floor = training.schedule.peak / 20
+        let record = try Trainer(training).run(task, interruption: options.interruption) {
+          progress(number, $0)
+        }
+        if record.stopReason == .interrupted { throw ComparisonError.interrupted }
+        guard record.stopReason != .diverged else {
+          failure = (.diverged, "Training with seed \(seed) gave no finite loss any more.")
+          return
+        }
+        runs.append(Run(seed: seed, forecaster: forecaster, record: record))
+      } catch ComparisonError.interrupted {
+        failure = (.failed, "Interrupted.")
+        return
+      } catch {
+        failure = (.failed, "\(error)")
+        return
+      }
+    }
+  }
+
+  /// The scores of every seed on one part.
+  func scores(_ problem: SeriesProblem, part: Split.Part) throws -> [ForecastScore] {
+    let origins = problem.origins(part)
+    return try runs.map { run in
+      try ForecastScore(
+        quantiles: forecasts(run, problem, origins), origins: origins, table: problem.table,
+        split: problem.split, levels: config.levels, measure: problem.measure)
+    }
+  }
+
+  /// Forecasts of one run at the given origins.
+  func forecasts(
+    _ run: Run, _ problem: SeriesProblem, _ origins: ForecastOrigins
+  ) -> [[[Double]]] {
+    var forecasts: [[[Double]]] = []
+    forecasts.reserveCapacity(origins.all.count)
+    for (series, frame) in problem.frames.enumerated() {
+      let rows = origins.all.filter { $0.series == series }.map(\.row)
+      guard let first = rows.first, let last = rows.last else { continue }
+      let all = SeriesForecast(run.forecaster, frame: frame, rows: first..<last + 1)
+      forecasts += rows.map { all.quantiles[$0 - first] }
+    }
+    guard problem.measure == .volatility else { return forecasts }
+    return forecasts.map { $0.map { $0.map { max(0, $0) } } }  // a variance is never negative
+  }
+
+  /// The median and the slowest hundredth of single forecasts, in milliseconds.
+  func latency(_ problem: SeriesProblem) -> (p50: Double, p99: Double)? {
+    guard let run = runs.first, let series = problem.table.series.first else { return nil }
+    var stream = ForecastStream(run.forecaster, recipe: problem.recipe)
+    let columns = problem.recipe.covariates.map { series.covariate(named: $0) ?? [] }
+    let times = (0..<min(series.count, 300)).map { row in
+      let start = ContinuousClock.now
+      _ = stream.push(
+        series.values[row], covariates: columns.map { $0[row] }, at: series.timestamps[row])
+      return (ContinuousClock.now - start).seconds * 1e3
+    }.sorted()
+    guard !times.isEmpty else { return nil }
+    return (times[times.count / 2], times[min(times.count - 1, times.count * 99 / 100)])
+  }
+
+  var parameterCount: Int? {
+    runs.first?.forecaster.parameters.reduce(0) { $0 + $1.value.count }
+  }
+}
+
+/// What all contenders of a comparison of series share.
+struct SeriesProblem {
+  let table: SeriesTable
+  let measure: Measure
+  let split: Split
+  let recipe: FeatureRecipe
+  let frames: [SeriesFrame]
+
+  /// Reads nothing but the table: fits scalers on the training part and makes the frames.
+  init(_ table: SeriesTable, options: ComparisonOptions) throws {
+    let measure = options.measure ?? Measure.inferred(for: table).measure
+    self.measure = measure
+    self.table = try table.measured(as: measure)
+    split = try Split(
+      self.table, sizes: options.sizes, horizon: options.horizon, embargo: options.embargo)
+    let recipe = try FeatureRecipe(
+      fitting: self.table, measure: measure, covariates: options.covariates, split: split)
+    self.recipe = recipe
+    frames = try self.table.series.map { try recipe.frame($0) }
+  }
+
+  func origins(_ part: Split.Part) -> ForecastOrigins {
+    ForecastOrigins(table, split: split, part: part)
+  }
+
+  /// What the classical baselines are asked.
+  func baselineTask(levels: [Double]) -> ForecastTask {
+    let kind: ForecastTask.Kind =
+      switch measure {
+      case .returns: .returns
+      case .volatility: .volatility
+      case .level: .level
+      }
+    let season = measure == .level ? table.cadence.seasonLength : 1
+    return ForecastTask(
+      horizon: split.horizon, levels: levels, seasonLength: season, measure: kind)
+  }
+}
+
+/// What can be wrong with a comparison as a whole.
+public enum ComparisonError: Error, Equatable {
+  /// Somebody asked for the end.
+  case interrupted
+  /// No baseline could be computed, so there is no bar.
+  case noBaseline(reason: String)
+  /// The part has no origin to judge by.
+  case nothingToJudge(part: String)
+}
+
+extension ComparisonError: CustomStringConvertible {
+  /// What was found, what was expected, what to do.
+  public var description: String {
+    switch self {
+    case .interrupted: "The comparison was interrupted; nothing was written."
+    case .noBaseline(let reason):
+      "No baseline could be computed, so there is nothing to compare with: \(reason)"
+    case .nothingToJudge(let part):
+      "The \(part) part of the data has no window with a target. Give more data or a shorter horizon."
+    }
+  }
+}

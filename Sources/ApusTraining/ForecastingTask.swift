@@ -1,0 +1,130 @@
+public import ApusData
+public import ApusModels
+public import ApusRuntime
+public import ApusTensor
+
+/// Training a forecaster: windows of 2 L rows of which every row is a forecast origin.
+///
+/// Targets never leave the training part, and rows are normalized by their past alone.
+public struct ForecastingTask: TrainingTask {
+  /// The model that learns.
+  public let forecaster: Forecaster
+  /// Windows of one micro-batch.
+  public var batch: Int
+  let frames: [SeriesFrame]
+  let split: Split
+  /// Where windows may start, per series, and how many starts there are up to it.
+  private let starts: [Range<Int>]
+  private let cumulative: [Int]
+
+  /// Creates a task.
+  ///
+  /// - Parameters:
+  ///   - forecaster: The model that learns.
+  ///   - frames: The series as the model sees them.
+  ///   - split: Which rows are training and validation.
+  ///   - batch: Windows of one micro-batch.
+  /// - Throws: ``TrainingDataError`` when no series has a training origin.
+  public init(
+    _ forecaster: Forecaster, frames: [SeriesFrame], split: Split, batch: Int = 8
+  ) throws {
+    self.forecaster = forecaster
+    self.frames = frames
+    self.split = split
+    self.batch = batch
+    let length = 2 * forecaster.config.size.context
+    starts = frames.indices.map { series in
+      let origins = split.origins(.train, series: series, lookBack: 1)
+      guard !origins.isEmpty else { return 0..<0 }
+      // A series shorter than a window is one window that begins before its first row.
+      let last = origins.upperBound - length
+      return last > 0 ? 0..<last + 1 : min(last, 0)..<min(last, 0) + 1
+    }
+    cumulative = starts.reduce(into: []) { $0.append(($0.last ?? 0) + $1.count) }
+    guard (cumulative.last ?? 0) > 0 else {
+      throw TrainingDataError.tooShort(
+        found: frames.map(\.count).max() ?? 0, needed: forecaster.config.horizon + 1)
+    }
+  }
+
+  public var parameters: [Parameter] { forecaster.parameters }
+  public var unit: String { "rows" }
+
+  public func loss(step: Int, microStep: Int, key: RandomKey) throws -> (loss: Tensor, units: Int) {
+    var generator = PhiloxGenerator(key.derived(UInt64(step)).derived(UInt64(microStep)))
+    let config = forecaster.config
+    let (length, horizon) = (2 * config.size.context, config.horizon)
+    var (rows, targets, weights) = ([Float](), [Float](), [Float]())
+    rows.reserveCapacity(batch * length * config.inputs)
+    for _ in 0..<batch {
+      let number = Int.random(in: 0..<(cumulative.last ?? 1), using: &generator)
+      let series = cumulative.firstIndex { $0 > number } ?? 0
+      let before = series > 0 ? cumulative[series - 1] : 0
+      let start = starts[series].lowerBound + number - before
+      let frame = frames[series]
+      rows += frame.rows(start..<start + length)
+      let end = split.rows(.train, series: series).upperBound
+      for row in start..<start + length {
+        for ahead in 1...horizon {
+          let (target, weight) = Self.target(frame, row: row, ahead: ahead, end: end)
+          targets.append(target)
+          weights.append(weight)
+        }
+      }
+    }
+    let loss = forecaster.loss(
+      Tensor(rows, [batch, length, config.inputs]),
+      targets: Tensor(targets, [batch, length, horizon]),
+      weights: Tensor(weights, [batch, length, horizon]))
+    return (loss, batch * length)
+  }
+
+  /// What row `row + ahead` holds, as the forecast made at `row` sees it; weight 0 where it holds
+  /// nothing or lies outside of the training part.
+  private static func target(
+    _ frame: SeriesFrame, row: Int, ahead: Int, end: Int
+  ) -> (Float, Float) {
+    let place = row + ahead
+    guard row >= 0, place < end, place < frame.count, frame.isScaled[row] else { return (0, 0) }
+    let value = frame.values[place]
+    guard value.isFinite else { return (0, 0) }
+    return (Float((value - frame.locations[row]) / frame.scales[row]), 1)
+  }
+
+  /// Mean pinball loss of the validation part, in units of the measure.
+  public func validationLoss() throws -> Double? {
+    let losses = partLosses(.validation)
+    let finite = losses.flatMap { $0 }.filter(\.isFinite)
+    guard !finite.isEmpty else { return nil }
+    return finite.reduce(0, +) / Double(finite.count)
+  }
+
+  /// The mean pinball loss of each origin of a part, by series, in units of the measure; NaN where no
+  /// target is there.
+  func partLosses(_ part: Split.Part) -> [[Double]] {
+    frames.indices.map { series in
+      let origins = split.origins(part, series: series, lookBack: 1)
+      guard !origins.isEmpty else { return [] }
+      let forecast = SeriesForecast(forecaster, frame: frames[series], rows: origins)
+      return zip(origins, forecast.quantiles).map { origin, quantiles in
+        originLoss(
+          quantiles, targets: frames[series].values[origin + 1...origin + split.horizon],
+          levels: forecast.levels)
+      }
+    }
+  }
+}
+
+/// The mean pinball loss over steps and levels of one forecast; NaN when no target is there.
+func originLoss(
+  _ quantiles: [[Double]], targets: ArraySlice<Double>, levels: [Double]
+) -> Double {
+  var (sum, count) = (0.0, 0)
+  for (step, target) in zip(quantiles, targets) where target.isFinite {
+    for (quantile, level) in zip(step, levels) {
+      sum += max(level * (target - quantile), (level - 1) * (target - quantile))
+      count += 1
+    }
+  }
+  return count > 0 ? sum / Double(count) : .nan
+}

@@ -1,0 +1,252 @@
+import ApusModels
+public import Foundation
+public import ApusTensor
+
+/// What a measurement of speed found, as `apus bench --json` prints it.
+public struct SpeedResult: Codable, Sendable {
+  /// What was measured: train, prefill, decode, attention or scan.
+  public var task: String
+  /// The architecture or kernel.
+  public var name: String
+  public var batch: Int
+  public var context: Int
+  public var precision: Precision
+  public var threads: Int
+  /// The vector instruction set of the kernels, and that of the products.
+  public var isa: String
+  public var productIsa: String
+  public var parameters: Int
+  /// The best run.
+  public var milliseconds: Double
+  public var tokensPerSecond: Double
+  /// Arithmetic of the mathematics, whatever the code does besides, over time.
+  public var gflops: Double
+  /// The rate over that of one large matrix product, measured in the same minute.
+  public var shareOfLimit: Double
+  /// The most bytes of tensors alive at once.
+  public var peakBytes: Int
+  /// Forward alone, where forward and backward were measured together.
+  public var forwardMilliseconds: Double?
+
+  /// The result as JSON with the published keys.
+  public func json() throws -> String {
+    let encoder = JSONEncoder()
+    encoder.keyEncodingStrategy = .convertToSnakeCase
+    encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+    return String(decoding: try encoder.encode(self), as: UTF8.self)
+  }
+}
+
+/// Times random-weight models and single kernels: the best of several runs after a warm-up.
+public struct SpeedBenchmark: Sendable {
+  /// Sequences at once.
+  public var batch = 8
+  /// Tokens of each.
+  public var context = 256
+  /// The precision of products.
+  public var precision = Precision.float32
+  /// How many runs the best is taken from.
+  public var runs = 5
+
+  /// Creates the default: 8 sequences of 256 tokens, in float, best of 5.
+  public init() {}
+
+  /// Optimizer steps of a language model: forward, loss, backward, AdamW.
+  ///
+  /// - Parameter config: A published `config.json`.
+  /// - Throws: ``ConfigError``.
+  public func training(config: Data) throws -> SpeedResult {
+    let (architecture, configuration) = try Architecture.reading(json: config)
+    let model = try LanguageModel(
+      architecture, config: configuration, key: RandomKey(seed: 0))
+    let tokens = try randomTokens(for: model)
+    var optimizer = AdamW(model.parameters)
+    return withProducts(in: precision) {
+      let forward = best(runs: max(1, runs / 2)) {
+        withoutGradient { _ = model.loss(tokens, targets: tokens) }
+      }
+      Machine.resetPeakBytes()
+      let seconds = best {
+        model.loss(tokens, targets: tokens).backward()
+        optimizer.update(learningRate: 1e-3, gradientScale: 1)
+        for parameter in model.parameters { parameter.clearGradient() }
+      }
+      return result(
+        "train", model, seconds: seconds, operations: 3 * forwardOperations(model),
+        forward: forward)
+    }
+  }
+
+  /// One forward pass over whole sequences, as when a prompt is read.
+  public func prefill(config: Data) throws -> SpeedResult {
+    let (architecture, configuration) = try Architecture.reading(json: config)
+    let model = try LanguageModel(architecture, config: configuration, key: RandomKey(seed: 0))
+    let tokens = try randomTokens(for: model)
+    return withProducts(in: precision) {
+      withoutGradient {
+        Machine.resetPeakBytes()
+        let seconds = best {
+          var state = model.initialState(batch: batch)
+          _ = model.logits(tokens, state: &state)
+        }
+        return result("prefill", model, seconds: seconds, operations: forwardOperations(model))
+      }
+    }
+  }
+
+  /// Single tokens after `context` others.
+  public func decoding(config: Data) throws -> SpeedResult {
+    let (architecture, configuration) = try Architecture.reading(json: config)
+    let model = try LanguageModel(architecture, config: configuration, key: RandomKey(seed: 0))
+    let tokens = try randomTokens(for: model)
+    return withoutGradient {
+      var state = model.initialState(batch: batch)
+      _ = model.logits(tokens, state: &state)
+      let next = Tensor([Int32](repeating: 0, count: batch), [batch, 1])
+      Machine.resetPeakBytes()
+      let steps = 16
+      let seconds =
+        best {
+          var fork = state
+          for _ in 0..<steps { _ = model.logits(next, state: &fork) }
+        } / Double(steps)
+      var measured = result(
+        "decode", model, seconds: seconds,
+        operations: 2 * Double(parameterCount(model) * batch))
+      measured.tokensPerSecond = Double(batch) / seconds
+      return measured
+    }
+  }
+
+  /// Causal attention, forward and backward, without projections.
+  public func attention(heads: Int, headSize: Int) -> SpeedResult {
+    let layout = AttentionLayout(heads: heads, headSize: headSize)
+    let fused = Tensor(
+      normal: [batch, context, layout.fusedSize], key: RandomKey(seed: 0)
+    ).tracked()
+    let gradient = Tensor(normal: [batch, context, heads * headSize], key: RandomKey(seed: 1))
+    let forward = best {
+      withoutGradient { _ = ApusTensor.attention(fused, layout: layout) }
+    }
+    Machine.resetPeakBytes()
+    let seconds = best {
+      ApusTensor.attention(fused, layout: layout).backward(gradient: gradient)
+      fused.clearGradient()
+    }
+    // Two products forward and five backward over the causal half.
+    let pairs = Double(batch * heads) * Double(context) * Double(context) / 2
+    return result(
+      "attention", name: "attention \(heads) x \(headSize)", parameters: 0, seconds: seconds,
+      operations: 7 * 2 * pairs * Double(headSize), forward: forward)
+  }
+
+  /// Mamba's mixer between its projections, forward and backward.
+  public func scan(channels: Int, states: Int) -> SpeedResult {
+    let rank = (channels / 2 + 15) / 16
+    func leaf(_ shape: Shape, _ stream: UInt64) -> Tensor {
+      Tensor(normal: shape, deviation: 0.1, key: RandomKey(seed: 0, stream: stream)).tracked()
+    }
+    let xz = leaf([batch, context, 2 * channels], 1)
+    let weights = SelectiveSSMWeights(
+      convolution: leaf([channels, 4], 2), convolutionBias: leaf([channels], 3),
+      projection: leaf([rank + 2 * states, channels], 4), step: leaf([channels, rank], 5),
+      stepBias: leaf([channels], 6), logA: leaf([channels, states], 7), skip: leaf([channels], 8))
+    let gradient = Tensor(normal: [batch, context, channels], key: RandomKey(seed: 1))
+    let forward = best { withoutGradient { _ = selectiveSSM(xz, weights: weights) } }
+    Machine.resetPeakBytes()
+    let seconds = best {
+      selectiveSSM(xz, weights: weights).backward(gradient: gradient)
+      xz.clearGradient()
+    }
+    let operations = Double(batch * context) * Double(channels) * (
+      Double(states) * 24 + 6 * Double(2 * rank + 2 * states))
+    return result(
+      "scan", name: "selective scan \(channels) x \(states)", parameters: 0, seconds: seconds,
+      operations: operations, forward: forward)
+  }
+}
+
+extension SpeedBenchmark {
+  private func randomTokens(for model: LanguageModel) throws -> Tensor {
+    if let bound = model.context, context > bound {
+      throw ConfigError.invalid(
+        key: "--context", value: "\(context)", rule: "the model takes at most \(bound) tokens")
+    }
+    let ids = Tensor(
+      uniform: [batch * context], from: 0, to: Float(model.vocabulary), key: RandomKey(seed: 2)
+    ).values.map { Int32(min(Int($0), model.vocabulary - 1)) }
+    return Tensor(ids, [batch, context])
+  }
+
+  private func parameterCount(_ model: LanguageModel) -> Int {
+    model.parameters.reduce(0) { $0 + $1.value.count }
+  }
+
+  /// Two operations for each weight of a product and token, and the products of attention.
+  private func forwardOperations(_ model: LanguageModel) -> Double {
+    let matrices = model.parameters.filter { $0.shape.rank == 2 && !$0.name.contains("wpe") }
+    var weights = matrices.reduce(0) { $0 + $1.value.count }
+    if let tied = model.parameters.first(where: { $0.name == "lm_head.weight" }) {
+      weights -= tied.value.count  // the embedding is looked up, the head multiplied
+    }
+    var operations = 2 * Double(weights) * Double(batch * context)
+    if let config = model.config as? TransformerConfig {
+      let seen = min(context, config.slidingWindow ?? context)
+      operations +=
+        4 * Double(config.nLayer * config.nEmbd) * Double(batch * context) * Double(seen) / 2
+    }
+    return operations
+  }
+
+  private func best(runs: Int? = nil, _ body: () -> Void) -> Double {
+    body()
+    var least = Double.infinity
+    for _ in 0..<(runs ?? self.runs) {
+      let start = ContinuousClock.now
+      body()
+      least = min(least, (ContinuousClock.now - start).seconds)
+    }
+    return least
+  }
+
+  /// The rate of one large product, the limit that others are measured by, in operations a second.
+  private func limit() -> Double {
+    let size = 1024
+    let a = Tensor(normal: [size, size], key: RandomKey(seed: 3))
+    let seconds = withoutGradient {
+      withProducts(in: precision) { best(runs: 8) { _ = linear(a, weight: a) } }
+    }
+    return 2 * Double(size * size * size) / seconds
+  }
+
+  private func result(
+    _ task: String, _ model: LanguageModel, seconds: Double, operations: Double,
+    forward: Double? = nil
+  ) -> SpeedResult {
+    result(
+      task, name: model.architecture.name, parameters: parameterCount(model), seconds: seconds,
+      operations: operations, forward: forward)
+  }
+
+  private func result(
+    _ task: String, name: String, parameters: Int, seconds: Double, operations: Double,
+    forward: Double? = nil
+  ) -> SpeedResult {
+    let peak = Machine.peakBytes
+    let rate = operations / seconds
+    return SpeedResult(
+      task: task, name: name, batch: batch, context: context, precision: precision,
+      threads: Machine.threads, isa: Machine.instructionSet,
+      productIsa: Machine.productInstructionSet, parameters: parameters,
+      milliseconds: seconds * 1e3, tokensPerSecond: Double(batch * context) / seconds,
+      gflops: rate / 1e9, shareOfLimit: rate / limit(), peakBytes: peak,
+      forwardMilliseconds: forward.map { $0 * 1e3 })
+  }
+}
+
+extension Duration {
+  /// The duration in seconds.
+  package var seconds: Double {
+    Double(components.seconds) + Double(components.attoseconds) * 1e-18
+  }
+}
