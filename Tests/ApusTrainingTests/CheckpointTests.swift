@@ -1,4 +1,5 @@
 import ApusTensor
+import ApusTestSupport
 import ApusTraining
 import Foundation
 import Testing
@@ -21,7 +22,7 @@ func checkpointedOptions(
   return options
 }
 
-@Suite("Checkpoints")
+@Suite("Checkpoints", .steadyMachine)
 struct CheckpointTests {
   private let folder = TrainingFolder()
 

@@ -1,4 +1,5 @@
 import ApusTensor
+import ApusTestSupport
 import ApusTraining
 import Foundation
 import Testing
@@ -57,7 +58,7 @@ struct InterruptionTests {
 }
 
 #if os(Linux)
-  @Suite("A process that is killed", .serialized)
+  @Suite("A process that is killed", .serialized, .steadyMachine)
   struct KilledProcessTests {
     // The child has no folder of its own, which it could not clear away when killed.
     private let folder = TrainingFolder(path: childFolder)

@@ -1,9 +1,10 @@
 import ApusTensor
+import ApusTestSupport
 import ApusTraining
 import Foundation
 import Testing
 
-@Suite("Trainer")
+@Suite("Trainer", .steadyMachine)
 struct TrainerTests {
   private func options(steps: Int, _ change: (inout TrainerOptions) -> Void = { _ in })
     -> TrainerOptions

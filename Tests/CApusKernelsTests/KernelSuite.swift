@@ -1,9 +1,10 @@
+import ApusTestSupport
 import CApusKernels
 import Testing
 
 /// All tests of kernels, one after the other: they switch instruction set and thread count for the
 /// whole process. A file adds its suite in an extension of this one.
-@Suite("Kernels", .serialized)
+@Suite("Kernels", .serialized, .changesMachine)
 enum Kernels {
   /// Lengths around the widths of vectors and past them.
   static let sizes = [1, 3, 7, 16, 33, 257, 1025]
