@@ -130,8 +130,10 @@ private struct AllKeys<Config: ModelConfig>: Encodable {
     try config.encode(to: encoder)
     var container = encoder.container(keyedBy: Key.self)
     for child in Mirror(reflecting: config).children {
-      guard let label = child.label, case Optional<Any>.none = child.value as Any? else { continue }
-      if "\(child.value)" == "nil" { try container.encodeNil(forKey: Key(stringValue: label)) }
+      guard let label = child.label else { continue }
+      let mirror = Mirror(reflecting: child.value)
+      guard mirror.displayStyle == .optional, mirror.children.isEmpty else { continue }
+      try container.encodeNil(forKey: Key(stringValue: label))
     }
   }
 

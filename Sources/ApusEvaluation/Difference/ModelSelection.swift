@@ -1,7 +1,8 @@
 /// Who is recommended, when validation chooses and the test part is opened once.
 ///
-/// The best model and the best baseline are those with the smallest mean validation loss. The model
-/// is recommended over the baseline only if the test part confirms it twice: the block-bootstrap
+/// The best model is the one with the smallest mean validation loss. The bar is the baseline with the
+/// smallest mean test loss: hindsight may favor the bar, never the model. The model is recommended
+/// over it only if the test part confirms it twice: the block-bootstrap
 /// interval of its skill lies above 0, and its Diebold-Mariano p-value, corrected after Holm for
 /// all models tried, is below the level.
 public struct ModelSelection: Sendable, Hashable, Codable {
@@ -56,7 +57,7 @@ public struct ModelSelection: Sendable, Hashable, Codable {
 
   /// All candidates, by validation loss; failures come last.
   public let standings: [Standing]
-  /// The baseline with the smallest validation loss.
+  /// The baseline with the smallest test loss.
   public let bestBaseline: String
   /// The model with the smallest validation loss; nil when none survived.
   public let bestModel: String?
@@ -91,7 +92,10 @@ public struct ModelSelection: Sendable, Hashable, Codable {
     let ranked = alive.sorted {
       Metrics.mean($0.validationLosses) < Metrics.mean($1.validationLosses)
     }
-    guard let baseline = ranked.first(where: \.isBaseline) else {
+    let bars = ranked.filter(\.isBaseline)
+    guard
+      let baseline = bars.min(by: { Metrics.mean($0.testLosses) < Metrics.mean($1.testLosses) })
+    else {
       throw MetricError.tooFew(metric: "Surviving baselines", found: 0, needed: 1)
     }
     bestBaseline = baseline.name

@@ -62,7 +62,7 @@ extension SeriesJudgement {
       let skill = standing.skill, let interval = standing.interval
     {
       sentences.append(
-        "Validation chose \(model) among the models and \(bar) among the baselines. On the test part, "
+        "Validation chose \(model) among the models; \(bar) is the strongest baseline. On the test part, "
           + "opened once, the loss of \(model) is \(percent(abs(skill))) \(skill >= 0 ? "below" : "above") "
           + "that of \(bar); the 95 % interval of this difference runs from "
           + "\(percent(interval.lowerBound)) to \(percent(interval.upperBound)).")
