@@ -104,7 +104,7 @@ extension Architecture {
       config: TransformerConfig.self, make: { try Transformer($0, in: $1) },
       sized: { size in
         [
-          "n_embd": size.width, "n_layer": size.layers, "n_positions": size.context,
+          "n_embd": size.width, "n_layer": size.layers, "n_positions": 2 * size.context,
           "n_head": headCount(width: size.width), "vocab_size": size.vocabulary,
           "position_embedding": "rotary", "sliding_window": size.context,
         ]

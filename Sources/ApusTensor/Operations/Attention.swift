@@ -131,9 +131,9 @@ public func attention(
   let size = layout.headSize
   let (queries, keys) = (layout.heads * size, layout.keyValueHeads * size)
   let turnedHeads = layout.heads + layout.keyValueHeads
-  let positions = rotary.map { table in
-    precondition(time <= table.positions, "attention: \(time) tokens, \(table.positions) positions")
-    return Tensor((0..<batch).flatMap { _ in (0..<time).map { Int32($0) } }, [batch * time])
+  let rotary = rotary?.rows(0..<time).table
+  let positions = rotary.map { _ in
+    Tensor((0..<batch).flatMap { _ in (0..<time).map { Int32($0) } }, [batch * time])
   }
   var turned = fused.detached()
   if let rotary, let positions {
