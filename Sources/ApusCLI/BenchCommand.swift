@@ -16,10 +16,10 @@ struct BenchCommand: ParsableCommand {
       """)
 
   enum Task: String, ExpressibleByArgument, CaseIterable {
-    case train, prefill, decode, attention, scan
+    case train, prefill, decode, step, attention, scan
   }
 
-  @Argument(help: "train, prefill, decode, attention or scan.")
+  @Argument(help: "train, prefill, decode, step, attention or scan.")
   var task: Task
   @Option(help: "A config.json; needed by train, prefill and decode.")
   var config: String?
@@ -35,6 +35,12 @@ struct BenchCommand: ParsableCommand {
   var heads = 8
   @Option(help: "Features of a head, for attention.")
   var headSize = 64
+  @Option(help: "Architecture of the forecaster, for step.")
+  var model = "mamba"
+  @Option(help: "Width of the forecaster, for step.")
+  var width = 128
+  @Option(help: "Layers of the forecaster, for step.")
+  var layers = 4
   @Option(help: "Channels, for scan.")
   var channels = 512
   @Option(help: "States of a channel, for scan.")
@@ -45,7 +51,7 @@ struct BenchCommand: ParsableCommand {
     for (name, value, most) in [
       ("--batch", batch, 65536), ("--context", context, 4_194_304), ("--runs", runs, 1000),
       ("--heads", heads, 1024), ("--head-size", headSize, 256), ("--channels", channels, 65536),
-      ("--states", states, 1024),
+      ("--states", states, 1024), ("--width", width, 8192), ("--layers", layers, 256),
     ] where value < 1 || value > most {
       throw ValidationError("\(name) is \(value), but it must be in 1...\(most).")
     }
@@ -64,6 +70,8 @@ struct BenchCommand: ParsableCommand {
     case .train: result = try benchmark.training(config: try configData())
     case .prefill: result = try benchmark.prefill(config: try configData())
     case .decode: result = try benchmark.decoding(config: try configData())
+    case .step:
+      result = try benchmark.step(architecture: model, width: width, layers: layers)
     case .attention: result = benchmark.attention(heads: heads, headSize: headSize)
     case .scan: result = benchmark.scan(channels: channels, states: states)
     }

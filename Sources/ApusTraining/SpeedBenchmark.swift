@@ -118,6 +118,39 @@ public struct SpeedBenchmark: Sendable {
     }
   }
 
+  /// One row into a forecaster's memory and its quantiles out, as in a live stream: the median of many
+  /// steps, not the best.
+  ///
+  /// - Parameters:
+  ///   - architecture: The registered name.
+  ///   - width: D.
+  ///   - layers: Layers of the backbone.
+  /// - Returns: The result; tokens per second are rows per second.
+  /// - Throws: ``ConfigError``.
+  public func step(architecture: String, width: Int, layers: Int) throws -> SpeedResult {
+    let config = ForecasterConfig(
+      architecture: architecture,
+      size: BackboneSize(width: width, layers: layers, context: context), inputs: 8, horizon: 5,
+      levels: [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
+    let forecaster = try Forecaster(config, key: RandomKey(seed: 0))
+    var state = forecaster.initialState()
+    let row = Tensor(normal: [1, 1, config.inputs], key: RandomKey(seed: 1))
+    Machine.resetPeakBytes()
+    for _ in 0..<context { _ = forecaster.quantiles(row, state: &state) }
+    let times = (0..<max(200, 400 * runs)).map { _ in
+      let start = ContinuousClock.now
+      _ = forecaster.quantiles(row, state: &state)
+      return (ContinuousClock.now - start).seconds
+    }.sorted()
+    let parameters = forecaster.parameters.reduce(0) { $0 + $1.value.count }
+    var measured = result(
+      "step", name: architecture, parameters: parameters, seconds: times[times.count / 2],
+      operations: 2 * Double(parameters))
+    measured.batch = 1
+    measured.tokensPerSecond = 1 / times[times.count / 2]
+    return measured
+  }
+
   /// Causal attention, forward and backward, without projections.
   public func attention(heads: Int, headSize: Int) -> SpeedResult {
     let layout = AttentionLayout(heads: heads, headSize: headSize)
