@@ -4,9 +4,6 @@ import Foundation
 /// `state.json`: everything beside tensors that a run needs to go on to the bit, and what it was
 /// made with. Always written between two steps, so no gradient is under way.
 struct CheckpointState: Codable {
-  /// The version of Apus that writes.
-  private static let writer = "0.1.0"
-
   /// Where in the data the run stands: with ``Permutation``, position `p` of a seed is an example.
   struct DataCursor: Codable {
     var seed: UInt64
@@ -62,7 +59,7 @@ struct CheckpointState: Codable {
     self.options = options
     configSHA256 = identity.configSHA256
     dataSHA256 = identity.dataSHA256
-    codeVersion = Self.writer
+    codeVersion = ApusVersion.current
     instructionSet = Machine.instructionSet
     productInstructionSet = Machine.productInstructionSet
     threads = Machine.threads
