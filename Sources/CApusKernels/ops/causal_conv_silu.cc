@@ -31,10 +31,9 @@ namespace {
 
 using Vector = hn::Vec<RowTag>;
 
-/// Channels rounded up to whole vectors.
-inline ptrdiff_t Padded(const ConvShape& shape) {
-  return (shape.channels + RowLanes() - 1) / RowLanes() * RowLanes();
-}
+/// The stride of our own rows: channels rounded up to whole vectors, and an odd cache line, so that
+/// rows of K weights, sums and gradients do not all fall on the same cache sets.
+inline ptrdiff_t Padded(const ConvShape& shape) { return (shape.channels + 15) / 16 * 16 + 16; }
 
 /// The sequences, and the weights turned to [K, padded E] so that lanes are channels.
 struct ConvInputs {
@@ -78,18 +77,17 @@ template <int kWidth>
 void ConvRows(float* y, const ConvInputs& in, const ConvShape& shape, ptrdiff_t batch,
               ptrdiff_t first, ptrdiff_t last) {
   const RowTag d;
-  const ptrdiff_t lanes = RowLanes(), padded = Padded(shape);
+  const ptrdiff_t padded = Padded(shape);
   std::vector<const float*> rows(shape.width);
   for (ptrdiff_t t = first; t < last; ++t) {
     for (ptrdiff_t k = 0; k < shape.width; ++k) {
       rows[k] = InputRow(in, shape, batch, t - (shape.width - 1) + k);
     }
     float* y_t = y + (batch * shape.time + t) * shape.channels;
-    for (ptrdiff_t e = 0; e < shape.channels; e += lanes) {
-      const ptrdiff_t left = shape.channels - e;
+    ForLanes(shape.channels, [&](ptrdiff_t e, ptrdiff_t left) HWY_ATTR {
       const Vector c = Convolve<kWidth>(rows.data(), in, shape.width, padded, e, left);
       StoreLanes(hn::Mul(c, Gate(d, c)), y_t + e, left);
-    }
+    });
   }
 }
 
@@ -113,53 +111,78 @@ inline ptrdiff_t BackwardTokens(ptrdiff_t time) {
   return std::max<ptrdiff_t>(64, (time + 31) / 32);
 }
 
+/// dc of one token: dy · silu'(c).
+template <int kWidth>
+void SlopeRow(float* HWY_RESTRICT dc, const float* dy, const float* const* rows,
+              const ConvInputs& in, const ConvShape& shape) {
+  const RowTag d;
+  const Vector one = hn::Set(d, 1.0f);
+  const ptrdiff_t padded = Padded(shape), width = shape.width;
+  ForLanes(shape.channels, [=](ptrdiff_t e, ptrdiff_t left) HWY_ATTR {
+    const Vector c = Convolve<kWidth>(rows, in, width, padded, e, left);
+    const Vector sigma = Gate(d, c);
+    const Vector slope = hn::Mul(sigma, hn::MulAdd(c, hn::Sub(one, sigma), one));
+    hn::Store(hn::Mul(LoadLanes(dy + e, left), slope), d, dc + e);
+  });
+}
+
+/// dweight[k] += dc · rows[k], and the bias's row after them.
+void AddWeightSums(float* HWY_RESTRICT dweight, const float* HWY_RESTRICT dc,
+                   const float* const* rows, const ConvShape& shape) {
+  const RowTag d;
+  for (ptrdiff_t k = 0; k <= shape.width; ++k) {
+    float* HWY_RESTRICT sum = dweight + k * Padded(shape);
+    const float* row = k < shape.width ? rows[k] : nullptr;
+    ForLanes(shape.channels, [=](ptrdiff_t e, ptrdiff_t left) HWY_ATTR {
+      const Vector dc_e = hn::Load(d, dc + e), past = hn::Load(d, sum + e);
+      const Vector next =
+          row != nullptr ? hn::MulAdd(dc_e, LoadLanes(row + e, left), past) : hn::Add(dc_e, past);
+      hn::Store(next, d, sum + e);
+    });
+  }
+}
+
+/// dx of one token: Σ_k weight[k] · dc of the token K − 1 − k later.
+template <int kWidth>
+void InputGradientRow(float* HWY_RESTRICT dx, const float* const* later, const ConvInputs& in,
+                      const ConvShape& shape) {
+  const RowTag d;
+  const ptrdiff_t padded = Padded(shape), width = kWidth != 0 ? kWidth : shape.width;
+  const float* weight = in.weight;
+  ForLanes(shape.channels, [=](ptrdiff_t e, ptrdiff_t left) HWY_ATTR {
+    Vector sum = hn::Zero(d);
+    for (ptrdiff_t k = 0; k < width; ++k) {
+      sum = hn::MulAdd(hn::Load(d, weight + k * padded + e), hn::Load(d, later[k] + e), sum);
+    }
+    StoreLanes(sum, dx + e, left);
+  });
+}
+
 /// Tokens first ..< last of one sequence. `dweight` [K + 1, padded E] gets this task's sums, the
 /// bias's in the last row. dc of the last K tokens lives in a ring of rows.
 template <int kWidth>
 void ConvBackwardRows(float* dx, float* dweight, const ConvInputs& in, const ConvShape& shape,
                       ptrdiff_t batch, ptrdiff_t first, ptrdiff_t last) {
-  const RowTag d;
-  const ptrdiff_t lanes = RowLanes(), padded = Padded(shape);
-  const ptrdiff_t width = kWidth != 0 ? kWidth : shape.width;
-  const Vector one = hn::Set(d, 1.0f);
+  const ptrdiff_t padded = Padded(shape), width = shape.width;
   Scratch scratch(width * padded);
   float* ring = scratch.Take(width * padded);
-  std::fill_n(ring, width * padded, 0.0f);
   std::fill_n(dweight, (width + 1) * padded, 0.0f);
-  std::vector<const float*> rows(width), after(width);
+  std::vector<const float*> rows(width), later(width);
   for (ptrdiff_t t = first; t < last + width - 1; ++t) {
+    const ptrdiff_t row = batch * shape.time + t;
     float* dc = ring + t % width * padded;
     for (ptrdiff_t k = 0; k < width; ++k) {
       rows[k] = InputRow(in, shape, batch, t - (width - 1) + k);
-      after[k] = ring + (t - k + width) % width * padded;  // meets weight k in dx of t − K + 1
+      later[k] = ring + (t - k + width) % width * padded;
     }
-    const float* dy = in.dy + (batch * shape.time + t) * shape.channels;
-    float* dx_t = dx + (batch * shape.time + t - (width - 1)) * shape.dx_stride;
-    for (ptrdiff_t e = 0; e < shape.channels; e += lanes) {
-      const ptrdiff_t left = shape.channels - e;
-      Vector dc_t = hn::Zero(d);
-      if (t < shape.time) {
-        const Vector c = Convolve<kWidth>(rows.data(), in, width, padded, e, left);
-        const Vector sigma = Gate(d, c);
-        const Vector slope = hn::Mul(sigma, hn::MulAdd(c, hn::Sub(one, sigma), one));
-        dc_t = hn::Mul(LoadLanes(dy + e, left), slope);
-      }
-      hn::Store(dc_t, d, dc + e);
-      if (t < last) {
-        for (ptrdiff_t k = 0; k < width; ++k) {
-          float* sum = dweight + k * padded + e;
-          hn::Store(hn::MulAdd(dc_t, LoadLanes(rows[k] + e, left), hn::Load(d, sum)), d, sum);
-        }
-        float* sum = dweight + width * padded + e;
-        hn::Store(hn::Add(hn::Load(d, sum), dc_t), d, sum);
-      }
-      if (t - (width - 1) < first) continue;
-      Vector sum = hn::Zero(d);
-      for (ptrdiff_t k = 0; k < width; ++k) {
-        sum = hn::MulAdd(hn::Load(d, in.weight + k * padded + e), hn::Load(d, after[k] + e), sum);
-      }
-      StoreLanes(sum, dx_t + e, left);
+    if (t < shape.time) {
+      SlopeRow<kWidth>(dc, in.dy + row * shape.channels, rows.data(), in, shape);
+    } else {
+      std::fill_n(dc, padded, 0.0f);
     }
+    if (t < last) AddWeightSums(dweight, dc, rows.data(), shape);
+    if (t - (width - 1) < first) continue;
+    InputGradientRow<kWidth>(dx + (row - (width - 1)) * shape.dx_stride, later.data(), in, shape);
   }
 }
 

@@ -46,6 +46,16 @@ HWY_INLINE void StoreLanes(hn::Vec<RowTag> v, float* data, ptrdiff_t width) {
   std::copy_n(part, width, data);
 }
 
+/// Runs body(first lane, lanes in use) over a row of `count`. Whole vectors come with a constant,
+/// so that nothing is asked in their loop.
+template <class Body>
+HWY_INLINE void ForLanes(ptrdiff_t count, const Body& body) {
+  const ptrdiff_t lanes = RowLanes();
+  ptrdiff_t e = 0;
+  for (; e + lanes <= count; e += lanes) body(e, lanes);
+  if (e < count) body(e, count - e);
+}
+
 HWY_INLINE hn::Vec<hn::Full128<float>> FoldBlocks(hn::Vec<hn::Full128<float>> v) { return v; }
 #if HWY_MAX_BYTES > 16
 /// Adds the upper half to the lower until four lanes are left.

@@ -156,13 +156,13 @@ class ScanBackwardBlock {
         tile_stride_(TileStride(longest_)),
         rates_(rates + first_ * shape.states),
         scratch_(tiles_ * lanes_ * 2 * shape.states + kRows * tiles_ * tile_stride_ +
-                 (4 * longest_ + 1) * kScanStates * lanes_ + (kRows + 6) * 16),
+                 (4 * longest_ + 1) * kScanStates * lanes_ + 4 * kApart + (kRows + 6) * 16),
         carry_(scratch_.Take(tiles_ * shape.states * lanes_)),
         checkpoint_(scratch_.Take(tiles_ * shape.states * lanes_)),
-        decay_(scratch_.Take(longest_ * kScanStates * lanes_)),
-        h_(scratch_.Take((longest_ + 1) * kScanStates * lanes_)),
-        db_(scratch_.Take(longest_ * kScanStates * lanes_)),
-        dc_(scratch_.Take(longest_ * kScanStates * lanes_)),
+        decay_(scratch_.Take(longest_ * kScanStates * lanes_ + kApart)),
+        h_(scratch_.Take((longest_ + 1) * kScanStates * lanes_ + kApart)),
+        db_(scratch_.Take(longest_ * kScanStates * lanes_ + kApart)),
+        dc_(scratch_.Take(longest_ * kScanStates * lanes_ + kApart)),
         da_(out.da_parts + Tiles(batch) * shape.states * lanes_),
         dd_(out.dd_parts + Tiles(batch) * lanes_),
         steepest_(SteepestRate(rates_, tiles_ * shape.states * lanes_)) {
@@ -189,6 +189,7 @@ class ScanBackwardBlock {
   }
 
  private:
+  static constexpr ptrdiff_t kApart = 80;  // see TileStride
   /// Arrays [tiles, tokens, L] that live for one chunk.
   enum { kStep, kDrive, kQ, kGate, kSlope, kY, kDStepA, kDStepB, kRows };
 
