@@ -119,7 +119,7 @@ class ScanBlock {
   /// Δ, Δ s and the first term of y, d s. Says whether the decays need the clamp.
   HWY_NOINLINE bool Prepare(ptrdiff_t t0, ptrdiff_t tokens) {
     const ScanTag d;
-    const ptrdiff_t channels = shape_.channels, whole = (last_ - first_) / lanes_;
+    const ptrdiff_t channels = shape_.channels;
     ScanVector longest = hn::Zero(d);
     for (ptrdiff_t t = 0; t < tokens; ++t) {
       const ptrdiff_t row = batch_ * shape_.time + t0 + t, at = row * channels + first_;
@@ -128,17 +128,16 @@ class ScanBlock {
         PrefetchRow(s + kScanAhead * channels);
         PrefetchRow(delta + kScanAhead * channels);
       }
-      for (ptrdiff_t tile = 0; tile < tiles_; ++tile) {
-        const ptrdiff_t width = tile < whole ? lanes_ : Width(tile), e = tile * lanes_;
+      ForLanes(last_ - first_, [&](ptrdiff_t e, ptrdiff_t width) HWY_ATTR {
         const ScanVector s_t = LoadLanes(s + e, width);
         ScanVector slope;
         const ScanVector step = Softplus(d, LoadLanes(delta + e, width), slope);
         longest = hn::Max(longest, step);
-        const ptrdiff_t to = At(tile, t);
+        const ptrdiff_t to = At(e / RowLanes(), t);
         hn::Store(step, d, step_ + to);
         hn::Store(hn::Mul(step, s_t), d, drive_ + to);
         hn::Store(hn::Mul(LoadLanes(skip + e, width), s_t), d, y_ + to);
-      }
+      });
     }
     return NeedsClamp(longest, steepest_);
   }
@@ -169,13 +168,14 @@ class ScanBlock {
         PrefetchRow(in_.z + (row + kScanAhead) * shape_.z_stride + first_);
         PrefetchRow(o + (row + kScanAhead) * shape_.channels + first_);
       }
-      for (ptrdiff_t tile = 0; tile < tiles_; ++tile) {
-        const ptrdiff_t width = Width(tile), e = first_ + tile * lanes_;
-        const ScanVector z = LoadLanes(in_.z + row * shape_.z_stride + e, width);
+      const float* z_row = in_.z + row * shape_.z_stride + first_;
+      float* o_row = o + row * shape_.channels + first_;
+      ForLanes(last_ - first_, [&](ptrdiff_t e, ptrdiff_t width) HWY_ATTR {
+        const ScanVector z = LoadLanes(z_row + e, width);
         const ScanVector gate = hn::Mul(z, Gate(d, z));
-        const ScanVector y = hn::Load(d, y_ + At(tile, t));
-        StoreLanes(hn::Mul(y, gate), o + row * shape_.channels + e, width);
-      }
+        const ScanVector y = hn::Load(d, y_ + At(e / RowLanes(), t));
+        StoreLanes(hn::Mul(y, gate), o_row + e, width);
+      });
     }
   }
 

@@ -227,16 +227,14 @@ class ScanBackwardBlock {
   HWY_NOINLINE bool Prepare(ptrdiff_t t0, ptrdiff_t tokens) {
     const ScanTag d;
     const ScanVector one = hn::Set(d, 1.0f);
-    const ptrdiff_t whole = (last_ - first_) / lanes_;
     ScanVector longest = hn::Zero(d);
     for (ptrdiff_t t = 0; t < tokens; ++t) {
       const ptrdiff_t row = batch_ * shape_.time + t0 + t, at = row * shape_.channels + first_;
       const float *s = in_.s + at, *delta = in_.delta + at, *dout = in_.dout + at;
       const float* z = in_.z + row * shape_.z_stride + first_;
       PrefetchInputs(t0, t + kScanAhead, tokens);
-      for (ptrdiff_t tile = 0; tile < tiles_; ++tile) {
-        const ptrdiff_t width = tile < whole ? lanes_ : Width(tile), e = tile * lanes_;
-        const ptrdiff_t to = At(tile, t);
+      ForLanes(last_ - first_, [&](ptrdiff_t e, ptrdiff_t width) HWY_ATTR {
+        const ptrdiff_t to = At(e / RowLanes(), t);
         const ScanVector s_t = LoadLanes(s + e, width);
         ScanVector slope;
         const ScanVector step = Softplus(d, LoadLanes(delta + e, width), slope);
@@ -250,7 +248,7 @@ class ScanBackwardBlock {
         // dz = y · g σ (1 + z (1 − σ)).
         const ScanVector bend = hn::MulAdd(z_t, hn::Sub(one, sigma), one);
         hn::Store(hn::Mul(g_sigma, bend), d, rows_[kGate] + to);
-      }
+      });
     }
     return NeedsClamp(longest, steepest_);
   }
@@ -292,7 +290,6 @@ class ScanBackwardBlock {
   /// ds, ddelta, dz and the block's part of dD.
   HWY_NOINLINE void Finish(ptrdiff_t t0, ptrdiff_t tokens) {
     const ScanTag d;
-    const ptrdiff_t whole = (last_ - first_) / lanes_;
     for (ptrdiff_t t = 0; t < tokens; ++t) {
       const ptrdiff_t row = batch_ * shape_.time + t0 + t, at = row * shape_.channels + first_;
       float *ds = out_.ds + at, *ddelta = out_.ddelta + at;
@@ -302,9 +299,8 @@ class ScanBackwardBlock {
         PrefetchRow(ddelta + kScanAhead * shape_.channels);
         PrefetchRow(dz + kScanAhead * shape_.z_stride);
       }
-      for (ptrdiff_t tile = 0; tile < tiles_; ++tile) {
-        const ptrdiff_t width = tile < whole ? lanes_ : Width(tile), e = tile * lanes_;
-        const ptrdiff_t from = At(tile, t);
+      ForLanes(last_ - first_, [&](ptrdiff_t e, ptrdiff_t width) HWY_ATTR {
+        const ptrdiff_t from = At(e / RowLanes(), t);
         const ScanVector s = LoadLanes(in_.s + at + e, width);
         const ScanVector q = hn::Load(d, rows_[kQ] + from);
         const ScanVector by_b = hn::Load(d, rows_[kDStepB] + from);
@@ -318,7 +314,7 @@ class ScanBackwardBlock {
         const ScanVector y = hn::MulAdd(skip, s, hn::Load(d, rows_[kY] + from));
         StoreLanes(hn::Mul(y, hn::Load(d, rows_[kGate] + from)), dz + e, width);
         hn::Store(hn::MulAdd(q, s, hn::Load(d, dd_ + e)), d, dd_ + e);
-      }
+      });
     }
   }
 
