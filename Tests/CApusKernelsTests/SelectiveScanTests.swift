@@ -106,6 +106,17 @@ extension Kernels {
       }
     }
 
+    @Test("takes no tokens or no sequences: the state stays, gradients of parameters are zero")
+    func takesNothing() {
+      for (batch, time) in [(2, 0), (0, 3)] {
+        let scan = Scan(batch: batch, time: time, channels: 5, states: 16, seed: 11)
+        #expect(scan.forward().state == scan.start)
+        let gradients = scan.backward()
+        #expect(gradients.daLog.allSatisfy { $0 == 0 })
+        #expect(gradients.dd.allSatisfy { $0 == 0 })
+      }
+    }
+
     @Test("shows not-a-number instead of hiding it")
     func showsNotANumber() {
       var scan = Scan(batch: 1, time: 3, channels: 2, states: 4, chunk: 32, seed: 9)

@@ -90,7 +90,7 @@ inline bool NeedsClamp(ScanVector longest_step, float steepest_rate) {
 }
 
 /// decay[t, n, L] = 2^(Δ_t rate_n) for kStates states of a tile: where the time goes. Ten
-/// operations for each vector, eight of them multiplications, which set the pace. The clamp at
+/// operations for each vector, seven of them multiply-adds, which set the pace. The clamp at
 /// 2^−125.5, needed for enormous steps only, changes no bit of a decay that is larger.
 template <int kStates, bool kClamp>
 void Decays(float* HWY_RESTRICT decay, const float* HWY_RESTRICT step,

@@ -386,9 +386,9 @@ void SelectiveScanBackward(float* ds, float* ddelta, float* da_log, float* db, f
   const ptrdiff_t tiles = (shape.channels + lanes - 1) / lanes;
   const ptrdiff_t blocks = (shape.channels + kScanChannels - 1) / kScanChannels;
   const ptrdiff_t tile_floats = tiles * states * lanes;
+  const ptrdiff_t parts = std::max<ptrdiff_t>(shape.batch, 1);  // sums of nothing are zeros
   const ptrdiff_t part_floats = blocks * shape.batch * shape.time * states;
-  Scratch scratch((1 + shape.batch) * tile_floats + shape.batch * tiles * lanes + 2 * part_floats +
-                  5 * 16);
+  Scratch scratch((1 + parts) * tile_floats + parts * tiles * lanes + 2 * part_floats + 5 * 16);
   float* rates = scratch.Take(tile_floats);
   PackRates(rates, a_log, shape);
   const ScanBackwardInputs in = {dout, checkpoints, s, delta, b, c, d, z};
@@ -397,8 +397,8 @@ void SelectiveScanBackward(float* ds, float* ddelta, float* da_log, float* db, f
                                    dz,
                                    scratch.Take(part_floats),
                                    scratch.Take(part_floats),
-                                   scratch.Take(shape.batch * tile_floats),
-                                   scratch.Take(shape.batch * tiles * lanes)};
+                                   scratch.Take(parts * tile_floats),
+                                   scratch.Take(parts * tiles * lanes)};
   ParallelBlocks(shape.batch * blocks, [&](ptrdiff_t index) HWY_ATTR {
     ScanBackwardBlock(in, out, rates, shape, index / blocks, index % blocks).Run();
   });
