@@ -170,6 +170,25 @@ extension Kernels {
       }
     }
 
+    @Test("follows scores that rise from tile to tile, one row leaving the others' bits alone")
+    func risingScores() {
+      var problem = AttentionProblem(queries: 60, keys: 1000, headSize: 16, causal: false)
+      for j in 0..<1000 {
+        for c in 0..<16 { problem.k[problem.keyIndex(j, c)] *= 1 + Float(j) / 200 }
+      }
+      var steep = problem
+      for c in 0..<16 { steep.q[steep.queryIndex(7, c)] *= 20 }
+      onEveryTarget { target in
+        let (values, truth) = (problem.forward(), problem.forward(reference: true))
+        // Scores of fifty are known to 5e-6; the weights follow them.
+        #expect(largestDifference(values.o, truth.o) < 2e-5, "\(target)")
+        #expect(largestDifference(values.lse, truth.lse) < 2e-5, "\(target)")
+        let other = steep.forward().o
+        #expect(other.prefix(7 * 16) == values.o.prefix(7 * 16), "\(target)")
+        #expect(other.suffix(52 * 16) == values.o.suffix(52 * 16), "\(target)")
+      }
+    }
+
     @Test("adds a constant to the log-sum-exp, and nothing to the output, if all scores rise by it")
     func shift() {
       let problem = AttentionProblem(queries: 33, keys: 33, headSize: 8, causal: false)

@@ -34,18 +34,25 @@ struct BackwardCall {
   ptrdiff_t ranges;  ///< ranges of keys of a key-value head
 };
 
-constexpr ptrdiff_t kBackwardKeys = 96;  ///< keys of a tile: a multiple of any panel and kRows
-constexpr ptrdiff_t kBackwardRows = 96;  ///< rows of a tile: a multiple of any kRows
+/// Most keys of a tile, and its rows: multiples of any panel and any kRows.
+constexpr ptrdiff_t kBackwardKeys = 192;
+constexpr ptrdiff_t kBackwardRows = 48;
+
+/// Keys of a tile: many, because each tile reads all queries again, but wide heads fill the cache.
+inline ptrdiff_t BackwardTileKeys(ptrdiff_t head_size) {
+  return head_size <= 64 ? kBackwardKeys : kBackwardKeys / 2;
+}
 
 /// The keys [begin, end) of range `index`. Under a causal mask early keys meet more queries, so the
 /// cuts follow the square root: each range has the same area of the triangle.
 inline KeyRange RangeKeys(const apus_attention_shape& shape, ptrdiff_t ranges, ptrdiff_t index) {
-  const ptrdiff_t tiles = (shape.keys + kBackwardKeys - 1) / kBackwardKeys;
+  const ptrdiff_t tile_keys = BackwardTileKeys(shape.head_size);
+  const ptrdiff_t tiles = (shape.keys + tile_keys - 1) / tile_keys;
   const auto cut = [&](ptrdiff_t i) -> ptrdiff_t {
     if (i >= ranges) return shape.keys;
     double share = static_cast<double>(i) / static_cast<double>(ranges);
     if (shape.causal && shape.window <= 0) share = 1.0 - std::sqrt(1.0 - share);
-    return static_cast<ptrdiff_t>(share * static_cast<double>(tiles)) * kBackwardKeys;
+    return static_cast<ptrdiff_t>(share * static_cast<double>(tiles)) * tile_keys;
   };
   return {cut(index), cut(index + 1)};
 }
@@ -78,11 +85,12 @@ struct BackwardTile {
 
   void Take(attention::Scratch& scratch, ptrdiff_t size) {
     stride = attention::OddLines(attention::RoundUp(size, kPanel));
-    keys = scratch.Take(kBackwardKeys * stride);
-    keys_turned = scratch.Take(kBackwardKeys * size);
-    values_turned = scratch.Take(kBackwardKeys * size);
-    dk = scratch.Take(kBackwardKeys * stride);
-    dv = scratch.Take(kBackwardKeys * stride);
+    const ptrdiff_t tile_keys = attention::BackwardTileKeys(size);
+    keys = scratch.Take(tile_keys * stride);
+    keys_turned = scratch.Take(tile_keys * size);
+    values_turned = scratch.Take(tile_keys * size);
+    dk = scratch.Take(tile_keys * stride);
+    dv = scratch.Take(tile_keys * stride);
     q = scratch.Take(kBackwardRows * stride);
     dout = scratch.Take(kBackwardRows * stride);
     dq = scratch.Take(kBackwardRows * stride);
@@ -253,18 +261,18 @@ void BackwardKeys(const BackwardCall& call, BackwardTile& tile, const Head& head
     std::memcpy(tile.keys + j * tile.stride, k + j * shape.k_stride,
                 static_cast<size_t>(size) * sizeof(float));
   }
-  ClearFloats(tile.dk, kBackwardKeys * tile.stride);
-  ClearFloats(tile.dv, kBackwardKeys * tile.stride);
+  ClearFloats(tile.dk, keys * tile.stride);
+  ClearFloats(tile.dv, keys * tile.stride);
   const ptrdiff_t end = head.LastRow(key + keys);
   for (ptrdiff_t row = head.FirstRow(key); row < end; row += kBackwardRows) {
     const ptrdiff_t rows = std::min(kBackwardRows, end - row);
     LoadRows(call, tile, head, row, rows, key, keys);
     // The rows of the next tile are fetched one by one between the products: they lie a token
     // apart, too far for the hardware to foresee.
-    constexpr ptrdiff_t kVisits = kBackwardKeys / kPanel * (kBackwardRows / kRows);
+    const ptrdiff_t visits = (keys + kPanel - 1) / kPanel * ((rows + kRows - 1) / kRows);
     const ptrdiff_t next = row + rows, ahead = std::min(kBackwardRows, end - next);
     ComputeWeights(tile, rows, keys, size, [&](ptrdiff_t visit) {
-      for (ptrdiff_t i = ahead * visit / kVisits; i < ahead * (visit + 1) / kVisits; ++i) {
+      for (ptrdiff_t i = ahead * visit / visits; i < ahead * (visit + 1) / visits; ++i) {
         PrefetchRow(call.q + head.Row(next + i, shape.q_batch, shape.q_stride), size);
         PrefetchRow(call.dout + head.Row(next + i, shape.o_batch, shape.o_stride), size);
         PrefetchRow(dq_row(next + i), size);
@@ -304,8 +312,9 @@ void BackwardTask(const BackwardCall& call, ptrdiff_t task) {
   tile.Take(scratch, size);
   scratch.Allocate();
   tile.Take(scratch, size);
-  for (ptrdiff_t key = keys.begin; key < keys.end; key += kBackwardKeys) {
-    BackwardKeys(call, tile, head, key, std::min(kBackwardKeys, keys.end - key), dq_row);
+  const ptrdiff_t tile_keys = attention::BackwardTileKeys(size);
+  for (ptrdiff_t key = keys.begin; key < keys.end; key += tile_keys) {
+    BackwardKeys(call, tile, head, key, std::min(tile_keys, keys.end - key), dq_row);
   }
 }
 

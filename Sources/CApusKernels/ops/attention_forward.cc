@@ -47,10 +47,11 @@ using attention::kInfinity;
 /// The state of the rows of one task.
 struct ForwardTile {
   float *q, *o;          ///< [rows, stride], q scaled by scale · log2(e), o not yet normalized
-  float* maximum;        ///< [rows], of the scores so far, in units of log 2
+  float* reference;      ///< [rows], near the largest score so far, in units of log 2
   float* sum;            ///< [rows, kLanes], partial sums of the exponentials
   float *keys, *values;  ///< the packed tile of keys and of values
   float* scores;         ///< [kForwardBlock, score_stride]
+  float* saved_sum;      ///< [kForwardBlock, kLanes], to take a first try back
   ptrdiff_t stride, score_stride;
 
   /// Lays the tile out for `rows` rows of `size` features.
@@ -59,11 +60,12 @@ struct ForwardTile {
     score_stride = attention::OddLines(kForwardKeys);
     q = scratch.Take(rows * stride);
     o = scratch.Take(rows * stride);
-    maximum = scratch.Take(rows);
+    reference = scratch.Take(rows);
     sum = scratch.Take(rows * kLanes);
     keys = scratch.Take(kForwardKeys * size);
     values = scratch.Take(kForwardKeys * attention::RoundUp(size, kPanel));
     scores = scratch.Take(kForwardBlock * score_stride);
+    saved_sum = scratch.Take(kForwardBlock * kLanes);
   }
 };
 
@@ -81,6 +83,62 @@ struct Ahead {
   }
 };
 
+/// Exponentials of kRows rows by one panel, straight from the sums of the product: what the row's
+/// reference allows. `highest` gathers how far scores rise above it.
+HWY_INLINE void ExponentialTile(float* HWY_RESTRICT scores, ptrdiff_t stride,
+                                float* HWY_RESTRICT sum, const float* HWY_RESTRICT reference,
+                                Vector& highest, const float* q, ptrdiff_t q_stride,
+                                const float* keys, ptrdiff_t size) {
+  const Floats f;
+  Vector products[kRows][2];
+  SumProducts<2, false>(products, q, q_stride, keys, kPanel, size);
+#pragma unroll
+  for (int i = 0; i < kRows; i += 2) {
+    const Vector shift[2] = {hn::Set(f, reference[i]), hn::Set(f, reference[i + 1])};
+    Vector p[4] = {hn::Sub(products[i][0], shift[0]), hn::Sub(products[i][1], shift[0]),
+                   hn::Sub(products[i + 1][0], shift[1]), hn::Sub(products[i + 1][1], shift[1])};
+    // In this order not-a-number does not hide what was there before.
+#pragma unroll
+    for (int v = 0; v < 4; ++v) highest = hn::Max(p[v], highest);
+    Exp2(p);
+#pragma unroll
+    for (int v = 0; v < 4; ++v) {
+      hn::StoreU(p[v], f, scores + (i + v / 2) * stride + v % 2 * kLanes);
+    }
+#pragma unroll
+    for (int v = 0; v < 2; ++v) {
+      float* to = sum + (i + v) * kLanes;
+      hn::StoreU(hn::Add(hn::LoadU(f, to), hn::Add(p[2 * v], p[2 * v + 1])), f, to);
+    }
+  }
+}
+
+/// The exponentials of a block whose rows see a whole tile of keys, if no row must be rescaled for
+/// them. Otherwise false, and the sums are as they were. SoftmaxRow, the way for all other blocks,
+/// gives the same bits. `fetch` is called once for each row, to ask for what comes next.
+template <class Fetch>
+bool TryExponentials(ForwardTile& tile, ptrdiff_t first, ptrdiff_t count, ptrdiff_t size,
+                     const Fetch& fetch) {
+  const Floats f;
+  for (ptrdiff_t i = first; i < first + count; ++i) {
+    if (!(tile.reference[i] > -kInfinity)) return false;
+  }
+  float* sum = tile.sum + first * kLanes;
+  std::memcpy(tile.saved_sum, sum, static_cast<size_t>(count * kLanes) * sizeof(float));
+  Vector highest = hn::Zero(f);
+  for (ptrdiff_t j = 0, fetched = 0; j < kForwardKeys; j += kPanel) {
+    for (; fetched * kForwardKeys < count * (j + kPanel); ++fetched) fetch(fetched);
+    for (ptrdiff_t i = 0; i < count; i += kRows) {
+      ExponentialTile(tile.scores + i * tile.score_stride + j, tile.score_stride, sum + i * kLanes,
+                      tile.reference + first + i, highest, tile.q + (first + i) * tile.stride,
+                      tile.stride, tile.keys + j * size, size);
+    }
+  }
+  if (hn::AllTrue(f, hn::Le(highest, hn::Set(f, kHeadroom)))) return true;
+  std::memcpy(sum, tile.saved_sum, static_cast<size_t>(count * kLanes) * sizeof(float));
+  return false;
+}
+
 /// Rows [first, first + count) of the task meet the packed keys [key, key + keys).
 void ForwardBlock(ForwardTile& tile, const Head& head, const Ahead& ahead, ptrdiff_t row,
                   ptrdiff_t first, ptrdiff_t count, ptrdiff_t key, ptrdiff_t keys) {
@@ -92,19 +150,23 @@ void ForwardBlock(ForwardTile& tile, const Head& head, const Ahead& ahead, ptrdi
   const ptrdiff_t padded_end = attention::RoundUp(end, kPanel);
   float* q = tile.q + first * tile.stride;
   float* o = tile.o + first * tile.stride;
-  for (ptrdiff_t j = begin; j < padded_end; j += kPanel) {
-    for (ptrdiff_t i = 0; i < count; i += kRows) {
-      ProductTile<2, false, false>(tile.scores + i * tile.score_stride + j, tile.score_stride,
-                                   q + i * tile.stride, tile.stride, tile.keys + j * size, kPanel,
-                                   size);
+  const auto fetch = [&](ptrdiff_t i) { ahead.Fetch(first + i, *head.shape); };
+  const bool whole = end == kForwardKeys && low.end - key >= end && high.begin <= key;
+  if (!whole || !TryExponentials(tile, first, count, size, fetch)) {
+    for (ptrdiff_t j = begin; j < padded_end; j += kPanel) {
+      for (ptrdiff_t i = 0; i < count; i += kRows) {
+        ProductTile<2, false, false>(tile.scores + i * tile.score_stride + j, tile.score_stride,
+                                     q + i * tile.stride, tile.stride, tile.keys + j * size, kPanel,
+                                     size);
+      }
     }
-  }
-  for (ptrdiff_t i = 0; i < count; ++i) {
-    ahead.Fetch(first + i, *head.shape);
-    const KeyRange sees = head.Keys(row + first + i);
-    SoftmaxRow(tile.scores + i * tile.score_stride, tile.sum + (first + i) * kLanes,
-               tile.maximum[first + i], o + i * tile.stride, size, begin, padded_end,
-               {sees.begin - key, std::min(sees.end - key, keys)});
+    for (ptrdiff_t i = 0; i < count; ++i) {
+      fetch(i);
+      const KeyRange sees = head.Keys(row + first + i);
+      SoftmaxRow(tile.scores + i * tile.score_stride, tile.sum + (first + i) * kLanes,
+                 tile.reference[first + i], o + i * tile.stride, size, begin, padded_end,
+                 {sees.begin - key, std::min(sees.end - key, keys)});
+    }
   }
   for (ptrdiff_t c = 0; c < size; c += kPanel) {
     for (ptrdiff_t i = 0; i < count; i += kRows) {
@@ -123,12 +185,12 @@ void FinishRows(const ForwardCall& call, const ForwardTile& tile, const Head& he
   const apus_attention_shape& shape = *call.shape;
   for (ptrdiff_t i = 0; i < rows; ++i) {
     const float sum = hn::GetLane(hn::SumOfLanes(f, hn::LoadU(f, tile.sum + i * kLanes)));
-    const bool empty = tile.maximum[i] == -kInfinity && sum == 0.0f;
+    const bool empty = tile.reference[i] == -kInfinity && sum == 0.0f;
     ScaleRow(call.o + head.Row(row + i, shape.o_batch, shape.o_stride), tile.o + i * tile.stride,
              empty ? 0.0f : 1.0f / sum, shape.head_size);
     if (call.lse == nullptr) continue;
     call.lse[head.Statistic(row + i)] =
-        empty ? kInfinity : tile.maximum[i] * attention::kLn2 + std::log(sum);
+        empty ? kInfinity : tile.reference[i] * attention::kLn2 + std::log(sum);
   }
 }
 
@@ -156,7 +218,7 @@ void ForwardTask(const ForwardCall& call, ptrdiff_t task) {
     hn::StoreU(hn::Zero(f), f, tile.o + i);
   }
   for (ptrdiff_t i = 0; i < padded_rows * kLanes; ++i) tile.sum[i] = 0.0f;
-  for (ptrdiff_t i = 0; i < padded_rows; ++i) tile.maximum[i] = -kInfinity;
+  for (ptrdiff_t i = 0; i < padded_rows; ++i) tile.reference[i] = i < rows ? -kInfinity : 0.0f;
 
   const ptrdiff_t end = head.Keys(row + rows - 1).end;
   for (ptrdiff_t key = head.Keys(row).begin; key < end; key += kForwardKeys) {
@@ -188,8 +250,8 @@ HWY_EXPORT(ForwardTask);
 /// Rows of a task. The more, the less a packed tile of keys costs, so long as queries and outputs
 /// stay near; but enough tasks must remain to share.
 ptrdiff_t ForwardTileRows(const apus_attention_shape& shape, ptrdiff_t rows) {
-  constexpr ptrdiff_t kFloats = 65536, kSmallest = 96, kTasks = 32;
-  const ptrdiff_t fitting = std::max(kFloats / shape.head_size, kSmallest);
+  constexpr ptrdiff_t kFloats = 65536, kSmallest = 96, kLargest = 4096, kTasks = 32;
+  const ptrdiff_t fitting = std::clamp(kFloats / shape.head_size, kSmallest, kLargest);
   const ptrdiff_t heads = shape.batch * shape.kv_heads;
   const ptrdiff_t shared = std::clamp<ptrdiff_t>(rows * heads / kTasks, kSmallest, fitting);
   return attention::RoundUp(shared, attention::kForwardBlock);

@@ -32,14 +32,13 @@ constexpr ptrdiff_t kRows = 6;
 /// Width of a packed panel.
 constexpr ptrdiff_t kPanel = 2 * kLanes;
 
-/// c (=, +=) a · b for kRows rows and kVectors vectors of columns. a is read one element at a time:
+/// sum = a · b for kRows rows and kVectors vectors of columns. a is read one element at a time:
 /// element (row, i) is a[row · a_stride + i], or a[i · a_stride + row] if kTransposed.
-template <int kVectors, bool kTransposed, bool kAdd>
-HWY_INLINE void ProductTile(float* HWY_RESTRICT c, ptrdiff_t c_stride, const float* HWY_RESTRICT a,
+template <int kVectors, bool kTransposed>
+HWY_INLINE void SumProducts(Vector (&sum)[kRows][kVectors], const float* HWY_RESTRICT a,
                             ptrdiff_t a_stride, const float* HWY_RESTRICT b, ptrdiff_t b_stride,
                             ptrdiff_t inner) {
   const Floats f;
-  Vector sum[kRows][kVectors];
 #pragma unroll
   for (int row = 0; row < kRows; ++row) {
 #pragma unroll
@@ -60,6 +59,16 @@ HWY_INLINE void ProductTile(float* HWY_RESTRICT c, ptrdiff_t c_stride, const flo
     b += b_stride;
     a += kTransposed ? a_stride : 1;
   }
+}
+
+/// c = a · b, or c += a · b if kAdd.
+template <int kVectors, bool kTransposed, bool kAdd>
+HWY_INLINE void ProductTile(float* HWY_RESTRICT c, ptrdiff_t c_stride, const float* HWY_RESTRICT a,
+                            ptrdiff_t a_stride, const float* HWY_RESTRICT b, ptrdiff_t b_stride,
+                            ptrdiff_t inner) {
+  const Floats f;
+  Vector sum[kRows][kVectors];
+  SumProducts<kVectors, kTransposed>(sum, a, a_stride, b, b_stride, inner);
 #pragma unroll
   for (int row = 0; row < kRows; ++row) {
 #pragma unroll
@@ -82,9 +91,9 @@ HWY_INLINE void ProductPanel(float* c, ptrdiff_t c_stride, const float* a, ptrdi
   }
 }
 
-/// x = 2^x for x <= 1, within 2 units in the last place; 0 below 2^-125.5, where results would soon
-/// be denormal. −∞ gives 0, not-a-number itself. Several vectors go through the steps side by side:
-/// one alone would wait for each step to end.
+/// x = 2^x for x <= 64, within 2 units in the last place; 0 below 2^-125.5, where results would
+/// soon be denormal. −∞ gives 0, not-a-number itself. Several vectors go through the steps side by
+/// side: one alone would wait for each step to end.
 template <int kCount>
 HWY_INLINE void Exp2(Vector (&x)[kCount]) {
   const Floats f;
@@ -219,9 +228,14 @@ HWY_INLINE void ScaleRow(float* HWY_RESTRICT to, const float* HWY_RESTRICT from,
   for (; i < count; ++i) to[i] = scale * from[i];
 }
 
+/// How far, in powers of two, a score may rise above the reference of its row before sum and output
+/// are rescaled. The reference need not be the maximum: it must only keep exponentials in range.
+constexpr float kHeadroom = 8.0f;
+
 /// Turns a row of scores into exponentials, columns [begin, end) of the tile; `inside` is the part
-/// that the row sees. Rescales the row's sum and output if its maximum grows.
-HWY_INLINE void SoftmaxRow(float* HWY_RESTRICT scores, float* HWY_RESTRICT sum, float& maximum,
+/// that the row sees. Rescales the row's sum and output if a score rises too far above `reference`,
+/// which is −∞ as long as the row has seen no key.
+HWY_INLINE void SoftmaxRow(float* HWY_RESTRICT scores, float* HWY_RESTRICT sum, float& reference,
                            float* HWY_RESTRICT o, ptrdiff_t size, ptrdiff_t begin, ptrdiff_t end,
                            attention::KeyRange inside) {
   const Floats f;
@@ -241,33 +255,22 @@ HWY_INLINE void SoftmaxRow(float* HWY_RESTRICT scores, float* HWY_RESTRICT sum, 
     }
   }
   top[0] = hn::Max(top[0], top[1]);
-  if (!hn::AllFalse(f, hn::Gt(top[0], hn::Set(f, maximum)))) {
+  if (!hn::AllFalse(f, hn::Gt(top[0], hn::Set(f, reference + kHeadroom)))) {
     const float grown = hn::GetLane(hn::MaxOfLanes(f, top[0]));
-    if (maximum != -attention::kInfinity) {
-      Vector shrinks[1] = {hn::Set(f, maximum - grown)};
-      Exp2(shrinks);
-      const Vector shrink = shrinks[0];
-      hn::StoreU(hn::Mul(shrink, hn::LoadU(f, sum)), f, sum);
+    if (reference != -attention::kInfinity) {
+      Vector shrink[1] = {hn::Set(f, reference - grown)};
+      Exp2(shrink);
+      hn::StoreU(hn::Mul(shrink[0], hn::LoadU(f, sum)), f, sum);
       for (ptrdiff_t c = 0; c < size; c += kLanes) {
-        hn::StoreU(hn::Mul(shrink, hn::LoadU(f, o + c)), f, o + c);
+        hn::StoreU(hn::Mul(shrink[0], hn::LoadU(f, o + c)), f, o + c);
       }
     }
-    maximum = grown;
+    reference = grown;
   }
   // A row that has seen no key yet subtracts 0: −∞ − (−∞) would not be a number.
-  const Vector shift = hn::Set(f, maximum == -attention::kInfinity ? 0.0f : maximum);
+  const Vector shift = hn::Set(f, reference == -attention::kInfinity ? 0.0f : reference);
   Vector total = hn::LoadU(f, sum);
-  ptrdiff_t j = begin;
-  for (; j + 2 * kPanel <= end; j += 2 * kPanel) {
-    Vector p[4];
-#pragma unroll
-    for (int i = 0; i < 4; ++i) p[i] = hn::Sub(hn::LoadU(f, scores + j + i * kLanes), shift);
-    Exp2(p);
-#pragma unroll
-    for (int i = 0; i < 4; ++i) hn::StoreU(p[i], f, scores + j + i * kLanes);
-    total = hn::Add(total, hn::Add(hn::Add(p[0], p[1]), hn::Add(p[2], p[3])));
-  }
-  if (j < end) {
+  for (ptrdiff_t j = begin; j < end; j += kPanel) {
     Vector p[2] = {hn::Sub(hn::LoadU(f, scores + j), shift),
                    hn::Sub(hn::LoadU(f, scores + j + kLanes), shift)};
     Exp2(p);
