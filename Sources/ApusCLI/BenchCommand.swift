@@ -29,6 +29,8 @@ struct BenchCommand: ParsableCommand {
   var context = 256
   @Option(help: "Precision of matrix products: f32 or bf16.")
   var precision = Precision.float32
+  @Flag(help: "Train with blocks that keep only their input: less memory, one more forward pass.")
+  var recompute = false
   @Option(help: "Runs to take the best of.")
   var runs = 5
   @Option(help: "Heads, for attention.")
@@ -65,6 +67,7 @@ struct BenchCommand: ParsableCommand {
     var benchmark = SpeedBenchmark()
     (benchmark.batch, benchmark.context) = (batch, context)
     (benchmark.precision, benchmark.runs) = (precision, runs)
+    benchmark.recomputes = recompute
     let result: SpeedResult
     switch task {
     case .train: result = try benchmark.training(config: try configData())

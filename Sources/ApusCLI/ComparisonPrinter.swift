@@ -41,7 +41,8 @@ struct LeaderboardPrinter {
         Column(title: "name", value: row.name),
         Column(title: "kind", value: row.kind.rawValue),
         Column(title: record.task.lossName, value: number(row.loss, "%.6g")),
-        Column(title: "skill", value: row.skill.map { String(format: "%+.2f %%", $0 * 100) } ?? "–"),
+        Column(
+          title: "skill", value: row.skill.map { String(format: "%+.2f %%", $0 * 100) } ?? "–"),
         Column(
           title: "95 % interval",
           value: row.interval.map {

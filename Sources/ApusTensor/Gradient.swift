@@ -41,6 +41,8 @@ public struct Arithmetic: Sendable {
   public var recordsGradients = true
   /// The precision of matrix products; everything else is in float.
   public var products = Precision.float32
+  /// Whether blocks of a model keep nothing but their input and compute the rest again in backward.
+  public var recomputesBlocks = false
 
   /// The settings in force. Scoped by `Arithmetic.$current.withValue`.
   @TaskLocal public static var current = Arithmetic()
@@ -154,6 +156,18 @@ extension Tensor {
       .sorted { ($1.element.depth, $0.offset) < ($0.element.depth, $1.offset) }
       .map(\.element)
   }
+}
+
+/// Runs `body` with blocks that keep nothing but their input: memory for one more forward pass.
+public func withRecomputation<Result>(_ body: () throws -> Result) rethrows -> Result {
+  var arithmetic = Arithmetic.current
+  arithmetic.recomputesBlocks = true
+  return try Arithmetic.$current.withValue(arithmetic, operation: body)
+}
+
+/// One block of a model: ``checkpointed(_:_:)`` inside ``withRecomputation(_:)``, plain elsewhere.
+public func modelBlock(_ x: Tensor, _ body: @escaping (Tensor) -> Tensor) -> Tensor {
+  Arithmetic.current.recomputesBlocks ? checkpointed(x, body) : body(x)
 }
 
 /// Computes `body(x)` without keeping what is inside; backward computes it again, recorded.

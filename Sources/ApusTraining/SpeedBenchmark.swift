@@ -45,6 +45,8 @@ public struct SpeedBenchmark: Sendable {
   public var context = 256
   /// The precision of products.
   public var precision = Precision.float32
+  /// Whether blocks keep only their input in training.
+  public var recomputes = false
   /// How many runs the best is taken from.
   public var runs = 5
 
@@ -67,7 +69,11 @@ public struct SpeedBenchmark: Sendable {
       }
       Machine.resetPeakBytes()
       let seconds = best {
-        model.loss(tokens, targets: tokens).backward()
+        if recomputes {
+          withRecomputation { model.loss(tokens, targets: tokens).backward() }
+        } else {
+          model.loss(tokens, targets: tokens).backward()
+        }
         optimizer.update(learningRate: 1e-3, gradientScale: 1)
         for parameter in model.parameters { parameter.clearGradient() }
       }
@@ -191,8 +197,9 @@ public struct SpeedBenchmark: Sendable {
       selectiveSSM(xz, weights: weights).backward(gradient: gradient)
       xz.clearGradient()
     }
-    let operations = Double(batch * context) * Double(channels) * (
-      Double(states) * 24 + 6 * Double(2 * rank + 2 * states))
+    let operations =
+      Double(batch * context) * Double(channels)
+      * (Double(states) * 24 + 6 * Double(2 * rank + 2 * states))
     return result(
       "scan", name: "selective scan \(channels) x \(states)", parameters: 0, seconds: seconds,
       operations: operations, forward: forward)

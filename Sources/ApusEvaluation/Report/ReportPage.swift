@@ -86,6 +86,7 @@ struct ReportPage {
   let fans: [Panel]
   let hasSamples: Bool
   let samples: [Sample]
+  let measures: MeasureTable?
   let split: Drawing?
   let parts: [Part]
   let hasHealth: Bool
@@ -121,6 +122,7 @@ struct ReportPage {
         prompt: .text(sample.prompt), continuation: .text(sample.continuation))
     }
     hasSamples = !samples.isEmpty
+    measures = MeasureTable(record)
     split = Drawing(wide: 1172) { splitChart(record, width: $0) }
     parts = Self.parts(record)
     health = record.health.map(Finding.init)
@@ -244,7 +246,7 @@ extension ReportPage.Finding {
     ]
     sign = .text(signs[finding.severity] ?? "")
     check = .text(finding.check)
-    count = .text(finding.severity == .clean ? "" : Figures.count(finding.count))
+    count = .text(finding.count == 0 ? "" : Figures.count(finding.count))
     detail = .text(finding.detail)
     hasLines = !finding.lines.isEmpty
     lines = .text(finding.lines.prefix(20).joined(separator: "\n"))

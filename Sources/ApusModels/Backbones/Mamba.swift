@@ -123,7 +123,7 @@ public struct Mamba: Backbone {
 
   /// Maps `[B, T, D]` to `[B, T, D]`.
   public func callAsFunction(_ x: Tensor) -> Tensor {
-    norm(layers.reduce(x) { x, layer in layer(x) })
+    norm(layers.reduce(x) { x, layer in modelBlock(x) { layer($0) } })
   }
 
   public func initialState(batch: Int) -> BackboneState {

@@ -123,7 +123,7 @@ public struct Transformer: Backbone {
   /// Maps `[B, T, D]` to `[B, T, D]`.
   public func callAsFunction(_ x: Tensor) -> Tensor {
     var x = placed(x, from: 0)
-    for block in blocks { x = block(x, rotary: rotary) }
+    for block in blocks { x = modelBlock(x) { [rotary] in block($0, rotary: rotary) } }
     return norm(x)
   }
 

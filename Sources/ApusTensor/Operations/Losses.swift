@@ -77,7 +77,8 @@ public func crossEntropies(_ hidden: Tensor, head: Tensor, targets: Tensor) -> [
     hidden.count == rows * features,
     "crossEntropies: hidden \(hidden.shape), head \(head.shape), targets \(targets.shape)")
   precondition(
-    targets.integers.allSatisfy { $0 < vocabulary }, "crossEntropies: a target is above \(vocabulary)")
+    targets.integers.allSatisfy { $0 < vocabulary },
+    "crossEntropies: a target is above \(vocabulary)")
   let bf16 = Arithmetic.current.products == .bfloat16
   let losses = Tensor(uninitialized: [rows])
   let block = max(1, min(rows, crossEntropyRows(vocabulary: vocabulary)))

@@ -56,7 +56,8 @@ struct SeriesJudgement {
     let best = contenders.first { $0.architecture.name == selection.bestModel }
     winner = best.flatMap { contender in
       contender.runs.min {
-        ($0.record.best?.validationLoss ?? .infinity) < ($1.record.best?.validationLoss ?? .infinity)
+        ($0.record.best?.validationLoss ?? .infinity)
+          < ($1.record.best?.validationLoss ?? .infinity)
       }.map { ($0.forecaster, contender.architecture.name) }
     }
     let bar = baselines.first { $0.name == selection.bestBaseline }

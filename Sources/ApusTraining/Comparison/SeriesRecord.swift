@@ -6,7 +6,9 @@ import Foundation
 
 extension SeriesJudgement {
   /// Everything found, as the report draws it.
-  func record(source: DataSource, table: SeriesTable, options: ComparisonOptions) -> ComparisonRecord {
+  func record(source: DataSource, table: SeriesTable, options: ComparisonOptions)
+    -> ComparisonRecord
+  {
     let hasClock = table.cadence.frequency != .steps
     var task = ComparisonTask(
       kind: .series, data: source.name, rows: table.rowCount, target: targetName(table),
@@ -82,7 +84,8 @@ extension SeriesJudgement {
     if problem.measure == .returns { sentences.append(direction) }
     if !options.covariates.isEmpty {
       sentences.append(
-        "The models also read \(options.covariates.joined(separator: ", ")), the baselines did not.")
+        "The models also read \(options.covariates.joined(separator: ", ")), the baselines did not."
+      )
     }
     return sentences.joined(separator: " ")
   }

@@ -179,8 +179,12 @@ struct TextJudgement {
       row.pValue = standing?.adjustedPValue
       return row
     }
-    winner = contenders.first { $0.architecture.name == selection.bestModel }?
-      .runs.min { ($0.record.best?.validationLoss ?? .infinity) < ($1.record.best?.validationLoss ?? .infinity) }?
+    winner =
+      contenders.first { $0.architecture.name == selection.bestModel }?
+      .runs.min {
+        ($0.record.best?.validationLoss ?? .infinity)
+          < ($1.record.best?.validationLoss ?? .infinity)
+      }?
       .model
   }
 
@@ -260,7 +264,9 @@ struct TextJudgement {
     let machine = MachineDescription.current
     var block = Reproduction(
       command: options.command, seed: options.seeds.first ?? 0,
-      versions: [.init(name: "apus", version: machine.apus), .init(name: "kernels", version: machine.isa)])
+      versions: [
+        .init(name: "apus", version: machine.apus), .init(name: "kernels", version: machine.isa),
+      ])
     block.dataSha256 = source.sha256
     block.dataBytes = source.bytes
     block.machine = "\(machine.processor), \(machine.cores) cores, \(machine.system)"
