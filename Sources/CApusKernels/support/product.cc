@@ -70,6 +70,45 @@ int FloatBlock(float* c, const float* a, const float* b, const float* bias,
                     1.0f, a, s.a_stride, b, s.b_stride, keeps ? 1.0f : 0.0f, c, s.c_stride);
 }
 
+/// Rows a multiple of 1 KiB apart fall into few sets of the cache, and a kernel that walks down
+/// columns then runs at less than half its rate (40 against 92 GFLOP/s a core on Zen 3, rows of
+/// 1,024 floats). Such a matrix is copied to rows 16 floats further apart, at the cost of one pass
+/// over it.
+class SpreadRows {
+ public:
+  /// `data` and `stride` are those of a [rows, columns] matrix; `uses` is how often each element is
+  /// multiplied.
+  SpreadRows(const float* data, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t stride, ptrdiff_t uses)
+      : data_(data), stride_(stride) {
+    if (stride % 256 != 0 || rows < 32 || uses < 48) return;
+    const ptrdiff_t spread = (columns + 15) / 16 * 16 + 16;
+    bytes_ = static_cast<size_t>(rows * spread) * sizeof(float);
+    copy_ = static_cast<float*>(apus_buffer_acquire(bytes_));
+    if (copy_ == nullptr) return;  // slower, not wrong
+    ParallelRanges(rows, RowGrain(columns), [&](ptrdiff_t first, ptrdiff_t last) {
+      for (ptrdiff_t r = first; r < last; ++r) {
+        std::memcpy(copy_ + r * spread, data + r * stride,
+                    static_cast<size_t>(columns) * sizeof(float));
+      }
+    });
+    data_ = copy_;
+    stride_ = spread;
+  }
+  ~SpreadRows() {
+    if (copy_ != nullptr) apus_buffer_release(copy_, bytes_);
+  }
+  SpreadRows(const SpreadRows&) = delete;
+
+  const float* data() const { return data_; }
+  ptrdiff_t stride() const { return stride_; }
+
+ private:
+  const float* data_;
+  ptrdiff_t stride_;
+  float* copy_ = nullptr;
+  size_t bytes_ = 0;
+};
+
 bool IsEmpty(const apus_product_shape& s) { return s.rows <= 0 || s.columns <= 0; }
 
 void Clear(float* c, const float* bias, const apus_product_shape& s) {
@@ -304,6 +343,14 @@ int apus_product_f32(float* c, const float* a, const float* b, const float* bias
   }
   PinProductsToOneThread();
   const Blocking blocking = BlockingOf(s);
+  const bool isLarge = 2.0 * s.rows * s.columns * s.inner >= 4e6;
+  const SpreadRows spread_a(a, s.inner, s.rows, s.a_stride,
+                            isLarge && s.transpose_a ? s.columns : 0);
+  const SpreadRows spread_b(b, s.transpose_b ? s.columns : s.inner,
+                            s.transpose_b ? s.inner : s.columns, s.b_stride, isLarge ? s.rows : 0);
+  apus_product_shape spread = s;
+  spread.a_stride = spread_a.stride();
+  spread.b_stride = spread_b.stride();
   const ptrdiff_t blocks = blocking.row_blocks * blocking.column_blocks;
   int statuses[2] = {0, 0};  // any failure will do; each block writes only a failure
   ParallelBlocks(blocks, [&](ptrdiff_t block) {
@@ -311,7 +358,8 @@ int apus_product_f32(float* c, const float* a, const float* b, const float* bias
     const ptrdiff_t j = block % blocking.column_blocks * blocking.columns;
     const ptrdiff_t rows = i + blocking.rows < s.rows ? blocking.rows : s.rows - i;
     const ptrdiff_t columns = j + blocking.columns < s.columns ? blocking.columns : s.columns - j;
-    const int status = FloatBlock(c, a, b, bias, s, i, j, rows, columns);
+    const int status =
+        FloatBlock(c, spread_a.data(), spread_b.data(), bias, spread, i, j, rows, columns);
     if (status != 0) __atomic_store_n(&statuses[0], status, __ATOMIC_RELAXED);
   });
   return statuses[0];
