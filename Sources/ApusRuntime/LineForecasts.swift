@@ -4,7 +4,7 @@ import ApusModels
 /// The forecast made after one row of a live table.
 ///
 /// Quantiles are in units of the model's measure, as in ``FutureForecast``.
-public struct LineForecast: Encodable, Sendable, Equatable {
+public struct LineForecast: Sendable, Equatable {
   /// The name of the series; nil where the table has no column of names.
   public var uniqueId: String?
   /// The row that the forecast has read last.
@@ -15,6 +15,20 @@ public struct LineForecast: Encodable, Sendable, Equatable {
   public var levels: [Double]
   /// `[P][Q]`; nil after a row from which nothing follows yet: the first price makes no return.
   public var quantiles: [[Double]]?
+}
+
+extension LineForecast: Encodable {
+  private enum CodingKeys: String, CodingKey { case uniqueId, cutoff, ds, levels, quantiles }
+
+  /// Encodes all keys but that of a series without a name; `quantiles` is null where there are none.
+  public func encode(to encoder: any Encoder) throws {
+    var container = encoder.container(keyedBy: CodingKeys.self)
+    try container.encodeIfPresent(uniqueId, forKey: .uniqueId)
+    try container.encode(cutoff, forKey: .cutoff)
+    try container.encode(ds, forKey: .ds)
+    try container.encode(levels, forKey: .levels)
+    try container.encode(quantiles, forKey: .quantiles)
+  }
 }
 
 /// A forecaster that reads lines of text as they come and forecasts after each.
