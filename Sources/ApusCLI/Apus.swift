@@ -15,7 +15,8 @@ struct ApusCommand: ParsableCommand {
       """,
     version: ApusVersion.current,
     subcommands: [
-      CompareCommand.self, BenchCommand.self, ModelsCommand.self, EnvCommand.self,
+      CompareCommand.self, TrainCommand.self, ForecastCommand.self, StreamCommand.self,
+      BenchCommand.self, ModelsCommand.self, EnvCommand.self,
     ])
 
   static func main() {

@@ -89,7 +89,7 @@ struct CompareCommand: ParsableCommand {
       models == "all" ? [] : models.split(separator: ",").map { $0.trimmed }
     for name in options.models { _ = try Architecture.named(name) }
     options.budget = steps.map { .steps($0) } ?? .seconds(budget?.seconds ?? (isText ? 60 : 20))
-    options.seeds = (0..<UInt64(seeds ?? (isText ? 1 : 3))).map { seed + $0 }
+    options.seeds = (0..<UInt64(seeds ?? (isText ? 1 : 3))).map { seed &+ $0 }
     options.horizon = horizon
     options.context = context ?? (isText ? 256 : 64)
     options.measure = measure

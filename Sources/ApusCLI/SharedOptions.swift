@@ -23,10 +23,18 @@ struct MachineOptions: ParsableArguments {
 /// Prints to standard error, where progress and remarks go.
 func remark(_ text: String) { FileHandle.standardError.write(Data((text + "\n").utf8)) }
 
-/// `a`, `b` and `c` as one line of a JSON object with sorted keys.
+/// JSON to be read by people too, with sorted keys.
 func jsonText(_ value: some Encodable) throws -> String {
   let encoder = JSONEncoder()
   encoder.keyEncodingStrategy = .convertToSnakeCase
   encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+  return String(decoding: try encoder.encode(value), as: UTF8.self)
+}
+
+/// One line of JSON with sorted keys.
+func jsonLine(_ value: some Encodable) throws -> String {
+  let encoder = JSONEncoder()
+  encoder.keyEncodingStrategy = .convertToSnakeCase
+  encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
   return String(decoding: try encoder.encode(value), as: UTF8.self)
 }

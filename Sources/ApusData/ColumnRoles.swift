@@ -187,14 +187,7 @@ struct ColumnRoles {
     }
   }
 
-  private var timeColumns: Set<Int> {
-    switch time {
-    case .dates(let column, _, let clock): Set([column, clock ?? column])
-    case .parts(let columns): Set(columns)
-    case .ordinal(let column): [column]
-    case .rowOrder: []
-    }
-  }
+  private var timeColumns: Set<Int> { time.columns }
 
   // MARK: Series
 

@@ -124,6 +124,15 @@ struct DateColumn: Sendable {
     }
   }
 
+  /// `2015-12-31 13:00` from cells that hold 2015, 12, 31 and 13; at least the first two.
+  static func composed(_ parts: [ArraySlice<UInt8>]) -> ArraySlice<UInt8> {
+    var text = Array(parts[0])
+    text += [0x2D] + parts[1]
+    text += [0x2D] + (parts.count > 2 ? parts[2] : [0x31])
+    if parts.count > 3 { text += [0x20] + parts[3] + Array(":00".utf8) }
+    return text[...]
+  }
+
   /// How far the column is from marching in one direction: steps against the majority.
   private static func roughness(_ dates: [ParsedDate?]) -> Int {
     var (up, down) = (0, 0)

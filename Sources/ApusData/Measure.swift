@@ -1,12 +1,3 @@
-#if canImport(FoundationEssentials)
-  import FoundationEssentials
-#else
-  import Foundation
-#endif
-#if canImport(Glibc)
-  import Glibc
-#endif
-
 /// What is forecast about a series.
 public enum Measure: String, Codable, Sendable, CaseIterable {
   /// Logarithmic returns `r_t = ln(P_t / P_{t-1})` of a positive series.
@@ -76,57 +67,19 @@ extension Measure {
         series: series.id, measure: self, found: present - positive, rows: present)
     }
     guard positive >= 2 else { throw .tooShort(series: series.id, rows: positive) }
-    let returns = Self.logReturns(series.values)
-    var values = returns
-    if self == .volatility {
-      let high = series.column(.high)
-      let low = series.column(.low)
-      for row in returns.indices {
-        values[row] =
-          Self.parkinson(high: high?[row + 1], low: low?[row + 1]) ?? returns[row] * returns[row]
-      }
+    var stream = MeasureStream(self, covariates: series.covariates.map(\.name))
+    var values: [Double] = []
+    var columns = stream.covariateNames.map { Covariate(name: $0, values: []) }
+    values.reserveCapacity(series.count)
+    for row in 0..<series.count {
+      let covariates = series.covariates.map { $0.values[row] }
+      guard let measured = stream.push(series.values[row], covariates: covariates) else { continue }
+      values.append(measured.value)
+      for (index, value) in measured.covariates.enumerated() { columns[index].values.append(value) }
     }
     return TimeSeries(
       id: series.id, timestamps: Array(series.timestamps.dropFirst()), values: values,
-      covariates: Self.stationary(series))
-  }
-
-  /// `ln(y_t / y_s)` with `s` the last row before `t` that has a positive value; one value fewer than `levels`.
-  static func logReturns(_ levels: [Double]) -> [Double] {
-    var last = levels.first.flatMap { $0 > 0 ? $0 : nil }
-    return levels.dropFirst().map { level in
-      guard level > 0 else { return .nan }
-      defer { last = level }
-      return last.map { log(level / $0) } ?? .nan
-    }
-  }
-
-  /// Nil where there is no range: a bar without high or low, or of one price.
-  private static func parkinson(high: Double?, low: Double?) -> Double? {
-    guard let high, let low, low > 0, high > low else { return nil }
-    let range = log(high / low)
-    return range * range / (4 * 0.693_147_180_559_945_3)
-  }
-
-  private static func stationary(_ series: TimeSeries) -> [Covariate] {
-    let close = series.column(.close) ?? series.values
-    return series.covariates.compactMap { column in
-      let values = column.values.dropFirst()
-      switch PriceColumn(columnName: column.name) {
-      case .open?, .high?, .low?:
-        let ratios = zip(values, close.dropFirst()).map { price, close in
-          price > 0 && close > 0 ? log(price / close) : .nan
-        }
-        return Covariate(name: "ln(\(column.name)/close)", values: ratios)
-      case .close?:
-        return nil  // the target already says it
-      case .volume?:
-        return Covariate(
-          name: "ln(1+\(column.name))", values: values.map { $0 >= 0 ? log(1 + $0) : .nan })
-      case nil:
-        return Covariate(name: column.name, values: Array(values))
-      }
-    }
+      covariates: columns)
   }
 }
 

@@ -143,7 +143,7 @@ struct SeriesReader {
       }
     case .parts(let columns):
       let dates = DateColumn(count: layout.rows.count, style: .yearMonthDay, dayFirst: nil) { row in
-        composedDate(row, columns)
+        DateColumn.composed(columns.map { layout.cell(row, $0) })
       }
       for (row, stamp) in dates.stamps.enumerated() where stamp == nil {
         noteTime(row, columns[columns.count - 1])
@@ -159,15 +159,6 @@ struct SeriesReader {
       for (row, stamp) in dates.stamps.enumerated() where stamp == nil { noteTime(row, column) }
       return dates.stamps
     }
-  }
-
-  /// `2015-12-31 13:00` from cells that hold 2015, 12, 31 and 13.
-  private func composedDate(_ row: Int, _ columns: [Int]) -> ArraySlice<UInt8> {
-    var text = Array(layout.cell(row, columns[0]))
-    text += [0x2D] + layout.cell(row, columns[1])
-    text += [0x2D] + (columns.count > 2 ? layout.cell(row, columns[2]) : [0x31])
-    if columns.count > 3 { text += [0x20] + layout.cell(row, columns[3]) + Array(":00".utf8) }
-    return text[...]
   }
 
   private mutating func noteTime(_ row: Int, _ column: Int) {
@@ -269,6 +260,16 @@ extension ColumnRoles.Time {
     switch self {
     case .dates, .parts: true
     case .ordinal, .rowOrder: false
+    }
+  }
+
+  /// The columns that stamps are read from.
+  var columns: Set<Int> {
+    switch self {
+    case .dates(let column, _, let clock): [column, clock ?? column]
+    case .parts(let columns): Set(columns)
+    case .ordinal(let column): [column]
+    case .rowOrder: []
     }
   }
 

@@ -30,9 +30,14 @@ public struct FeatureRecipe: Codable, Sendable, Equatable {
   ) throws {
     self.measure = measure
     kind = ScaleKind(measure)
-    self.covariates = covariates
+    // A person names the columns of the file, not what the measure makes of them.
+    self.covariates = covariates.map { name in
+      guard let first = table.series.first, first.covariate(named: name) == nil else { return name }
+      let wanted = measure.covariateName(name).map { $0.lowercased() }
+      return table.covariateNames.first { $0.lowercased() == wanted } ?? name
+    }
     cadence = table.cadence
-    let columns = try covariates.map { name in
+    let columns = try self.covariates.map { name in
       try table.series.enumerated().flatMap { index, series in
         guard let column = series.covariate(named: name) else {
           throw RecipeError.missingCovariate(name, known: table.covariateNames)
@@ -121,6 +126,7 @@ public struct FeatureStream: Sendable {
   ///   - value: The target, measured; NaN where missing.
   ///   - covariates: In the order of the recipe; NaN where missing.
   ///   - stamp: The row's time.
+  /// - Returns: The row as a model sees it.
   public mutating func push(
     _ value: Double, covariates: [Double], at stamp: Timestamp
   ) -> FeatureRow {

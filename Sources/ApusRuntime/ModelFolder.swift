@@ -27,6 +27,23 @@ public enum ModelFolder {
     public let recipe: FeatureRecipe
     /// The column it forecasts; empty when there was one only.
     public let target: String
+
+    /// Puts the parts together.
+    public init(forecaster: Forecaster, recipe: FeatureRecipe, target: String) {
+      self.forecaster = forecaster
+      self.recipe = recipe
+      self.target = target
+    }
+  }
+
+  /// Makes the folder, or checks that it can be written, before hours of work depend on it.
+  ///
+  /// - Throws: ``ModelFolderError/cannotCreate(path:reason:)``.
+  public static func prepare(_ path: String) throws {
+    try makeFolder(path)
+    let probe = path + "/.probe"
+    try write(Data(), to: probe)
+    try? FileManager.default.removeItem(atPath: probe)
   }
 
   /// Saves a forecaster. Each file is replaced whole, `apus.json` last.

@@ -11,6 +11,8 @@ public struct ForecastingTask: TrainingTask {
   public let forecaster: Forecaster
   /// Windows of one micro-batch.
   public var batch: Int
+  /// What a resumed run must find unchanged; nothing is known by default.
+  public var identity = TaskIdentity.none
   let frames: [SeriesFrame]
   let split: Split
   /// Where windows may start, per series, and how many starts there are up to it.

@@ -11,6 +11,8 @@ public struct LanguageTask: TrainingTask {
   public var context: Int
   /// How many tokens of the validation part a validation reads; the final score reads all.
   public var validationTokens = 32_768
+  /// What a resumed run must find unchanged; nothing is known by default.
+  public var identity = TaskIdentity.none
   let training: [Int32]
   let validation: [Int32]
 
@@ -73,6 +75,8 @@ public struct LanguageTask: TrainingTask {
   /// that do not overlap: a token sees what precedes it in its window.
   ///
   /// - Parameter limit: Reads evenly spread windows of at most this many tokens; nil reads all.
+  /// - Returns: One loss for each token, window by window.
+  /// - Throws: Nothing but what the model throws.
   public func losses(limit: Int? = nil) throws -> [Double] {
     let starts = Array(stride(from: 0, to: validation.count - 1, by: context))
     let wanted = limit.map { max(1, min(starts.count, $0 / context)) } ?? starts.count

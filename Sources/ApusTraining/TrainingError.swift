@@ -22,6 +22,8 @@ public enum TrainingError: Error, Equatable {
   case otherConfiguration(path: String, differences: [String])
   /// A run was begun with other data.
   case otherData(path: String, found: String, expected: String)
+  /// Too many steps in a row gave no finite loss or gradient.
+  case diverged(step: Int)
   /// The run is over, and its last checkpoint could not be written.
   case lastCheckpoint(path: String, reason: String)
 }
@@ -69,6 +71,11 @@ extension TrainingError: CustomStringConvertible {
       """
       The run in '\(path)' was begun with other data: SHA-256 \(expected.prefix(12))…, now \
       \(found.prefix(12))…. Resume with the same data, or choose another folder.
+      """
+    case .diverged(let step):
+      """
+      Training gave no finite loss any more at step \(step), so no model was written. Lower the \
+      learning rate, or look for extreme values in the data.
       """
     case .lastCheckpoint(let path, let reason):
       """

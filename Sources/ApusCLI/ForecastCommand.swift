@@ -1,0 +1,33 @@
+import Apus
+import ArgumentParser
+
+/// `apus forecast`: what follows the last row of every series of a file.
+struct ForecastCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "forecast",
+    abstract: "Forecasts the rows after the last one of every series of a CSV.",
+    discussion: """
+      EXAMPLE: apus forecast --model my-model --data prices.csv > forecast.csv
+
+      Prints unique_id, ds, the median under the model's name, and the central intervals that its
+      quantiles give, widest first: mamba-lo-90 and mamba-hi-90 hold nine outcomes in ten. Values are in
+      units of what the model forecasts: logarithmic returns of single rows for returns, their variances
+      for volatility, values of the target for level. With --json all quantiles.
+      """)
+
+  @Option(help: "A forecaster's folder, from apus train or apus compare.")
+  var model: String
+  @Option(help: "A CSV with the columns that the model was trained on.")
+  var data: String
+  @OptionGroup var columns: ColumnOptions
+  @OptionGroup var machine: MachineOptions
+
+  func run() throws {
+    machine.apply()
+    let saved = try ModelFolder.forecaster(at: model)
+    let table = try SeriesTable(
+      readingCSVAt: data, options: columns.reading.orTarget(of: saved))
+    let forecast = try FutureForecast(saved, table: table)
+    try emit(machine.json ? try jsonText(forecast) : forecast.csv())
+  }
+}

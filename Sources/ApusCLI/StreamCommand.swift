@@ -1,0 +1,43 @@
+import Apus
+import ArgumentParser
+
+/// `apus stream`: rows in, forecasts out.
+struct StreamCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "stream",
+    abstract: "Reads rows on standard input and prints a forecast after each.",
+    discussion: """
+      EXAMPLE: tail -n +1 -f prices.csv | apus stream --model my-model
+
+      Takes CSV with a header and the columns of the training data, or just times and values. Each row
+      gives one line at once: JSON with cutoff, ds, levels and quantiles [steps ahead][levels], or CSV.
+      Units are those of apus forecast. After the first price of a returns model quantiles are null, as
+      it makes no return. Rows that cannot be read are named on standard error and passed over.
+      """)
+
+  @Option(help: "A forecaster's folder, from apus train or apus compare.")
+  var model: String
+  @Flag(help: "CSV lines instead of JSON: the columns of apus forecast for each step ahead.")
+  var csv = false
+  @OptionGroup var columns: ColumnOptions
+  @OptionGroup var machine: MachineOptions
+
+  func validate() throws {
+    if csv, machine.json { throw ValidationError("Give --csv or --json, not both.") }
+  }
+
+  func run() throws {
+    machine.apply()
+    var forecasts = LineForecasts(
+      try ModelFolder.forecaster(at: model), options: columns.reading)
+    if csv { try emit(forecasts.csvHeader) }
+    while let line = readLine() {
+      do {
+        guard let forecast = try forecasts.push(line) else { continue }
+        try emit(csv ? forecasts.csv(forecast) : jsonLine(forecast))
+      } catch let error as RowError {
+        remark("apus: \(error)")
+      }
+    }
+  }
+}

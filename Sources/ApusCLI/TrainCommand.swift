@@ -1,0 +1,142 @@
+import Apus
+import ArgumentParser
+import Foundation
+
+/// `apus train`: one model on one file.
+struct TrainCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "train",
+    abstract: "Trains one forecaster or language model on a file.",
+    discussion: """
+      EXAMPLE: apus train --model mamba --data prices.csv --horizon 5 --budget 5m --output my-model
+
+      A CSV makes a forecaster of the target's quantiles (5 to 95 %), a text a model of its characters.
+      The first 70 % of the rows train and the next 10 % choose the weights; of a text 90 % and the rest.
+      The folder gets the model, and checkpoints from which --resume goes on, to the bit where the budget
+      is in steps. The first Ctrl-C writes a checkpoint and ends the run.
+      """)
+
+  @Option(help: "An architecture (see apus models) or the path of a published config.json.")
+  var model: String
+  @Option(help: "A CSV of series, or a text file.")
+  var data: String
+  @Option(help: "The folder for the model and its checkpoints.")
+  var output: String
+  @Option(help: "Training time, such as 90s or 5m; 60s when neither this nor --steps is given.")
+  var budget: Duration?
+  @Option(
+    help: "Optimizer steps, instead of a time; then seed and data decide the result to the bit.")
+  var steps: Int?
+  @Flag(help: "Go on from the newest checkpoint of the folder; give the same options as before.")
+  var resume = false
+  @Option(help: "Rows, or tokens, that the model reads; 64 rows or 256 tokens when left out.")
+  var context: Int?
+  @Option(help: "Windows of one step; 8 of rows, or about 4096 tokens, when left out.")
+  var batch: Int?
+  @Option(help: "Width of the backbone; the config's, else 64 for series and 128 for text.")
+  var width: Int?
+  @Option(help: "Layers; the config's, else 2 for series and 4 for text, and twice that for Mamba.")
+  var layers: Int?
+  @Option(help: "Peak of the learning rate; 0.002 for series and 0.003 for text when left out.")
+  var learningRate: Double?
+  @Option(help: "Seed of weights and windows.")
+  var seed: UInt64 = 0
+  @Option(help: "Precision of matrix products: f32 or bf16.")
+  var precision = Precision.float32
+  @Option(help: "Rows ahead, for series.")
+  var horizon = 5
+  @Option(help: "What is forecast: returns, volatility or level; inferred when left out.")
+  var measure: Measure?
+  @Option(help: "Columns that the model reads beside the target, separated by commas.")
+  var covariates: String?
+  @Option(help: "What the data is: series or text; by its name when left out.")
+  var kind: CompareCommand.DataKind?
+  @Flag(name: .shortAndLong, help: "No progress.")
+  var quiet = false
+  @OptionGroup var columns: ColumnOptions
+  @OptionGroup var machine: MachineOptions
+
+  func validate() throws {
+    if budget != nil, steps != nil {
+      throw ValidationError("Give --budget or --steps, not both.")
+    }
+    try requireRange([
+      ("--steps", steps, Int(Int32.max)), ("--context", context, 65536), ("--batch", batch, 65536),
+      ("--width", width, 8192), ("--layers", layers, 256), ("--horizon", horizon, 4096),
+    ])
+    if let budget, budget.seconds <= 0 || budget.seconds > 1e7 {
+      throw ValidationError("--budget must be above 0 seconds and at most 115 days.")
+    }
+    if let learningRate, !(learningRate > 0 && learningRate < 1) {
+      throw ValidationError("--learning-rate is \(learningRate), but it must be in 0...1.")
+    }
+  }
+
+  func run() throws {
+    machine.apply()
+    var options = ModelTrainingOptions(try ModelChoice(model))
+    options.budget = steps.map { .steps($0) } ?? .seconds(budget?.seconds ?? 60)
+    (options.context, options.batch) = (context, batch)
+    (options.width, options.layers) = (width, layers)
+    (options.learningRate, options.seed) = (learningRate, seed)
+    (options.precision, options.horizon, options.measure) = (precision, horizon, measure)
+    options.covariates = covariates.map(commaSeparated) ?? []
+    let isText = kind.map { $0 == .text } ?? (data.hasSuffix(".txt") || data.hasSuffix(".md"))
+    let interruption = Interruption.bySignals()
+    let summary =
+      isText
+      ? try trainText(options, interruption) : try trainSeries(options, interruption)
+    guard summary.record.stopReason != .interrupted else {
+      remark(
+        "apus: interrupted at step \(summary.record.steps); go on with the same command and --resume"
+      )
+      throw ExitCode(128 + (summary.record.signal ?? 2))
+    }
+    try emit(machine.json ? try jsonText(summary) : sentence(summary))
+  }
+
+  private func trainSeries(
+    _ options: ModelTrainingOptions, _ interruption: Interruption
+  ) throws -> TrainingSummary {
+    let table = try SeriesTable(readingCSVAt: data, options: columns.reading)
+    if !quiet { for sentence in table.report.sentences { remark(sentence) } }
+    let training = try ForecastTraining(table, source: source(), options: options)
+    let printer = ProgressPrinter(label: training.model.forecaster.config.architecture)
+    defer { printer.finish() }
+    return try training.run(output: output, resume: resume, interruption: interruption) {
+      if !quiet { printer.show($0) }
+    }
+  }
+
+  private func trainText(
+    _ options: ModelTrainingOptions, _ interruption: Interruption
+  ) throws -> TrainingSummary {
+    let corpus = try TextCorpus(readingAt: data, unit: .characters)
+    let training = try LanguageTraining(corpus, source: source(), options: options)
+    let printer = ProgressPrinter(label: training.model.architecture.name)
+    defer { printer.finish() }
+    return try training.run(output: output, resume: resume, interruption: interruption) {
+      if !quiet { printer.show($0) }
+    }
+  }
+
+  private func source() -> DataSource {
+    DataSource(name: fileName(data), data: FileManager.default.contents(atPath: data) ?? Data())
+  }
+
+  private func sentence(_ summary: TrainingSummary) -> String {
+    let isText = summary.task == "language"
+    let loss = summary.validationLoss.map {
+      String(format: "%.6g", $0) + (isText ? " nats per character" : " mean pinball loss")
+    }
+    let best = summary.record.best.map { ", best at step \($0.step)" } ?? ""
+    let next = isText ? "generate --model \(output)" : "forecast --model \(output) --data \(data)"
+    return """
+      \(summary.model): \(summary.parameters) parameters, \(summary.record.steps) steps in \
+      \(String(format: "%.1f", summary.record.seconds)) s, \
+      \(Int(summary.record.unitsPerSecond)) \(summary.record.unit)/s
+      validation: \(loss ?? "none")\(best)
+      model: \(output) (next: apus \(next))
+      """
+  }
+}

@@ -1,0 +1,228 @@
+/// One row of a live table.
+public struct LiveRow: Sendable, Equatable {
+  /// The name of its series; empty where the table has no column of names.
+  public var series: String
+  /// Its time; the number of the row where there is no clock.
+  public var stamp: Timestamp
+  /// The target; NaN where missing.
+  public var value: Double
+  /// In the order of ``RowReader/covariateNames``; NaN where missing.
+  public var covariates: [Double]
+}
+
+/// Why a line was passed over.
+public struct RowError: Error, Equatable, Sendable {
+  /// The number of the line, from 1.
+  public var line: Int
+  /// What was found and what was expected.
+  public var problem: String
+}
+
+extension RowError: CustomStringConvertible {
+  public var description: String { "line \(line): \(problem); the row was skipped" }
+}
+
+/// Reads a table line by line while it is being written.
+///
+/// The first lines settle which column is what, by the rules of ``SeriesTable``; from then on every line
+/// stands alone. A file without a header is read when it has one or two columns: the time and the value.
+public struct RowReader {
+  /// The columns that go with every row, by name; empty until the first row.
+  public private(set) var covariateNames: [String] = []
+  private let options: SeriesOptions
+  private let isIntraday: Bool
+  private let isNeeded: @Sendable (String) -> Bool
+  private var pending: (text: String, line: Int)?
+  private var columns: Columns?
+  private var lineNumber = 0
+  private var latest: [String: Timestamp] = [:]
+
+  /// What the first lines have settled.
+  private struct Columns {
+    let delimiter: UInt8
+    let names: [String]
+    let numbers: NumberStyle
+    let time: ColumnRoles.Time
+    let id: Int?
+    let target: Int
+    let covariates: [Int]
+  }
+
+  /// The longest line.
+  private static let lineLimit = 1 << 20
+
+  /// Starts before the first line.
+  ///
+  /// - Parameters:
+  ///   - options: What is known about the columns; one target at most.
+  ///   - isIntraday: Whether several rows fall into a day; then times with a zone move to Coordinated
+  ///     Universal Time, while days stay the days of their place.
+  ///   - isNeeded: Which columns besides time, name and target are to be read.
+  public init(
+    options: SeriesOptions, isIntraday: Bool, isNeeded: @escaping @Sendable (String) -> Bool
+  ) {
+    self.options = options
+    self.isIntraday = isIntraday
+    self.isNeeded = isNeeded
+  }
+
+  /// Takes in a line, without its end.
+  ///
+  /// - Returns: The row; nil for a header, a comment or an empty line.
+  /// - Throws: ``RowError`` for a line that is to be passed over, ``SeriesError`` when the columns asked
+  ///   for are not there, after which reading has no point.
+  public mutating func row(_ line: String) throws -> LiveRow? {
+    lineNumber += 1
+    let text = lineNumber == 1 && line.hasPrefix("\u{FEFF}") ? String(line.dropFirst()) : line
+    guard text.utf8.contains(where: { $0 > 0x20 }) else { return nil }
+    guard text.utf8.count <= Self.lineLimit else {
+      throw problem("found more than \(Self.lineLimit) bytes, expected one row")
+    }
+    if columns == nil { columns = try settled(with: text) }
+    guard let columns else { return nil }
+    let row = try parsed(text, columns)
+    if let last = latest[row.series], row.stamp <= last {
+      throw problem("found the time \(row.stamp) after \(last), expected a later one")
+    }
+    latest[row.series] = row.stamp
+    return row
+  }
+
+  private func problem(_ text: String) -> RowError { RowError(line: lineNumber, problem: text) }
+
+  // MARK: Columns
+
+  /// The columns, by the header and this row; nil while this is only the header.
+  private mutating func settled(with text: String) throws -> Columns? {
+    // Empty lines stand for those that are gone, so that messages count right.
+    let head = pending.map { lines(before: $0.line) + $0.text + "\n" } ?? ""
+    let gap = lines(before: lineNumber - (pending?.line ?? 0))
+    do throws(SeriesError) {
+      let source = try SourceFile(
+        name: "standard input", bytes: Array((head + gap + text).utf8), limit: 4 * Self.lineLimit)
+      let layout = try CSVLayout(source, delimiter: options.delimiter)
+      guard let bad = layout.badRows.last, layout.rows.isEmpty else {
+        let roles = try ColumnRoles(layout, options: adapted(to: layout))
+        return try columns(layout, roles)
+      }
+      throw .tooManyBadRows(
+        file: "standard input", bad: 1, rows: 1, line: bad.line, reason: bad.reason)
+    } catch {
+      switch error {
+      case .onlyHeader, .empty:
+        if text.utf8.first != 0x23 { pending = (text, lineNumber) }
+        return nil
+      case .noSuchColumn: throw error
+      case .tooManyBadRows(_, _, _, _, let reason): throw problem(reason)
+      case .noNumbers: throw problem("found no number, expected a time and a value")
+      default: throw problem(error.description)
+      }
+    }
+  }
+
+  private func lines(before line: Int) -> String {
+    String(repeating: "\n", count: max(0, line - 1))
+  }
+
+  /// A table of a time and a value needs no names.
+  private func adapted(to layout: CSVLayout) -> SeriesOptions {
+    var adapted = options
+    adapted.covariates = []
+    guard let target = options.targets.first, layout.width <= 2,
+      !layout.names.contains(where: { normalizedName($0) == normalizedName(target) })
+    else { return adapted }
+    adapted.targets = []
+    return adapted
+  }
+
+  private mutating func columns(
+    _ layout: CSVLayout, _ roles: ColumnRoles
+  ) throws(SeriesError) -> Columns {
+    guard roles.targets.count == 1, let target = roles.targets.first else {
+      throw .noSuchColumn(file: "standard input", name: "value", names: layout.names)
+    }
+    var time = roles.time
+    if case .dates(let column, let style, let clock) = time {
+      // Which of day and month comes first.
+      let settled = DateColumn(count: 1, style: style, dayFirst: options.dayFirst) { _ in
+        layout.cell(0, column)
+      }
+      time = .dates(column: column, style: settled.style, timeOfDay: clock)
+    }
+    let taken = time.columns.union([target]).union(roles.id.map { [$0] } ?? [])
+    let covariates = layout.names.indices.filter {
+      !taken.contains($0) && isNeeded(layout.names[$0])
+    }
+    covariateNames = covariates.map { layout.names[$0] }
+    return Columns(
+      delimiter: layout.table.delimiter, names: layout.names, numbers: layout.numbers, time: time,
+      id: roles.id, target: target, covariates: covariates)
+  }
+
+  // MARK: Rows
+
+  private func parsed(_ text: String, _ columns: Columns) throws -> LiveRow {
+    let table: CSVTable
+    do {
+      let source = try SourceFile(
+        name: "standard input", bytes: Array(text.utf8), limit: Self.lineLimit)
+      table = try CSVTable(source, delimiter: columns.delimiter, line: lineNumber)
+    } catch SeriesError.unterminatedQuote {
+      throw problem("found a quote that is never closed, expected one row on one line")
+    } catch {
+      throw problem("found bytes that no text holds, expected one row of text")
+    }
+    guard table.rowCount == 1, table.malformedRows.isEmpty else {
+      throw problem("found no readable row, expected \(columns.names.count) fields")
+    }
+    let count = table.fieldCount(row: 0)
+    guard count == columns.names.count else {
+      throw problem(
+        "found \(count) field\(count == 1 ? "" : "s"), expected \(columns.names.count)")
+    }
+    let cells = (0..<count).map { table.cell(row: 0, column: $0) }
+    let stamp = try stamp(cells, columns)
+    return LiveRow(
+      series: columns.id.map { table.text(row: 0, column: $0) } ?? "", stamp: stamp,
+      value: try number(cells, columns.target, columns),
+      covariates: try columns.covariates.map { try number(cells, $0, columns) })
+  }
+
+  private func number(
+    _ cells: [ArraySlice<UInt8>], _ column: Int, _ columns: Columns
+  ) throws -> Double {
+    switch columns.numbers.parse(cells[column]) {
+    case .number(let value): return value
+    case .missing: return .nan
+    case .bad: throw problem(found(cells[column], columns.names[column], "a number"))
+    }
+  }
+
+  private func found(_ cell: ArraySlice<UInt8>, _ name: String, _ expected: String) -> String {
+    let text = String(decoding: cell, as: UTF8.self).prefix(40)
+    return "found '\(text)' in column '\(name)', expected \(expected)"
+  }
+
+  private func stamp(_ cells: [ArraySlice<UInt8>], _ columns: Columns) throws -> Timestamp {
+    let (text, style, column): (ArraySlice<UInt8>, DateStyle, Int)
+    switch columns.time {
+    case .rowOrder:
+      return Timestamp(secondsSinceEpoch: Int64(lineNumber))
+    case .ordinal(let column):
+      guard case .number(let value) = columns.numbers.parse(cells[column]),
+        let step = Int64(exactly: value)
+      else { throw problem(found(cells[column], columns.names[column], "a whole number")) }
+      return Timestamp(secondsSinceEpoch: step)
+    case .parts(let parts):
+      (text, style) = (DateColumn.composed(parts.map { cells[$0] }), .yearMonthDay)
+      column = parts[parts.count - 1]
+    case .dates(let dates, let known, let clock):
+      text = clock.map { (Array(cells[dates]) + [0x20] + cells[$0])[...] } ?? cells[dates]
+      (style, column) = (known, dates)
+    }
+    guard let date = DateScanner.parse(text, as: style) else {
+      throw problem(found(text, columns.names[column], "a date like \(style.example)"))
+    }
+    return isIntraday ? date.universal : date.local
+  }
+}

@@ -1,0 +1,82 @@
+public import ApusData
+import ApusModels
+
+/// How the quantiles of a forecast are laid out as the columns of a table: the median, then the central
+/// intervals that the levels give, widest first.
+///
+/// Levels 0.1, 0.5 and 0.9 of a model called mamba make `mamba`, `mamba-lo-80` and `mamba-hi-80`.
+struct ForecastColumns: Sendable {
+  /// The names, and the number of the quantile that stands under each.
+  let all: [(name: String, quantile: Int)]
+
+  init(model: String, levels: [Double]) {
+    let middle =
+      levels.indices.min { abs(levels[$0] - 0.5) < abs(levels[$1] - 0.5) } ?? levels.startIndex
+    var all = [(name: model, quantile: middle)]
+    for (low, level) in levels.enumerated() where level < 0.5 {
+      guard let high = levels.indices.first(where: { abs(levels[$0] + level - 1) < 1e-9 }) else {
+        continue
+      }
+      let share = shortText((1 - 2 * level) * 100)
+      all += [("\(model)-lo-\(share)", low), ("\(model)-hi-\(share)", high)]
+    }
+    self.all = all
+  }
+
+  /// The cells of one step ahead.
+  func cells(_ quantiles: [Double]) -> [String] { all.map { "\(quantiles[$0.quantile])" } }
+}
+
+/// A whole number without a point, others with up to two digits behind it.
+private func shortText(_ value: Double) -> String {
+  let hundredths = Int((value * 100).rounded())
+  return hundredths % 100 == 0 ? "\(hundredths / 100)" : "\(Double(hundredths) / 100)"
+}
+
+/// A field of a CSV line, quoted where it has to be.
+func csvField(_ text: String) -> String {
+  guard text.contains(where: { ",\"\n\r".contains($0) }) else { return text }
+  return "\"" + text.replacing("\"", with: "\"\"") + "\""
+}
+
+extension Cadence {
+  /// A stamp as it is written: a moment, or the number of a step where there is no clock.
+  func text(_ stamp: Timestamp) -> String {
+    frequency == .steps ? "\(stamp.secondsSinceEpoch)" : "\(stamp)"
+  }
+}
+
+extension Measure {
+  /// Quantiles `[P][Q]` that the measure can have: a variance is never negative.
+  func possible(_ quantiles: [[Double]]) -> [[Double]] {
+    self == .volatility ? quantiles.map { $0.map { max(0, $0) } } : quantiles
+  }
+}
+
+extension SeriesOptions {
+  /// The same options, with the model's target where none is named.
+  public func orTarget(of saved: ModelFolder.SavedForecaster) -> SeriesOptions {
+    var options = self
+    if options.targets.isEmpty, !saved.target.isEmpty { options.targets = [saved.target] }
+    return options
+  }
+}
+
+/// Why there is no forecast.
+public enum ForecastError: Error, Equatable {
+  /// The series has no value to start from, or never moved.
+  case noHistory(series: String, rows: Int)
+}
+
+extension ForecastError: CustomStringConvertible {
+  /// What was found, what was expected, what to do.
+  public var description: String {
+    switch self {
+    case .noHistory(let series, let rows):
+      """
+      Series '\(series)': found \(rows) rows without a value that moves, expected some history; \
+      leave it out or give more rows.
+      """
+    }
+  }
+}

@@ -1,0 +1,70 @@
+public import ApusData
+import ApusModels
+
+/// What follows the last row of every series of a table.
+///
+/// Quantiles are in units of the measure that the model was trained on: logarithmic returns of single steps
+/// for returns, variances of single steps for volatility, values for the level.
+public struct FutureForecast: Encodable, Sendable {
+  /// One series.
+  public struct Series: Encodable, Sendable {
+    /// Its name.
+    public var uniqueId: String
+    /// The last row that the forecast has read.
+    public var cutoff: String
+    /// The P times ahead. Holidays are not known and not skipped.
+    public var ds: [String]
+    /// `[P][Q]`.
+    public var quantiles: [[Double]]
+  }
+
+  /// The architecture.
+  public let model: String
+  /// What is forecast about the series.
+  public let measure: Measure
+  /// The quantile levels, Q.
+  public let levels: [Double]
+  /// In the order of the table.
+  public let series: [Series]
+
+  /// Forecasts from the last row of every series.
+  ///
+  /// - Parameters:
+  ///   - saved: The model with its recipe.
+  ///   - table: The rows as read, not yet measured.
+  /// - Throws: `MeasureError`, ``RecipeError``, ``ForecastError``.
+  public init(_ saved: ModelFolder.SavedForecaster, table: SeriesTable) throws {
+    let (recipe, config) = (saved.recipe, saved.forecaster.config)
+    // A few rows do not tell how they follow each other; the training rows did.
+    let cadence = table.cadence.frequency == .irregular ? recipe.cadence : table.cadence
+    model = config.architecture
+    measure = recipe.measure
+    levels = config.levels
+    series = try table.measured(as: recipe.measure).series.map { one in
+      let frame = try recipe.frame(one)
+      let last = frame.count - 1
+      guard last >= 0, frame.isScaled[last] else {
+        throw ForecastError.noHistory(series: one.id, rows: frame.count)
+      }
+      let forecast = SeriesForecast(saved.forecaster, frame: frame, rows: last..<last + 1)
+      let ahead = cadence.stamps(after: one.timestamps[last], count: config.horizon)
+      return Series(
+        uniqueId: one.id, cutoff: cadence.text(one.timestamps[last]), ds: ahead.map(cadence.text),
+        quantiles: recipe.measure.possible(forecast.quantiles[0]))
+    }
+  }
+
+  /// A table with a header: `unique_id`, `ds`, then a column called like the model with the median and
+  /// `-lo-90` and `-hi-90` columns for the central intervals that the levels give, widest first.
+  public func csv() -> String {
+    let columns = ForecastColumns(model: model, levels: levels)
+    var lines = [(["unique_id", "ds"] + columns.all.map(\.name)).joined(separator: ",")]
+    for one in series {
+      for (stamp, quantiles) in zip(one.ds, one.quantiles) {
+        lines.append(
+          ([csvField(one.uniqueId), stamp] + columns.cells(quantiles)).joined(separator: ","))
+      }
+    }
+    return lines.joined(separator: "\n")
+  }
+}

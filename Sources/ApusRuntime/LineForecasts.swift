@@ -1,0 +1,128 @@
+public import ApusData
+import ApusModels
+
+/// The forecast made after one row of a live table.
+///
+/// Quantiles are in units of the model's measure, as in ``FutureForecast``.
+public struct LineForecast: Sendable, Equatable {
+  /// The name of the series; nil where the table has no column of names.
+  public var uniqueId: String?
+  /// The row that the forecast has read last.
+  public var cutoff: String
+  /// The P times ahead.
+  public var ds: [String]
+  /// The quantile levels, Q.
+  public var levels: [Double]
+  /// `[P][Q]`; nil after a row from which nothing follows yet: the first price makes no return.
+  public var quantiles: [[Double]]?
+}
+
+extension LineForecast: Encodable {
+  private enum CodingKeys: String, CodingKey { case uniqueId, cutoff, ds, levels, quantiles }
+
+  /// Encodes all keys but that of a series without a name; `quantiles` is null where there are none.
+  public func encode(to encoder: any Encoder) throws {
+    var container = encoder.container(keyedBy: CodingKeys.self)
+    try container.encodeIfPresent(uniqueId, forKey: .uniqueId)
+    try container.encode(cutoff, forKey: .cutoff)
+    try container.encode(ds, forKey: .ds)
+    try container.encode(levels, forKey: .levels)
+    try container.encode(quantiles, forKey: .quantiles)
+  }
+}
+
+/// A forecaster that reads lines of text as they come and forecasts after each.
+///
+/// Where the backbone is recurrent every line costs the same, and memory does not grow but for the number
+/// of series.
+public struct LineForecasts {
+  private let saved: ModelFolder.SavedForecaster
+  private var reader: RowReader
+  private var streams: [String: One] = [:]
+
+  /// One series at work.
+  private struct One {
+    var measure: MeasureStream
+    var forecast: ForecastStream
+    /// Where the recipe's covariates stand among the measured ones.
+    let covariates: [Int]
+  }
+
+  /// Starts before the first line.
+  ///
+  /// - Parameters:
+  ///   - saved: The model with its recipe.
+  ///   - options: What is known about the columns; the target is the model's where none is named.
+  public init(_ saved: ModelFolder.SavedForecaster, options: SeriesOptions) {
+    self.saved = saved
+    let options = options.orTarget(of: saved)
+    let measure = saved.recipe.measure
+    let wanted = Set(saved.recipe.covariates.map { $0.lowercased() })
+    let isIntraday = if case .seconds = saved.recipe.cadence.frequency { true } else { false }
+    reader = RowReader(options: options, isIntraday: isIntraday) { name in
+      measure.needs(column: name)
+        || measure.covariateName(name).map { wanted.contains($0.lowercased()) } ?? false
+    }
+  }
+
+  /// Takes in a line.
+  ///
+  /// - Parameter line: Without its end.
+  /// - Returns: The forecast; nil for a header, a comment or an empty line.
+  /// - Throws: `RowError` for a line that is passed over, and what makes going on pointless: `SeriesError`
+  ///   and ``RecipeError``.
+  public mutating func push(_ line: String) throws -> LineForecast? {
+    guard let row = try reader.row(line) else { return nil }
+    var one = try streams.removeValue(forKey: row.series) ?? makeStream()
+    defer { streams[row.series] = one }
+    let (recipe, config) = (saved.recipe, saved.forecaster.config)
+    let ahead = recipe.cadence.stamps(after: row.stamp, count: config.horizon)
+    var result = LineForecast(
+      uniqueId: row.series.isEmpty ? nil : row.series, cutoff: recipe.cadence.text(row.stamp),
+      ds: ahead.map(recipe.cadence.text), levels: config.levels, quantiles: nil)
+    if let measured = one.measure.push(row.value, covariates: row.covariates) {
+      result.quantiles = recipe.measure.possible(
+        one.forecast.push(
+          measured.value, covariates: one.covariates.map { measured.covariates[$0] },
+          at: row.stamp))
+    }
+    return result
+  }
+
+  private func makeStream() throws -> One {
+    let measure = MeasureStream(saved.recipe.measure, covariates: reader.covariateNames)
+    let names = measure.covariateNames.map { $0.lowercased() }
+    let places = try saved.recipe.covariates.map { name in
+      guard let place = names.firstIndex(of: name.lowercased()) else {
+        throw RecipeError.missingCovariate(name, known: measure.covariateNames)
+      }
+      return place
+    }
+    return One(
+      measure: measure, forecast: ForecastStream(saved.forecaster, recipe: saved.recipe),
+      covariates: places)
+  }
+
+  // MARK: CSV
+
+  /// The header of ``csv(_:)``: `unique_id`, `cutoff`, then for each step ahead the columns of
+  /// ``FutureForecast/csv()`` with the step in their name, as `mamba-1`, `mamba-1-lo-90`.
+  public var csvHeader: String {
+    let config = saved.forecaster.config
+    let steps = (1...config.horizon).flatMap { step in
+      ForecastColumns(model: "\(config.architecture)-\(step)", levels: config.levels).all
+        .map(\.name)
+    }
+    return (["unique_id", "cutoff"] + steps).joined(separator: ",")
+  }
+
+  /// A forecast as one line; cells are empty where there is none yet.
+  public func csv(_ forecast: LineForecast) -> String {
+    let config = saved.forecaster.config
+    let columns = ForecastColumns(model: config.architecture, levels: config.levels)
+    let cells =
+      forecast.quantiles?.flatMap(columns.cells)
+      ?? Array(repeating: "", count: config.horizon * columns.all.count)
+    return ([csvField(forecast.uniqueId ?? ""), forecast.cutoff] + cells).joined(separator: ",")
+  }
+}

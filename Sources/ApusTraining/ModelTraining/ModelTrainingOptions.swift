@@ -1,0 +1,134 @@
+public import ApusData
+public import ApusModels
+import ApusRuntime
+public import ApusTensor
+public import Foundation
+
+/// Which architecture is trained, and how it is configured.
+public enum ModelChoice: Sendable {
+  /// One of the registry, in a size that the options say.
+  case architecture(Architecture)
+  /// The content of a `config.json`.
+  case config(Data)
+
+  /// Takes the name of an architecture or the path of a `config.json`.
+  ///
+  /// - Throws: `ConfigError` for an unknown name, `ModelFolderError` for a file that is not there.
+  public init(_ text: String) throws {
+    guard text.hasSuffix(".json") || Files.isFile(text) else {
+      self = .architecture(try Architecture.named(text))
+      return
+    }
+    guard let data = FileManager.default.contents(atPath: text) else {
+      throw ModelFolderError.missingFile(path: text, purpose: "the model's configuration")
+    }
+    self = .config(data)
+  }
+
+  /// The architecture.
+  ///
+  /// - Throws: `ConfigError`.
+  public func architecture() throws -> Architecture {
+    switch self {
+    case .architecture(let architecture): architecture
+    case .config(let data): try Architecture.reading(json: data).0
+    }
+  }
+}
+
+/// How a model is trained from a file. What is left out suits one daily series, or a text, and a laptop.
+public struct ModelTrainingOptions: Sendable {
+  /// What is trained.
+  public var model: ModelChoice
+  /// When training ends.
+  public var budget = Budget.seconds(60)
+  /// Rows or tokens that the model reads, L; 64 rows or 256 tokens when nil.
+  public var context: Int?
+  /// Width of the backbone; the config's, else 64 for series and 128 for text.
+  public var width: Int?
+  /// Layers of the backbone; the config's, else 2 for series and 4 for text, twice as many for Mamba,
+  /// whose layers have no feed-forward.
+  public var layers: Int?
+  /// Windows of one step; 8 of rows, or about 4,096 tokens, when nil.
+  public var batch: Int?
+  /// The peak of the learning rate; 0.002 for series, 0.003 for text when nil.
+  public var learningRate: Double?
+  /// Of weights and windows.
+  public var seed: UInt64 = 0
+  /// Of matrix products.
+  public var precision = Precision.float32
+  /// Rows ahead, P; of no meaning to text.
+  public var horizon = 5
+  /// Quantile levels; the outermost make the central interval of 90 %.
+  public var levels = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95]
+  /// What is forecast; inferred from the data when nil.
+  public var measure: Measure?
+  /// Columns to read beside the target.
+  public var covariates: [String] = []
+
+  /// Creates the default for a model.
+  public init(_ model: ModelChoice) { self.model = model }
+
+  /// The size that a config or the defaults give, where the options say nothing.
+  func size(
+    width usualWidth: Int, layers usualLayers: Int, context: Int, vocabulary: Int = 1
+  ) throws -> BackboneSize {
+    let architecture = try model.architecture()
+    var size = BackboneSize(
+      width: usualWidth, layers: architecture.name == "mamba" ? 2 * usualLayers : usualLayers,
+      context: context, vocabulary: vocabulary)
+    if case .config(let data) = model {
+      let config = try architecture.makeConfiguration(json: data)
+      let keys = try JSONSerialization.jsonObject(with: config.json()) as? [String: Any] ?? [:]
+      func first(_ names: [String]) -> Int? { names.compactMap { keys[$0] as? Int }.first }
+      size.width = first(["n_embd", "hidden_size"]) ?? size.width
+      size.layers = first(["n_layer", "num_hidden_layers"]) ?? size.layers
+    }
+    size.width = width ?? size.width
+    size.layers = layers ?? size.layers
+    return size
+  }
+
+  /// What the trainer is told.
+  func trainer(peak: Double, beta2: Double, output: String) -> TrainerOptions {
+    var options = TrainerOptions(budget: budget)
+    (options.seed, options.precision, options.beta2) = (seed, precision, beta2)
+    options.schedule.peak = learningRate ?? peak
+    options.schedule.floor = options.schedule.peak / 20
+    options.checkpoints = CheckpointOptions(directory: output + "/checkpoints")
+    return options
+  }
+}
+
+/// What a training run left behind.
+public struct TrainingSummary: Sendable {
+  /// `forecast` or `language`.
+  public var task: String
+  /// The architecture.
+  public var model: String
+  /// The numbers that training chose.
+  public var parameters: Int
+  /// Over the whole validation part: mean pinball loss in units of the measure, or nats per token.
+  public var validationLoss: Double?
+  /// Where the model is; nil when the run was interrupted, and only its checkpoints stand.
+  public var output: String?
+  /// What was done.
+  public var record: TrainingRecord
+}
+
+extension TrainingSummary: Encodable {
+  private enum CodingKeys: String, CodingKey {
+    case task, model, parameters, validationLoss, output
+  }
+
+  /// Encodes the record's keys and the summary's in one object.
+  public func encode(to encoder: any Encoder) throws {
+    try record.encode(to: encoder)
+    var container = encoder.container(keyedBy: CodingKeys.self)
+    try container.encode(task, forKey: .task)
+    try container.encode(model, forKey: .model)
+    try container.encode(parameters, forKey: .parameters)
+    try container.encodeIfPresent(validationLoss, forKey: .validationLoss)
+    try container.encodeIfPresent(output, forKey: .output)
+  }
+}

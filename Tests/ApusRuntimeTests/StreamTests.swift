@@ -1,0 +1,164 @@
+import ApusData
+import ApusModels
+import ApusRuntime
+import ApusTensor
+import Foundation
+import Testing
+
+@Suite("Forecasts row by row")
+struct StreamTests {
+  /// Business-day prices that wander, with one covariate.
+  static func prices(_ count: Int, seed: UInt64 = 5) -> TimeSeries {
+    var generator = PhiloxGenerator(RandomKey(seed: seed))
+    var price = 100.0
+    var values: [Double] = []
+    for _ in 0..<count {
+      price *= 1 + Double.random(in: -0.02...0.02, using: &generator)
+      values.append(price)
+    }
+    let start = Timestamp(year: 2018, month: 1, day: 1) ?? Timestamp(secondsSinceEpoch: 0)
+    return TimeSeries(
+      id: "s", timestamps: [start] + Cadence(.businessDays).stamps(after: start, count: count - 1),
+      values: values,
+      covariates: [Covariate(name: "volume", values: values.map { ($0 * 1000).rounded() })])
+  }
+
+  /// A model of random weights, large enough that every input shows.
+  static func model(
+    _ architecture: String, measure: Measure = .returns, context: Int = 8
+  ) throws -> ModelFolder.SavedForecaster {
+    let table = SeriesTable([prices(120)], targetName: "close")
+    let measured = try table.measured(as: measure)
+    let recipe = try FeatureRecipe(
+      fitting: measured, measure: measure, covariates: ["volume"],
+      split: try Split(measured, horizon: 3))
+    let config = ForecasterConfig(
+      architecture: architecture, size: BackboneSize(width: 16, layers: 2, context: context),
+      inputs: recipe.inputs, horizon: 3, levels: [0.1, 0.5, 0.9])
+    let forecaster = try Forecaster(config, key: RandomKey(seed: 3))
+    for parameter in forecaster.parameters where parameter.name == "head.weight" {
+      parameter.set(Tensor(normal: parameter.shape, deviation: 0.5, key: RandomKey(seed: 4)))
+    }
+    return ModelFolder.SavedForecaster(forecaster: forecaster, recipe: recipe, target: "close")
+  }
+
+  static func frame(
+    _ model: ModelFolder.SavedForecaster, _ series: TimeSeries
+  ) throws -> SeriesFrame {
+    try model.recipe.frame(model.recipe.measure.apply(to: series))
+  }
+
+  @Test("equal those of a whole series", arguments: ["transformer", "mamba", "lstm"], [8, 13])
+  func equalsBatch(architecture: String, context: Int) throws {
+    let model = try Self.model(architecture, context: context)
+    let measured = try Measure.returns.apply(to: Self.prices(60))
+    let frame = try model.recipe.frame(measured)
+    let batch = SeriesForecast(model.forecaster, frame: frame, rows: 0..<frame.count)
+    var stream = ForecastStream(model.forecaster, recipe: model.recipe)
+    var worst = 0.0
+    for row in 0..<frame.count {
+      let forecast = stream.push(
+        measured.values[row], covariates: measured.covariates.map { $0.values[row] },
+        at: measured.timestamps[row])
+      for (one, other) in zip(forecast.joined(), batch.quantiles[row].joined()) {
+        worst = max(worst, abs(one - other) / frame.scales[row])
+      }
+    }
+    #expect(worst < 1e-5)
+  }
+
+  @Test(
+    "do not see what follows, to the bit", arguments: ["transformer", "mamba", "lstm"],
+    Measure.allCases)
+  func isCausal(architecture: String, measure: Measure) throws {
+    let model = try Self.model(architecture, measure: measure)
+    let series = Self.prices(50)
+    let frame = try Self.frame(model, series)
+    let cut = 29  // a row of the measure; its own row of the series is one further for returns
+    let all = SeriesForecast(model.forecaster, frame: frame, rows: 0..<cut + 1).quantiles
+    let rows = measure == .level ? cut + 1 : cut + 2
+    var changed = series
+    for row in rows..<series.count {
+      changed.values[row] = 1e6
+      changed.covariates[0].values[row] = 0
+    }
+    let mutated = try Self.frame(model, changed)
+    #expect(SeriesForecast(model.forecaster, frame: mutated, rows: 0..<cut + 1).quantiles == all)
+    let short = try Self.frame(model, series.slice(0..<rows))
+    #expect(SeriesForecast(model.forecaster, frame: short, rows: 0..<cut + 1).quantiles == all)
+    #expect(all[cut - 1] != all[cut])
+  }
+
+  @Test("read lines as a file is read", arguments: Measure.allCases)
+  func lines(measure: Measure) throws {
+    let model = try Self.model("mamba", measure: measure)
+    let series = Self.prices(40)
+    var text = ["date,close,volume"]
+    for row in 0..<series.count {
+      text.append(
+        "\(series.timestamps[row]),\(series.values[row]),\(series.covariates[0].values[row])")
+    }
+    var lines = LineForecasts(model, options: SeriesOptions())
+    let forecasts = try text.compactMap { try lines.push($0) }
+    #expect(forecasts.count == 40)
+    #expect((forecasts[0].quantiles == nil) == (measure != .level))
+    let table = try SeriesTable(
+      parsingCSV: Array(text.joined(separator: "\n").utf8),
+      options: SeriesOptions().orTarget(of: model))
+    let batch = try FutureForecast(model, table: table)
+    #expect(batch.series[0].ds == forecasts[39].ds && batch.series[0].ds.count == 3)
+    #expect(batch.series[0].cutoff == forecasts[39].cutoff)
+    let quantiles = try #require(forecasts[39].quantiles)
+    for (one, other) in zip(quantiles.joined(), batch.series[0].quantiles.joined()) {
+      #expect(abs(one - other) < 1e-5 * max(1, abs(other)))
+    }
+    #expect(batch.csv().hasPrefix("unique_id,ds,mamba,mamba-lo-80,mamba-hi-80\ninput,2018-02-26,"))
+    #expect(lines.csv(forecasts[39]).split(separator: ",").count == 1 + 3 * 3)
+    #expect(
+      lines.csvHeader.hasPrefix("unique_id,cutoff,mamba-1,mamba-1-lo-80,mamba-1-hi-80,mamba-2"))
+  }
+
+  @Test("go on after a bad row, and need the model's columns")
+  func badLines() throws {
+    let model = try Self.model("lstm")
+    var lines = LineForecasts(model, options: SeriesOptions())
+    #expect(try lines.push("date,close,volume") == nil)
+    #expect(try lines.push("2018-01-01,100,5") != nil)
+    #expect(throws: RowError.self) { try lines.push("2018-01-02,oops,5") }
+    #expect(try lines.push("2018-01-03,101,5")?.quantiles != nil)
+    var missing = LineForecasts(model, options: SeriesOptions())
+    _ = try missing.push("date,close")
+    #expect(throws: RecipeError.missingCovariate("ln(1+volume)", known: [])) {
+      try missing.push("2018-01-01,100")
+    }
+  }
+
+  @Test("keep the series of a long table apart")
+  func manySeries() throws {
+    let model = try Self.model("mamba")
+    var options = SeriesOptions()
+    options.id = "unique_id"
+    var both = LineForecasts(model, options: options)
+    var alone = LineForecasts(model, options: SeriesOptions())
+    _ = try both.push("unique_id,date,close,volume")
+    _ = try alone.push("date,close,volume")
+    for row in 0..<12 {
+      let (a, b) = (Self.prices(12), Self.prices(12, seed: 9))
+      let line = "\(a.timestamps[row]),\(a.values[row]),7"
+      let first = try both.push("a,\(line)")
+      _ = try both.push("b,\(b.timestamps[row]),\(b.values[row]),9")
+      #expect(try alone.push(line)?.quantiles == first?.quantiles)
+      #expect(first?.uniqueId == "a")
+    }
+  }
+
+  @Test("say so when a series never moves")
+  func noHistory() throws {
+    let model = try Self.model("mamba")
+    var flat = Self.prices(10)
+    for row in flat.values.indices { flat.values[row] = 5 }
+    #expect(throws: ForecastError.noHistory(series: "s", rows: 9)) {
+      try FutureForecast(model, table: SeriesTable([flat], targetName: "close"))
+    }
+  }
+}
