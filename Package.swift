@@ -54,7 +54,7 @@ let package = Package(
       ],
       swiftSettings: safe),
     .target(
-      name: "ApusTestSupport", dependencies: ["Apus"], path: "Tests/ApusTestSupport",
+      name: "ApusTestSupport", dependencies: ["ApusModels"], path: "Tests/ApusTestSupport",
       swiftSettings: settings),
   ]
     + [
@@ -64,6 +64,7 @@ let package = Package(
       .testTarget(
         name: "\(name)Tests",
         dependencies: ["ApusTestSupport", .byName(name: name)],
+        exclude: name == "ApusModels" ? ["Fixtures"] : [],
         swiftSettings: settings)
     },
   swiftLanguageModes: [.v6],

@@ -4,7 +4,7 @@ import CApusKernels
 /// graph, at the grain of a kernel.
 package final class History {
   /// The tracked inputs, in the order in which `backward` returns their gradients.
-  let inputs: [History?]
+  private(set) var inputs: [History?]
   /// Longer than that of every input; backward visits nodes from the deepest up.
   let depth: Int
   /// From the gradient of the output to those of the inputs (nil: none flows).
@@ -16,6 +16,17 @@ package final class History {
     self.inputs = inputs
     self.depth = depth
     self.backward = backward
+  }
+
+  /// Lets go of the nodes behind one after the other: a chain may be longer than the stack is deep.
+  deinit {
+    var waiting = inputs.compactMap(\.self)
+    inputs = []
+    while var node = waiting.popLast() {
+      guard isKnownUniquelyReferenced(&node) else { continue }
+      waiting += node.inputs.compactMap(\.self)
+      node.inputs = []
+    }
   }
 
   /// A leaf: gradients end here and stay until they are taken.
@@ -179,12 +190,12 @@ public func checkpointed(_ x: Tensor, _ body: @escaping (Tensor) -> Tensor) -> T
   let arithmetic = Arithmetic.current
   var output = withoutGradient { body(x.detached()) }
   let input = x.detached()
-  let behind = x.history
+  let (behind, isTracked) = (x.history, x.isTracked)
   // A node even when x needs no gradient, so that the parameters inside get theirs.
   output.history = History(inputs: [behind], depth: (behind?.depth ?? 0) + 1) { gradient in
     Arithmetic.$current.withValue(arithmetic) {
       var again = input
-      if behind != nil { again.history = .leaf() }
+      if isTracked { again.history = .leaf() }
       body(again).backward(gradient: gradient)
       return [again.history?.gradient]
     }

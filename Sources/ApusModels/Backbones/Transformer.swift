@@ -26,6 +26,10 @@ public struct TransformerConfig: ModelConfig {
   public var initializerRange: Float = 0.02
   /// Whether the head is the transposed embedding.
   public var tieWordEmbeddings = true
+  /// Whether scores are divided by the root of the head's size.
+  public var scaleAttnWeights = true
+  /// Whether the scores of layer l, from 0, are divided by l + 1 as well.
+  public var scaleAttnByInverseLayerIdx = false
 
   /// Key-value heads; as many as query heads when nil.
   public var nKvHead: Int?
@@ -79,9 +83,12 @@ public struct TransformerConfig: ModelConfig {
   var isGated: Bool { activationFunction == "swiglu" }
   var innerSize: Int { nInner ?? 4 * nEmbd }
 
-  var attentionLayout: AttentionLayout {
-    AttentionLayout(
-      heads: nHead, keyValueHeads: nKvHead, headSize: nEmbd / nHead, window: slidingWindow)
+  func attentionLayout(inLayer layer: Int) -> AttentionLayout {
+    let size = nEmbd / nHead
+    let root = scaleAttnWeights ? Float(size).squareRoot() : 1
+    return AttentionLayout(
+      heads: nHead, keyValueHeads: nKvHead, headSize: size, window: slidingWindow,
+      scale: 1 / (scaleAttnByInverseLayerIdx ? root * Float(layer + 1) : root))
   }
 }
 
@@ -114,7 +121,7 @@ public struct Transformer: Backbone {
       config.positionEmbedding == "rotary"
       ? Self.rotary(
         positions: positions, headSize: width / config.nHead, theta: config.ropeTheta) : nil
-    blocks = try (0..<config.nLayer).map { try Block(config, in: scope["h"][$0]) }
+    blocks = try (0..<config.nLayer).map { try Block(config, layer: $0, in: scope["h"][$0]) }
     norm = try Norm(config, in: scope["ln_f"])
   }
 
@@ -179,9 +186,9 @@ extension Transformer {
     let feedForwardNorm: Norm
     let feedForward: FeedForward
 
-    init(_ config: TransformerConfig, in scope: Scope) throws {
+    init(_ config: TransformerConfig, layer: Int, in scope: Scope) throws {
       attentionNorm = try Norm(config, in: scope["ln_1"])
-      attention = try SelfAttention(config, in: scope["attn"])
+      attention = try SelfAttention(config, layer: layer, in: scope["attn"])
       feedForwardNorm = try Norm(config, in: scope["ln_2"])
       feedForward = try FeedForward(config, in: scope["mlp"])
     }
@@ -203,8 +210,8 @@ extension Transformer {
     let input: Linear
     let output: Linear
 
-    init(_ config: TransformerConfig, in scope: Scope) throws {
-      layout = config.attentionLayout
+    init(_ config: TransformerConfig, layer: Int, in scope: Scope) throws {
+      layout = config.attentionLayout(inLayer: layer)
       input = try Linear(
         config.nEmbd, layout.fusedSize, bias: config.useBias,
         start: .normal(deviation: config.initializerRange), inputsFirst: true, in: scope["c_attn"])

@@ -17,7 +17,7 @@ public func layerNorm(_ x: Tensor, weight: Tensor, bias: Tensor?, epsilon: Float
   apus_layer_norm_f32(
     y.floats, statistics.floats, x.floats, weight.floats, bias?.floats, rows, features, epsilon)
   withExtendedLifetime(statistics) {}
-  guard Tensor.records(x, weight) else { return y }
+  guard Tensor.records(x, weight, bias ?? x) else { return y }
   let (savedX, savedWeight, hasBias) = (x.detached(), weight.detached(), bias != nil)
   return y.tracked(from: [x, weight] + (bias.map { [$0] } ?? [])) { dy in
     let dx = Tensor(uninitialized: savedX.shape)

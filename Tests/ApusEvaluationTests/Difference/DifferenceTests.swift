@@ -1,27 +1,7 @@
 import ApusEvaluation
+import ApusTestSupport
 import Foundation
 import Testing
-
-/// A small seeded generator for tests; Steele, Lea and Flood, 2014.
-struct SplitMix: RandomNumberGenerator {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
-  }
-
-  /// A uniform number strictly inside 0...1.
-  mutating func uniform() -> Double { (Double(next() >> 11) + 0.5) * 0x1p-53 }
-
-  /// A standard normal number.
-  mutating func normal() -> Double {
-    (-2 * log(uniform())).squareRoot() * cos(2 * Double.pi * uniform())
-  }
-}
 
 @Suite("Diebold-Mariano")
 struct DieboldMarianoTests {

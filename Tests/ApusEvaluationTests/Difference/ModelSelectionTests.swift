@@ -1,4 +1,5 @@
 import ApusEvaluation
+import ApusTestSupport
 import Testing
 
 @Suite("Model selection")

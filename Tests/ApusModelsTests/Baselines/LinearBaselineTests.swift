@@ -1,4 +1,5 @@
 import ApusModels
+import ApusTestSupport
 import Foundation
 import Testing
 

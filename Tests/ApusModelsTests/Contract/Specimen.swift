@@ -1,0 +1,122 @@
+import ApusModels
+import ApusNN
+import ApusTensor
+import ApusTestSupport
+import Testing
+
+/// A tiny model of an architecture, in its plain form or with settings of its own.
+struct Specimen: Sendable, CustomTestStringConvertible {
+  let architecture: Architecture
+  let overrides: [String: any Sendable]
+  let variant: String
+
+  static let vocabulary = 29
+  /// The window of attention is shorter than the sequences of the tests.
+  static let context = 48
+
+  var testDescription: String { architecture.name + (variant.isEmpty ? "" : ", " + variant) }
+
+  /// Every registered architecture, then variants that take other paths through the code.
+  static let all: [Specimen] = {
+    let plain = Architecture.all.map { Specimen(architecture: $0, overrides: [:], variant: "") }
+    let variants: [(String, String, [String: any Sendable])] = [
+      ("transformer", "windowed", ["sliding_window": 5]),
+      (
+        "transformer", "learned positions, scaled by layer",
+        [
+          "position_embedding": "learned", "scale_attn_by_inverse_layer_idx": true,
+          "tie_word_embeddings": false,
+        ]
+      ),
+      (
+        "transformer", "gated, grouped, without biases",
+        [
+          "activation_function": "swiglu", "n_inner": 20, "n_head": 4, "n_kv_head": 2,
+          "normalization": "rms_norm", "use_bias": false, "position_embedding": "sinusoidal",
+        ]
+      ),
+      ("transformer", "without positions", ["position_embedding": "none"]),
+      (
+        "mamba", "with biases, untied",
+        [
+          "use_bias": true, "use_conv_bias": false, "tie_word_embeddings": false, "conv_kernel": 3,
+          "time_step_rank": 3, "state_size": 5, "expand": 1,
+        ]
+      ),
+      ("lstm", "untied", ["tie_word_embeddings": false]),
+    ]
+    return plain
+      + variants.compactMap { name, variant, overrides in
+        Architecture.all.first { $0.name == name }
+          .map { Specimen(architecture: $0, overrides: overrides, variant: variant) }
+      }
+  }()
+
+  func config() throws -> any ModelConfig {
+    let size = BackboneSize(
+      width: 24, layers: 2, context: Self.context, vocabulary: Self.vocabulary)
+    let base = try architecture.makeConfiguration(size: size)
+    return try architecture.makeConfiguration(json: try base.json(), overrides: overrides)
+  }
+
+  /// A model whose weights are large enough for every path to matter.
+  func model(seed: UInt64 = 1) throws -> LanguageModel {
+    try LanguageModel(architecture, config: config(), key: RandomKey(seed: seed))
+  }
+
+  /// The same with every parameter moved away from its start, so that no term vanishes.
+  func shakenModel(seed: UInt64 = 1) throws -> LanguageModel {
+    let model = try model(seed: seed)
+    for (index, parameter) in model.parameters.enumerated() {
+      let noise = Tensor.random(parameter.shape, seed: seed &+ 100 &+ UInt64(index), scale: 0.2)
+      parameter.set(withoutGradient { add(parameter.value, noise) })
+    }
+    return model
+  }
+
+  /// Random token ids.
+  func tokens(_ batch: Int, _ time: Int, seed: UInt64) -> Tensor {
+    .randomIntegers([batch, time], below: Int32(Self.vocabulary), seed: seed)
+  }
+}
+
+/// A part of the time axis of token ids, `[B, T]`.
+func idSlice(_ ids: Tensor, times range: Range<Int>) -> Tensor {
+  let time = ids.shape[1]
+  let all = ids.integers
+  return Tensor(
+    (0..<ids.shape[0]).flatMap { row in range.map { all[row * time + $0] } },
+    [ids.shape[0], range.count])
+}
+
+/// The id after each one, and −1 after the last: `[B, T]`.
+func following(_ ids: Tensor) -> Tensor {
+  let time = ids.shape[1]
+  let all = ids.integers
+  return Tensor(
+    all.indices.map { $0 % time == time - 1 ? -1 : all[$0 + 1] }, ids.shape)
+}
+
+/// AdamW with the moments it needs, for overfitting in tests.
+struct TestOptimizer {
+  let parameters: [Parameter]
+  var first: [Tensor]
+  var second: [Tensor]
+  var step = 0
+
+  init(_ parameters: [Parameter]) {
+    self.parameters = parameters
+    first = parameters.map { Tensor(zeros: $0.shape) }
+    second = first.map { $0.copied() }
+  }
+
+  mutating func update(rate: Float) {
+    step += 1
+    for (index, parameter) in parameters.enumerated() {
+      parameter.applyAdamW(
+        firstMoment: &first[index], secondMoment: &second[index], learningRate: rate, beta1: 0.9,
+        beta2: 0.99, epsilon: 1e-8, weightDecay: 0, gradientScale: 1, step: step)
+      parameter.clearGradient()
+    }
+  }
+}

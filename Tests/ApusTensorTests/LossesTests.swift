@@ -1,0 +1,128 @@
+import ApusTensor
+import ApusTestSupport
+import Foundation
+import Testing
+
+@Suite("Losses", .tags(.kernel, .gradient))
+struct LossesTests {
+  static func definition(
+    _ hidden: [Double], _ head: [Double], features: Int, targets: [Int32], scale: Double = 1
+  ) -> [Double] {
+    let vocabulary = head.count / features
+    let logits = productTransposed(hidden, head, inner: features).map { $0 * scale }
+    return targets.enumerated().map { row, target in
+      guard target >= 0 else { return 0 }
+      let own = logits[row * vocabulary..<(row + 1) * vocabulary]
+      let largest = own.max() ?? 0
+      return log(own.reduce(0) { $0 + exp($1 - largest) }) + largest
+        - own[own.startIndex + Int(target)]
+    }
+  }
+
+  @Test("cross-entropy equals the definition, values and gradients", arguments: [1, 3, 17, 65])
+  func crossEntropyAgrees(vocabulary: Int) {
+    let targets = Tensor(
+      (0..<5).map { $0 == 3 ? -1 : Int32($0 * 7 % vocabulary) }, [5])
+    expectAgreement(
+      of: { crossEntropy($0[0], head: $0[1], targets: targets, logitScale: 0.7) },
+      with: { x in
+        let all = Self.definition(
+          x[0], x[1], features: 6, targets: targets.integers, scale: Double(Float(0.7)))
+        return [all.reduce(0, +) / 4]
+      }, at: [.random([5, 6], seed: 1), .random([vocabulary, 6], seed: 2)])
+  }
+
+  @Test("cross-entropy equals the definition over several blocks of rows")
+  func blocks() {
+    let targets = Tensor.randomIntegers([2500], below: 5, seed: 3)
+    let (hidden, head) = (Tensor.random([2500, 3], seed: 1), Tensor.random([5, 3], seed: 2))
+    let expected = Self.definition(
+      hidden.values.map(Double.init), head.values.map(Double.init), features: 3,
+      targets: targets.integers)
+    expectClose(
+      crossEntropies(hidden, head: head, targets: targets), expected.map(Float.init),
+      absolute: 1e-6)
+    let loss = crossEntropy(hidden.tracked(), head: head.tracked(), targets: targets).scalar
+    #expect(abs(Double(loss) - expected.reduce(0, +) / 2500) < 1e-6)
+  }
+
+  @Test("cross-entropy of no target is 0, and its gradients are too")
+  func noTargets() {
+    let (hidden, head) = (
+      Tensor.random([2, 3], seed: 1).tracked(), Tensor.random([4, 3], seed: 2)
+    )
+    let loss = crossEntropy(hidden, head: head, targets: Tensor([-1, -100] as [Int32], [2]))
+    loss.backward()
+    #expect(loss.scalar == 0)
+    #expect(hidden.gradient?.values.allSatisfy { $0 == 0 } ?? true)
+  }
+
+  @Test("cross-entropy passes the gradient above it through")
+  func upstream() {
+    let targets = Tensor([1, 0] as [Int32], [2])
+    expectAgreement(
+      of: { scaled(crossEntropy($0[0], head: $0[1], targets: targets), by: 3) },
+      withOperation: { x in
+        add(
+          scaled(crossEntropy(x[0], head: x[1], targets: targets), by: 1),
+          scaled(crossEntropy(x[0], head: x[1], targets: targets), by: 2))
+      }, at: [.random([2, 3], seed: 1), .random([4, 3], seed: 2)])
+  }
+
+  /// Quantiles outwards from the median by softplus steps.
+  static func quantiles(_ free: [Double]) -> [Double] {
+    var q = free
+    let median = free.count / 2
+    for i in free.indices where i > median { q[i] = q[i - 1] + softplus(free[i]) }
+    for i in (0..<median).reversed() { q[i] = q[i + 1] - softplus(free[i]) }
+    return q
+  }
+
+  @Test("pinball loss equals the definition, values and gradients", arguments: [1, 2, 3, 9])
+  func pinball(count: Int) {
+    let levels = (1...count).map { Float($0) / Float(count + 1) }
+    let targets = Tensor.random([4], seed: 5)
+    let weights: [Double] = [1, 0, 0.5, 2]
+    expectAgreement(
+      of: {
+        pinballLoss(
+          $0[0], targets: targets, levels: levels, weights: Tensor(weights.map(Float.init), [4]))
+      },
+      with: { x in
+        var total = 0.0
+        for row in 0..<4 {
+          let q = Self.quantiles(Array(x[0][row * count..<(row + 1) * count]))
+          let y = Double(targets.values[row])
+          let losses = zip(q, levels).map {
+            max(Double($1) * (y - $0), (Double($1) - 1) * (y - $0))
+          }
+          total += weights[row] * losses.reduce(0, +) / Double(count)
+        }
+        return [total / 3.5]
+      }, at: [.random([4, count], seed: 6)])
+  }
+
+  @Test("pinball loss leaves out a row of weight 0 whatever its target holds")
+  func leftOut() {
+    let outputs = Tensor.random([2, 3], seed: 1).tracked()
+    let loss = pinballLoss(
+      outputs, targets: Tensor([.nan, 1], [2]), levels: [0.1, 0.5, 0.9],
+      weights: Tensor([0.0, 1], [2]))
+    loss.backward()
+    #expect(loss.scalar.isFinite)
+    let gradient = outputs.gradient?.values ?? []
+    #expect(
+      gradient.prefix(3).allSatisfy { $0 == 0 } && gradient.suffix(3).allSatisfy { $0.isFinite })
+  }
+
+  @Test("quantiles ascend whatever the outputs are", .tags(.property))
+  func monotone() {
+    for seed in 0..<100 as Range<UInt64> {
+      let q = monotoneQuantiles(.random([3, 7], seed: seed, scale: 20), count: 7).values
+      for row in 0..<3 {
+        let own = q[row * 7..<row * 7 + 7]
+        #expect(zip(own, own.dropFirst()).allSatisfy(<=), "seed \(seed): \(own)")
+      }
+    }
+  }
+}

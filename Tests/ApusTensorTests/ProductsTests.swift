@@ -1,0 +1,60 @@
+import ApusTensor
+import ApusTestSupport
+import Testing
+
+@Suite("Linear map", .tags(.kernel, .gradient))
+struct ProductsTests {
+  static let sizes: [[Int]] = [[1, 1, 1], [1, 7, 5], [3, 1, 4], [5, 17, 9], [2, 33, 65]]
+
+  @Test("equals the definition, values and gradients", arguments: sizes, [false, true])
+  func agrees(size: [Int], inputsFirst: Bool) {
+    let (rows, inputs, outputs) = (size[0], size[1], size[2])
+    let weight: Shape = inputsFirst ? [inputs, outputs] : [outputs, inputs]
+    let tensors = [
+      Tensor.random([rows, inputs], seed: 1), .random(weight, seed: 2), .random([outputs], seed: 3),
+    ]
+    func reference(_ x: [[Double]]) -> [Double] {
+      var weight = x[1]
+      if inputsFirst {
+        for i in 0..<inputs {
+          for o in 0..<outputs { weight[o * inputs + i] = x[1][i * outputs + o] }
+        }
+      }
+      let y = productTransposed(x[0], weight, inner: inputs)
+      return x.count < 3 ? y : y.enumerated().map { $1 + x[2][$0 % outputs] }
+    }
+    expectAgreement(
+      of: { linear($0[0], weight: $0[1], bias: $0[2], inputsFirst: inputsFirst) }, with: reference,
+      at: tensors, "with bias")
+    expectAgreement(
+      of: { linear($0[0], weight: $0[1], inputsFirst: inputsFirst) }, with: reference,
+      at: Array(tensors.prefix(2)), "without bias")
+  }
+
+  @Test("sends gradients only to what is tracked")
+  func onlyTracked() {
+    let x = Tensor.random([3, 4], seed: 1)
+    let (weight, bias) = (Tensor.random([2, 4], seed: 2), Tensor.random([2], seed: 3).tracked())
+    mean(linear(x, weight: weight, bias: bias)).backward()
+    expectClose(bias.gradient?.values ?? [], [0.5, 0.5], relative: 1e-6)
+    #expect(!linear(x, weight: weight).isTracked)
+  }
+
+  @Test("keeps the leading axes")
+  func shape() {
+    let y = linear(Tensor(zeros: [2, 3, 4]), weight: Tensor(zeros: [5, 4]))
+    #expect(y.shape == [2, 3, 5])
+  }
+
+  @Test("in bfloat16 equals float where the CPU cannot multiply it, and is near elsewhere")
+  func bfloat16() {
+    let (x, weight) = (Tensor.random([9, 65], seed: 1), Tensor.random([33, 65], seed: 2))
+    let exact = linear(x, weight: weight).values
+    let rounded = withProducts(in: .bfloat16) { linear(x, weight: weight).values }
+    if Machine.hasBFloat16Products {
+      expectClose(rounded, exact, absolute: 0.3)
+    } else {
+      expectSameBits(rounded, exact)
+    }
+  }
+}
