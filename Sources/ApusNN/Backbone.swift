@@ -21,6 +21,7 @@ public protocol Backbone {
   /// - Parameters:
   ///   - x: `[B, T, D]`.
   ///   - state: What earlier tokens left; advanced by T.
+  /// - Returns: `[B, T, D]`.
   func callAsFunction(_ x: Tensor, state: inout BackboneState) -> Tensor
 }
 

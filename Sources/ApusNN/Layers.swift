@@ -25,6 +25,7 @@ public struct Linear {
   ///   - biasStart: The bias's start; zeros when only `start` is given.
   ///   - inputsFirst: Whether the weight lies as GPT-2's checkpoints have it.
   ///   - scope: Where the weights come from.
+  /// - Throws: ``CheckpointError`` when a checkpoint does not fit.
   public init(
     _ inputs: Int, _ outputs: Int, bias: Bool = true, start: Initialization? = nil,
     biasStart: Initialization? = nil, inputsFirst: Bool = false, in scope: Scope

@@ -49,6 +49,7 @@ public struct Scope {
   ///   - shape: The shape that the configuration asks for.
   ///   - start: The values when starting afresh.
   ///   - isDecayed: Whether weight decay applies; by default to matrices only.
+  /// - Returns: The parameter; the same one when the name was asked for before.
   /// - Throws: ``CheckpointError`` when a checkpoint has no such tensor or another shape.
   public func parameter(
     _ name: String, _ shape: Shape, _ start: Initialization, isDecayed: Bool? = nil

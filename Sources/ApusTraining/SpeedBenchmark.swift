@@ -56,6 +56,7 @@ public struct SpeedBenchmark: Sendable {
   /// Optimizer steps of a language model: forward, loss, backward, AdamW.
   ///
   /// - Parameter config: A published `config.json`.
+  /// - Returns: The result.
   /// - Throws: ``ConfigError``.
   public func training(config: Data) throws -> SpeedResult {
     let (architecture, configuration) = try Architecture.reading(json: config)

@@ -105,7 +105,8 @@ public struct ForecastScore: Sendable {
     }
     if measure == .returns, let share = try? Metrics.direction(values, forecasts: points) {
       let band = share.band(around: 0.5)
-      let detail = "50 % by chance lies within \(percent(band.lowerBound)) to \(percent(band.upperBound))"
+      let (low, high) = (percent(band.lowerBound), percent(band.upperBound))
+      let detail = "50 % by chance lies within \(low) to \(high)"
       add("direction", detail) { share.value }
     }
     if let low = levels.first, let high = levels.last, low < high {

@@ -153,5 +153,7 @@ extension Metrics {
 
 extension Metrics {
   /// The arithmetic mean.
-  package static func mean(_ values: [Double]) -> Double { values.reduce(0, +) / Double(values.count) }
+  package static func mean(_ values: [Double]) -> Double {
+    values.reduce(0, +) / Double(values.count)
+  }
 }

@@ -96,6 +96,7 @@ public struct Forecaster {
   ///   - rows: `[B, T, F]`.
   ///   - targets: `[B, T, P]`, normalized like the rows.
   ///   - weights: `[B, T, P]`; 0 leaves a target out.
+  /// - Returns: A scalar.
   public func loss(_ rows: Tensor, targets: Tensor, weights: Tensor) -> Tensor {
     pinballLoss(
       outputs(rows), targets: targets, levels: config.levels.map(Float.init), weights: weights)

@@ -58,6 +58,7 @@ public struct LanguageModel {
   /// - Parameters:
   ///   - tokens: Ids, `[B, T]`, in `0..<V`.
   ///   - targets: The ids that follow, `[B, T]`; negative ones are left out.
+  /// - Returns: A scalar.
   public func loss(_ tokens: Tensor, targets: Tensor) -> Tensor {
     crossEntropy(backbone(embedding(tokens)), head: head.value, targets: targets)
   }

@@ -192,7 +192,10 @@ public struct AttentionState: Sendable {
 
   /// Attends from new tokens to those kept and to each other, then keeps the new ones.
   ///
-  /// - Parameter fused: `[B, T, (H + 2 · H_kv) · K]` as for ``attention(_:layout:rotary:)``.
+  /// - Parameters:
+  ///   - fused: `[B, T, (H + 2 · H_kv) · K]` as for ``attention(_:layout:rotary:)``.
+  ///   - layout: Heads, window, scale.
+  ///   - rotary: Positions turned into queries and keys.
   /// - Returns: `[B, T, H · K]`. Nothing is recorded for gradients.
   public mutating func attend(
     _ fused: Tensor, layout: AttentionLayout, rotary: RotaryTable? = nil

@@ -8,6 +8,7 @@ import CApusKernels
 ///   - weight: `[features]`.
 ///   - bias: `[features]`, or nil.
 ///   - epsilon: Added to the variance, so that a constant row stays finite.
+/// - Returns: `[..., features]`.
 public func layerNorm(_ x: Tensor, weight: Tensor, bias: Tensor?, epsilon: Float) -> Tensor {
   let features = x.shape.last
   precondition(weight.count == features, "layerNorm: x is \(x.shape), weight is \(weight.shape)")
@@ -38,6 +39,7 @@ public func layerNorm(_ x: Tensor, weight: Tensor, bias: Tensor?, epsilon: Float
 ///   - x: `[..., features]`.
 ///   - weight: `[features]`.
 ///   - epsilon: Added to the mean square, so that a row of zeros stays finite.
+/// - Returns: `[..., features]`.
 public func rmsNorm(_ x: Tensor, weight: Tensor, epsilon: Float) -> Tensor {
   let features = x.shape.last
   precondition(weight.count == features, "rmsNorm: x is \(x.shape), weight is \(weight.shape)")

@@ -49,8 +49,9 @@ void apus_buffer_reset_peak(void);
 void apus_buffer_trim(void);
 
 /// Watches the signals of a long run: SIGINT, SIGTERM and SIGHUP to stop, SIGUSR1 for a checkpoint.
-/// The first one to stop sets a flag, the second ends the process with 128 + signal. Ignored signals
-/// stay ignored. `stops_with_parent` sends SIGTERM when the parent dies (Linux only). Not thread-safe.
+/// The first one to stop sets a flag, the second ends the process with 128 + signal. Ignored
+/// signals stay ignored. `stops_with_parent` sends SIGTERM when the parent dies (Linux only). Not
+/// thread-safe.
 void apus_signals_watch(int stops_with_parent);
 /// Restores what handled the signals before.
 void apus_signals_unwatch(void);
@@ -63,11 +64,11 @@ int apus_signals_take_checkpoint_request(void);
 // Matrix products (oneDNN).
 
 typedef struct {
-  ptrdiff_t rows, columns, inner;       ///< c is [rows, columns]; the sum runs over `inner`.
+  ptrdiff_t rows, columns, inner;          ///< c is [rows, columns]; the sum runs over `inner`.
   ptrdiff_t a_stride, b_stride, c_stride;  ///< distance between stored rows
-  int transpose_a;                      ///< a is stored [inner, rows] instead of [rows, inner]
-  int transpose_b;                      ///< b is stored [columns, inner], as a weight is
-  int accumulate;                       ///< add to c instead of overwriting it
+  int transpose_a;                         ///< a is stored [inner, rows] instead of [rows, inner]
+  int transpose_b;                         ///< b is stored [columns, inner], as a weight is
+  int accumulate;                          ///< add to c instead of overwriting it
 } apus_product_shape;
 
 /// c = op(a) · op(b) + bias. `bias` is [columns] or NULL. Returns 0, or a oneDNN status.
@@ -77,8 +78,8 @@ int apus_product_f32(float* c, const float* a, const float* b, const float* bias
 /// instruction; elsewhere it is `apus_product_f32`.
 int apus_product_bf16(float* c, const float* a, const float* b, const float* bias,
                       const apus_product_shape* shape);
-/// The float product through the same kept primitives as bfloat16's, so that their code is tested on
-/// machines without bfloat16. Returns 0, or a oneDNN status.
+/// The float product through the same kept primitives as bfloat16's, so that their code is tested
+/// on machines without bfloat16. Returns 0, or a oneDNN status.
 int apus_product_primitive_f32(float* c, const float* a, const float* b, const float* bias,
                                const apus_product_shape* shape);
 void apus_product_reference_f32(float* c, const float* a, const float* b, const float* bias,
@@ -121,18 +122,17 @@ typedef enum {
   APUS_SILU = 3,       ///< x · sigmoid(x)
   APUS_SIGMOID = 4,
   APUS_TANH = 5,
-  APUS_SOFTPLUS = 6,   ///< ln(1 + eˣ); x itself above 20
+  APUS_SOFTPLUS = 6,  ///< ln(1 + eˣ); x itself above 20
   APUS_EXP = 7,
-  APUS_LOG = 8,        ///< ln x
-  APUS_ERF = 9,        ///< the error function
+  APUS_LOG = 8,  ///< ln x
+  APUS_ERF = 9,  ///< the error function
 } apus_activation;
 
 void apus_activation_f32(float* y, const float* x, ptrdiff_t count, apus_activation kind);
 /// dx = dy · f'(x). `dx` may be `dy`.
 void apus_activation_backward_f32(float* dx, const float* dy, const float* x, ptrdiff_t count,
                                   apus_activation kind);
-void apus_activation_reference_f32(float* y, const float* x, ptrdiff_t count,
-                                   apus_activation kind);
+void apus_activation_reference_f32(float* y, const float* x, ptrdiff_t count, apus_activation kind);
 void apus_activation_backward_reference_f32(float* dx, const float* dy, const float* x,
                                             ptrdiff_t count, apus_activation kind);
 
@@ -142,8 +142,8 @@ void apus_swiglu_f32(float* y, const float* x, ptrdiff_t rows, ptrdiff_t feature
 void apus_swiglu_backward_f32(float* dx, const float* dy, const float* x, ptrdiff_t rows,
                               ptrdiff_t features);
 void apus_swiglu_reference_f32(float* y, const float* x, ptrdiff_t rows, ptrdiff_t features);
-void apus_swiglu_backward_reference_f32(float* dx, const float* dy, const float* x,
-                                        ptrdiff_t rows, ptrdiff_t features);
+void apus_swiglu_backward_reference_f32(float* dx, const float* dy, const float* x, ptrdiff_t rows,
+                                        ptrdiff_t features);
 
 /// y = a ⊙ silu(b): a gate. Backward gives da and db.
 void apus_gate_silu_f32(float* y, const float* a, const float* b, ptrdiff_t count);
@@ -178,9 +178,9 @@ void apus_layer_norm_f32(float* y, float* statistics, const float* x, const floa
 void apus_layer_norm_backward_f32(float* dx, float* dweight, float* dbias, const float* dy,
                                   const float* x, const float* weight, const float* statistics,
                                   ptrdiff_t rows, ptrdiff_t features);
-void apus_layer_norm_reference_f32(float* y, float* statistics, const float* x,
-                                   const float* weight, const float* bias, ptrdiff_t rows,
-                                   ptrdiff_t features, float epsilon);
+void apus_layer_norm_reference_f32(float* y, float* statistics, const float* x, const float* weight,
+                                   const float* bias, ptrdiff_t rows, ptrdiff_t features,
+                                   float epsilon);
 void apus_layer_norm_backward_reference_f32(float* dx, float* dweight, float* dbias,
                                             const float* dy, const float* x, const float* weight,
                                             const float* statistics, ptrdiff_t rows,
@@ -192,9 +192,8 @@ void apus_rms_norm_f32(float* y, float* statistics, const float* x, const float*
 void apus_rms_norm_backward_f32(float* dx, float* dweight, const float* dy, const float* x,
                                 const float* weight, const float* statistics, ptrdiff_t rows,
                                 ptrdiff_t features);
-void apus_rms_norm_reference_f32(float* y, float* statistics, const float* x,
-                                 const float* weight, ptrdiff_t rows, ptrdiff_t features,
-                                 float epsilon);
+void apus_rms_norm_reference_f32(float* y, float* statistics, const float* x, const float* weight,
+                                 ptrdiff_t rows, ptrdiff_t features, float epsilon);
 void apus_rms_norm_backward_reference_f32(float* dx, float* dweight, const float* dy,
                                           const float* x, const float* weight,
                                           const float* statistics, ptrdiff_t rows,
@@ -202,8 +201,8 @@ void apus_rms_norm_backward_reference_f32(float* dx, float* dweight, const float
 
 // ---------------------------------------------------------------------------------------------
 // Rotary positions. Su et al., 2021, arXiv:2104.09864. Rotates, in place, `heads` heads of
-// `head_size` in each row of x `[rows, stride]`; only the first `2 · pairs` features of a head turn.
-// `cosine` and `sine` are [rows of the table, pairs]; row r uses table row positions[r].
+// `head_size` in each row of x `[rows, stride]`; only the first `2 · pairs` features of a head
+// turn. `cosine` and `sine` are [rows of the table, pairs]; row r uses table row positions[r].
 // `interleaved` pairs (2m, 2m+1), otherwise (m, m + pairs). `inverse` turns back: the gradient.
 
 void apus_rope_f32(float* x, const float* cosine, const float* sine, const int32_t* positions,
@@ -221,8 +220,8 @@ void apus_rope_reference_f32(float* x, const float* cosine, const float* sine,
 void apus_embedding_f32(float* y, const float* table, const int32_t* ids, ptrdiff_t rows,
                         ptrdiff_t features);
 /// dtable[ids[r]] += dy[r], in row order; `dtable` [vocabulary, features] is accumulated into.
-void apus_embedding_backward_f32(float* dtable, const float* dy, const int32_t* ids,
-                                 ptrdiff_t rows, ptrdiff_t features, ptrdiff_t vocabulary);
+void apus_embedding_backward_f32(float* dtable, const float* dy, const int32_t* ids, ptrdiff_t rows,
+                                 ptrdiff_t features, ptrdiff_t vocabulary);
 
 // ---------------------------------------------------------------------------------------------
 // Losses.
@@ -243,8 +242,8 @@ void apus_monotone_quantiles_f32(float* q, const float* x, ptrdiff_t rows, ptrdi
 void apus_monotone_quantiles_backward_f32(float* dx, const float* dq, const float* x,
                                           ptrdiff_t rows, ptrdiff_t levels);
 /// Pinball loss ρ_τ(y, q) = max(τ (y − q), (τ − 1)(y − q)). `losses` [rows] gets the mean over the
-/// levels times weights[row]; `dq` (may be NULL) its gradient. `weights` may be NULL (ones); a row of
-/// weight 0 is skipped whatever its target holds.
+/// levels times weights[row]; `dq` (may be NULL) its gradient. `weights` may be NULL (ones); a row
+/// of weight 0 is skipped whatever its target holds.
 void apus_pinball_f32(float* losses, float* dq, const float* q, const float* targets,
                       const float* weights, const float* levels, ptrdiff_t rows,
                       ptrdiff_t level_count);
@@ -254,7 +253,7 @@ void apus_pinball_f32(float* losses, float* dq, const float* q, const float* tar
 // Dao, 2023, FlashAttention-2, arXiv:2307.08691.
 
 typedef struct {
-  ptrdiff_t batch, queries, keys;        ///< B, T_q, T_k; query i stands at key i + keys − queries
+  ptrdiff_t batch, queries, keys;  ///< B, T_q, T_k; query i stands at key i + keys − queries
   ptrdiff_t heads, kv_heads, head_size;  ///< kv_heads divides heads; head_size up to 256
   ptrdiff_t q_stride, k_stride, v_stride, o_stride;  ///< between tokens
   ptrdiff_t q_batch, k_batch, v_batch, o_batch;      ///< between batch rows
@@ -269,9 +268,9 @@ typedef struct {
 void apus_attention_f32(float* o, float* lse, const float* q, const float* k, const float* v,
                         const apus_attention_shape* shape);
 /// dq, dk, dv use the strides of q, k, v; dout those of o. All are overwritten whole.
-void apus_attention_backward_f32(float* dq, float* dk, float* dv, const float* dout,
-                                 const float* q, const float* k, const float* v, const float* o,
-                                 const float* lse, const apus_attention_shape* shape);
+void apus_attention_backward_f32(float* dq, float* dk, float* dv, const float* dout, const float* q,
+                                 const float* k, const float* v, const float* o, const float* lse,
+                                 const apus_attention_shape* shape);
 void apus_attention_reference_f32(float* o, float* lse, const float* q, const float* k,
                                   const float* v, const apus_attention_shape* shape);
 void apus_attention_backward_reference_f32(float* dq, float* dk, float* dv, const float* dout,
@@ -325,28 +324,26 @@ ptrdiff_t apus_selective_scan_chunk(void);
 /// means zeros, and none returned. `checkpoints` gets h before each chunk,
 /// [B, ceil(T / chunk), E, N] in a layout private to the kernel; NULL when no backward follows.
 void apus_selective_scan_f32(float* o, float* state, float* checkpoints, const float* s,
-                             const float* delta, const float* a_log, const float* b,
-                             const float* c, const float* d, const float* z,
-                             const apus_scan_shape* shape);
+                             const float* delta, const float* a_log, const float* b, const float* c,
+                             const float* d, const float* z, const apus_scan_shape* shape);
 /// Gradients of everything from dout [B, T, E]; the states are rebuilt chunk by chunk from
 /// `checkpoints`. ddelta is the gradient before softplus. da_log [E, N] and dd [E] are overwritten
 /// with sums over batch and time.
-void apus_selective_scan_backward_f32(float* ds, float* ddelta, float* da_log, float* db,
-                                      float* dc, float* dd, float* dz, const float* dout,
-                                      const float* checkpoints, const float* s,
-                                      const float* delta, const float* a_log, const float* b,
-                                      const float* c, const float* d, const float* z,
-                                      const apus_scan_shape* shape);
+void apus_selective_scan_backward_f32(float* ds, float* ddelta, float* da_log, float* db, float* dc,
+                                      float* dd, float* dz, const float* dout,
+                                      const float* checkpoints, const float* s, const float* delta,
+                                      const float* a_log, const float* b, const float* c,
+                                      const float* d, const float* z, const apus_scan_shape* shape);
 void apus_selective_scan_reference_f32(float* o, float* state, const float* s, const float* delta,
                                        const float* a_log, const float* b, const float* c,
                                        const float* d, const float* z,
                                        const apus_scan_shape* shape);
-void apus_selective_scan_backward_reference_f32(float* ds, float* ddelta, float* da_log,
-                                                float* db, float* dc, float* dd, float* dz,
-                                                const float* dout, const float* s,
-                                                const float* delta, const float* a_log,
-                                                const float* b, const float* c, const float* d,
-                                                const float* z, const apus_scan_shape* shape);
+void apus_selective_scan_backward_reference_f32(float* ds, float* ddelta, float* da_log, float* db,
+                                                float* dc, float* dd, float* dz, const float* dout,
+                                                const float* s, const float* delta,
+                                                const float* a_log, const float* b, const float* c,
+                                                const float* d, const float* z,
+                                                const apus_scan_shape* shape);
 
 // ---------------------------------------------------------------------------------------------
 // LSTM. Hochreiter and Schmidhuber, 1997; gates in the order input, forget, cell, output.
@@ -355,8 +352,8 @@ void apus_selective_scan_backward_reference_f32(float* ds, float* ddelta, float*
 /// `gates` is overwritten with the activated gates, kept for backward. hidden [B, T, H] gets h_t,
 /// cells [B, T, H] c_t. `state` [B, 2, H] holds (h, c) before the first token on entry, after the
 /// last on return; NULL means zeros, and none returned.
-void apus_lstm_f32(float* hidden, float* cells, float* gates, float* state,
-                   const float* recurrent, ptrdiff_t batch, ptrdiff_t time, ptrdiff_t features);
+void apus_lstm_f32(float* hidden, float* cells, float* gates, float* state, const float* recurrent,
+                   ptrdiff_t batch, ptrdiff_t time, ptrdiff_t features);
 /// dgates [B, T, 4H]: gradient of W x + b (before activation); drecurrent [4H, H] is overwritten.
 /// The state before the first token counts as zeros.
 void apus_lstm_backward_f32(float* dgates, float* drecurrent, const float* dhidden,
