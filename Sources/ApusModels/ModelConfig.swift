@@ -63,15 +63,16 @@ extension ModelConfig {
     }
     for (key, value) in overrides {
       guard known.contains(key) else { throw ConfigError.unknownKey(key, known: known) }
+      guard JSONSerialization.isValidJSONObject([key: value]) else {
+        throw ConfigError.wrongType(key: key, reason: "'\(value)' cannot be written as JSON")
+      }
       merged[key] = value
     }
-    let decoder = JSONDecoder()
-    decoder.keyDecodingStrategy = .convertFromSnakeCase
     merged = merged.filter { !($0.value is NSNull) }
     do {
-      self = try decoder.decode(Self.self, from: JSONSerialization.data(withJSONObject: merged))
+      self = try Self.decoded(merged)
     } catch let error as DecodingError {
-      throw Self.configError(error)
+      throw Self.configError(error, in: merged)
     }
     try validate()
   }
@@ -99,16 +100,40 @@ extension ModelConfig {
     }
   }
 
-  private static func configError(_ error: DecodingError) -> ConfigError {
+  private static func decoded(_ object: [String: Any]) throws -> Self {
+    let decoder = JSONDecoder()
+    decoder.keyDecodingStrategy = .convertFromSnakeCase
+    return try decoder.decode(Self.self, from: JSONSerialization.data(withJSONObject: object))
+  }
+
+  private static func configError(_ error: DecodingError, in object: [String: Any]) -> ConfigError {
     switch error {
     case .typeMismatch(_, let context), .valueNotFound(_, let context), .dataCorrupted(let context):
-      let key = context.codingPath.map(\.stringValue).joined(separator: ".")
+      let key = context.codingPath.first.map { published($0.stringValue) } ?? culprit(in: object)
       return .wrongType(key: key, reason: context.debugDescription)
     case .keyNotFound(let key, let context):
-      return .wrongType(key: key.stringValue, reason: context.debugDescription)
+      return .wrongType(key: published(key.stringValue), reason: context.debugDescription)
     @unknown default:
       return .notAnObject(reason: "the decoder gave up")
     }
+  }
+
+  /// A property's name as published files write it.
+  private static func published(_ property: String) -> String {
+    property.reduce("") { $0 + ($1.isUppercase ? "_" + $1.lowercased() : String($1)) }
+  }
+
+  /// The key to blame where the decoder names none, as it does when a number does not fit: the one
+  /// that cannot be read though all others are left at values that can.
+  private static func culprit(in object: [String: Any]) -> String {
+    let encoder = JSONEncoder()
+    encoder.keyEncodingStrategy = .convertToSnakeCase
+    guard let data = try? encoder.encode(Self()), let defaults = try? Self.object(data) else {
+      return ""
+    }
+    return object.keys.sorted().first { key in
+      (try? decoded(defaults.merging([key: object[key] as Any]) { $1 })) == nil
+    } ?? ""
   }
 
   /// Throws unless `condition` holds.
