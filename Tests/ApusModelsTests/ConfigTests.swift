@@ -52,7 +52,8 @@ struct ConfigTests {
     Breach("transformer", "n_layer", "twelve"), Breach("transformer", "n_layer", 1.5),
     Breach("transformer", "tie_word_embeddings", "yes"), Breach("transformer", "n_inner", "wide"),
     Breach("mamba", "time_step_rank", "many"), Breach("mamba", "hidden_act", 3),
-    Breach("lstm", "hidden_size", [1, 2]), Breach("transformer", "rope_theta", Double.nan), Breach("lstm", "hidden_size", 1e300),
+    Breach("lstm", "hidden_size", [1, 2]), Breach("transformer", "rope_theta", Double.nan),
+    Breach("lstm", "hidden_size", 1e300),
   ]
 
   @Test("a value of the wrong type is refused, and the key named", arguments: wrongTypes)
