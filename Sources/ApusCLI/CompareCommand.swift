@@ -163,8 +163,9 @@ struct CompareCommand: ParsableCommand {
       LeaderboardPrinter(record).print()
       print("\nReport: \(folder.reportPath)")
       if record.chosen != nil {
-        let next = record.task.kind == .series ? "forecast" : "generate"
-        print("Best model: \(folder.winnerPath) (next: apus \(next) --model \(folder.winnerPath))")
+        let data = data ?? "Samples/sp500.csv"
+        let next = "next: apus forecast --model \(folder.winnerPath) --data \(data)"
+        print("Best model: \(folder.winnerPath)\(record.task.kind == .series ? " (\(next))" : "")")
       }
     }
     if gate, !record.hasWinner { throw ExitCode(2) }
