@@ -16,6 +16,12 @@ public struct RowError: Error, Equatable, Sendable {
   public var line: Int
   /// What was found and what was expected.
   public var problem: String
+
+  /// Records what is wrong with a line.
+  public init(line: Int, problem: String) {
+    self.line = line
+    self.problem = problem
+  }
 }
 
 extension RowError: CustomStringConvertible {

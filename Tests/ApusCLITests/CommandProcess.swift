@@ -35,7 +35,7 @@ func apus(_ arguments: [String], input: String = "") throws -> CommandResult {
   // Files rather than pipes: none of them can fill up.
   let names = ["in", "out", "err"].map { folder.path + "/" + $0 }
   for name in names {
-    FileManager.default.createFile(
+    _ = FileManager.default.createFile(
       atPath: name, contents: Data(name == names[0] ? input.utf8 : "".utf8))
   }
   process.standardInput = FileHandle(forReadingAtPath: names[0])

@@ -10,7 +10,7 @@ struct RowReaderTests {
     return RowReader(options: options, isIntraday: false) { $0 != "open" }
   }
 
-  private static let day = { (day: Int) in Timestamp(year: 2020, month: 1, day: day) }
+  private static func day(_ day: Int) -> Timestamp? { Timestamp(year: 2020, month: 1, day: day) }
 
   @Test("settles the columns by the header and the first row")
   func header() throws {
