@@ -107,6 +107,19 @@ public struct RowReader {
       let source = try SourceFile(
         name: "standard input", bytes: Array((head + gap + text).utf8), limit: 4 * Self.lineLimit)
       let layout = try CSVLayout(source, delimiter: options.delimiter)
+      if let pending {
+        // A row wider than its header would move the names off their columns.
+        let header = try CSVTable(
+          SourceFile(
+            name: "standard input", bytes: Array(pending.text.utf8), limit: Self.lineLimit),
+          delimiter: layout.table.delimiter, line: pending.line)
+        let width = header.rowCount == 1 ? header.fieldCount(row: 0) : layout.width
+        guard layout.width == width else {
+          throw .tooManyBadRows(
+            file: "standard input", bad: 1, rows: 1, line: lineNumber,
+            reason: "found \(layout.width) fields, expected \(width) as in the header")
+        }
+      }
       guard let bad = layout.badRows.last, layout.rows.isEmpty else {
         let roles = try ColumnRoles(layout, options: adapted(to: layout))
         return try columns(layout, roles)
