@@ -62,6 +62,10 @@ struct CompareCommand: ParsableCommand {
   enum DataKind: String, ExpressibleByArgument, CaseIterable { case series, text }
 
   func validate() throws {
+    if models != "all", models.split(separator: ",").allSatisfy({ $0.trimmed.isEmpty }) {
+      throw ValidationError(
+        "--models is '\(models)', but it must be all, or names; see apus models.")
+    }
     if budget != nil, steps != nil {
       throw ValidationError("Give --budget or --steps, not both.")
     }

@@ -130,13 +130,13 @@ struct TrainCommand: ParsableCommand {
       String(format: "%.6g", $0) + (isText ? " nats per character" : " mean pinball loss")
     }
     let best = summary.record.best.map { ", best at step \($0.step)" } ?? ""
-    let next = isText ? "generate --model \(output)" : "forecast --model \(output) --data \(data)"
+    let next = isText ? "" : " (next: apus forecast --model \(output) --data \(data))"
     return """
       \(summary.model): \(summary.parameters) parameters, \(summary.record.steps) steps in \
       \(String(format: "%.1f", summary.record.seconds)) s, \
       \(Int(summary.record.unitsPerSecond)) \(summary.record.unit)/s
       validation: \(loss ?? "none")\(best)
-      model: \(output) (next: apus \(next))
+      model: \(output)\(next)
       """
   }
 }

@@ -34,7 +34,7 @@ public struct SeriesComparison {
     var baselines = Self.baselines(problem, options: options)
     var contenders = try Self.contenders(problem, options: options)
     Self.train(&contenders, problem: problem, options: options, progress: progress)
-    if contenders.contains(where: { $0.failure?.message == "Interrupted." }) {
+    if contenders.contains(where: \.isInterrupted) {
       throw ComparisonError.interrupted
     }
     let judged = try SeriesJudgement(
@@ -82,6 +82,7 @@ public struct SeriesComparison {
             secondsLeft: done > 0.05 ? elapsed / done * (runs - done) : nil,
             detail: state.losses))
       }
+      if contenders[index].isInterrupted { return }
     }
   }
 

@@ -11,6 +11,8 @@ struct SeriesContender {
   let config: ForecasterConfig
   /// One per seed that trained well.
   var runs: [Run] = []
+  /// Whether somebody asked for the end while it trained.
+  var isInterrupted = false
   /// Why it failed, when it did.
   var failure: (status: ComparisonRow.Status, message: String)?
 
@@ -43,7 +45,7 @@ struct SeriesContender {
         }
         runs.append(Run(seed: seed, forecaster: forecaster, record: record))
       } catch ComparisonError.interrupted {
-        failure = (.failed, "Interrupted.")
+        isInterrupted = true
         return
       } catch {
         failure = (.failed, "\(error)")
