@@ -1,9 +1,13 @@
 """Writes the golden fixtures of the language models: tiny random weights, and what the reference
 implementation makes of them.
 
-Usage: make-fixtures.py [FOLDER]       (Tests/ApusModelsTests/Fixtures by default)
+Usage: make-fixtures.py [--to FOLDER] [NAME ...]
+FOLDER is Tests/ApusModelsTests/Fixtures by default; without a name all are made.
 Needs: pip install torch==2.13.0 transformers==5.23.0 safetensors==0.8.0. The project itself needs
 no Python; the output is committed.
+
+Each module of Scripts/fixtures has a table FIXTURES, from the name to (model class, configuration,
+batch, time, seed), and may have a function `prepare(model)` that is called before anything else.
 
 Each fixture is a folder:
   config.json         the configuration, as published checkpoints have it
@@ -17,53 +21,19 @@ Weights are stored in float32; logits, loss and gradients are computed from them
 the implementation allows, so that a comparison measures our error and not the reference's.
 """
 
+import argparse
+import importlib
 import json
 import pathlib
 import platform
-import sys
 
 import safetensors
 import torch
 import torch.nn.functional as F
 import transformers
 from safetensors.torch import save_file
-from transformers import GPT2Config, GPT2LMHeadModel, MambaConfig, MambaForCausalLM
 
 LARGEST = 200_000  # bytes of a fixture's largest file
-
-GPT2 = dict(resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=0, eos_token_id=0)
-MAMBA = dict(bos_token_id=0, eos_token_id=0, pad_token_id=0)
-
-# name: (model class, configuration, batch, time, seed)
-FIXTURES = {
-    "gpt2": (
-        GPT2LMHeadModel,
-        GPT2Config(vocab_size=61, n_positions=32, n_embd=24, n_layer=2, n_head=3, **GPT2),
-        2, 17, 11,
-    ),
-    # Nothing divides anything, the feed-forward has its own width, scores shrink with depth.
-    "gpt2-odd": (
-        GPT2LMHeadModel,
-        GPT2Config(vocab_size=53, n_positions=19, n_embd=15, n_layer=3, n_head=5, n_inner=37,
-                   activation_function="gelu", layer_norm_epsilon=1e-3,
-                   scale_attn_by_inverse_layer_idx=True, tie_word_embeddings=False, **GPT2),
-        3, 19, 12,
-    ),
-    "mamba": (
-        MambaForCausalLM,
-        MambaConfig(vocab_size=37, hidden_size=20, num_hidden_layers=2, state_size=5,
-                    conv_kernel=4, tie_word_embeddings=True, **MAMBA),
-        2, 19, 13,
-    ),
-    "mamba-odd": (
-        MambaForCausalLM,
-        MambaConfig(vocab_size=37, hidden_size=20, num_hidden_layers=2, state_size=5,
-                    conv_kernel=3, time_step_rank=3, use_bias=True, tie_word_embeddings=False,
-                    **MAMBA),
-        2, 19, 14,
-    ),
-}
-
 
 def shake(model: torch.nn.Module, generator: torch.Generator) -> None:
     """Moves every parameter away from its start, so that no gain is one, no bias zero, and no term
@@ -95,12 +65,14 @@ def largest_difference(a: torch.Tensor, b: torch.Tensor) -> float:
     return (a.double() - b.double()).abs().max().item()
 
 
-def make(name: str, folder: pathlib.Path) -> None:
-    kind, config, batch, time, seed = FIXTURES[name]
+def make(module, name: str, folder: pathlib.Path) -> None:
+    kind, config, batch, time, seed = module.FIXTURES[name]
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
     config._attn_implementation = "eager"
     model = kind(config).eval()
+    if hasattr(module, "prepare"):
+        module.prepare(model)
     shake(model, generator)
     model.tie_weights()
     ids = torch.randint(config.vocab_size, (batch, time), generator=generator)
@@ -156,9 +128,15 @@ def make(name: str, folder: pathlib.Path) -> None:
 
 
 def main() -> None:
-    top = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "Tests/ApusModelsTests/Fixtures")
-    for name in FIXTURES:
-        make(name, top / name)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--to", default="Tests/ApusModelsTests/Fixtures", type=pathlib.Path)
+    parser.add_argument("names", nargs="*")
+    arguments = parser.parse_args()
+    for path in sorted((pathlib.Path(__file__).parent / "fixtures").glob("*.py")):
+        module = importlib.import_module(f"fixtures.{path.stem}")
+        for name in module.FIXTURES:
+            if not arguments.names or name in arguments.names:
+                make(module, name, arguments.to / name)
 
 
 if __name__ == "__main__":

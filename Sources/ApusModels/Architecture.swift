@@ -1,4 +1,5 @@
 public import ApusNN
+package import ApusTensor
 public import Foundation
 
 /// One entry of the registry: an architecture, how it is configured and made, and how published
@@ -6,40 +7,60 @@ public import Foundation
 public struct Architecture: Sendable {
   /// The name that commands use, such as `mamba`.
   public let name: String
-  /// The `model_type` of its checkpoints.
-  public let modelType: String
+  /// The `model_type`s of its checkpoints, the first being its own.
+  public let modelTypes: [String]
   /// What it is, in a line.
   public let summary: String
   /// Where it comes from.
   public let paper: String
   /// Whether one more token costs the same however many came before.
   public let isRecurrent: Bool
+  /// How many of its layers cost about as much as one block of attention and feed-forward.
+  public let layersPerBlock: Int
 
   /// The path of the backbone's weights in a language model's checkpoint.
   package let backbonePath: String
-  /// The embedding's name under that path.
-  let embeddingName: String
   let configuration: @Sendable (Data?, [String: any Sendable]) throws -> any ModelConfig
   let backbone: @Sendable (any ModelConfig, Scope) throws -> any Backbone
   let sized: @Sendable (BackboneSize) -> [String: any Sendable]
   /// What a language model needs to know of a configuration.
-  let language: @Sendable (any ModelConfig) -> (vocabulary: Int, isTied: Bool, context: Int?)
+  let language: @Sendable (any ModelConfig) -> LanguageLayout?
+  /// Brings the tensors of a published file into the names and shapes that the backbone asks for.
+  let adapt: @Sendable ([String: Tensor], any ModelConfig) throws -> [String: Tensor]
 
   /// Ties a configuration type to its backbone; `make` gets exactly what `configuration` made.
+  ///
+  /// - Parameters:
+  ///   - name: The name that commands use.
+  ///   - modelTypes: The `model_type`s that its configuration reads; the configuration's own when nil.
+  ///   - summary: What it is, in a line.
+  ///   - paper: Where it comes from.
+  ///   - isRecurrent: Whether one more token costs the same however many came before.
+  ///   - layersPerBlock: How many of its layers cost about as much as one block of attention and
+  ///     feed-forward.
+  ///   - backbonePath: The path of the backbone's weights in a language model's checkpoint.
+  ///   - config: The configuration.
+  ///   - make: Makes the backbone.
+  ///   - sized: The keys of a configuration of a given size.
+  ///   - language: What a language model needs to know.
+  ///   - adapt: Renames, joins or splits tensors of published files that lie otherwise.
   init<Config: ModelConfig>(
-    name: String, summary: String, paper: String, isRecurrent: Bool, backbonePath: String,
-    embeddingName: String, config: Config.Type,
+    name: String, modelTypes: [String]? = nil, summary: String, paper: String, isRecurrent: Bool,
+    layersPerBlock: Int = 1, backbonePath: String, config: Config.Type,
     make: @escaping @Sendable (Config, Scope) throws -> any Backbone,
     sized: @escaping @Sendable (BackboneSize) -> [String: any Sendable],
-    language: @escaping @Sendable (Config) -> (vocabulary: Int, isTied: Bool, context: Int?)
+    language: @escaping @Sendable (Config) -> LanguageLayout,
+    adapt: @escaping @Sendable ([String: Tensor], Config) throws -> [String: Tensor] = { one, _ in
+      one
+    }
   ) {
     self.name = name
-    modelType = Config.modelType
+    self.modelTypes = modelTypes ?? [Config.modelType]
     self.summary = summary
     self.paper = paper
     self.isRecurrent = isRecurrent
+    self.layersPerBlock = layersPerBlock
     self.backbonePath = backbonePath
-    self.embeddingName = embeddingName
     self.sized = sized
     configuration = { try Config(json: $0, overrides: $1) }
     backbone = { config, scope in
@@ -48,8 +69,9 @@ public struct Architecture: Sendable {
       }
       return try make(config, scope)
     }
-    self.language = { config in
-      (config as? Config).map(language) ?? (vocabulary: 0, isTied: true, context: nil)
+    self.language = { config in (config as? Config).map(language) }
+    self.adapt = { tensors, config in
+      try (config as? Config).map { try adapt(tensors, $0) } ?? tensors
     }
   }
 
@@ -67,10 +89,47 @@ public struct Architecture: Sendable {
     try configuration(nil, sized(size))
   }
 
+  /// The tensors of a published language model in the names and shapes that this library uses.
+  ///
+  /// - Throws: ``CheckpointError`` when a tensor cannot be brought into shape.
+  package func adapted(
+    _ tensors: [String: Tensor], to config: any ModelConfig
+  ) throws -> [String: Tensor] {
+    let prefix = backbonePath + "."
+    var tensors = tensors
+    if !backbonePath.isEmpty, !tensors.keys.contains(where: { $0.hasPrefix(prefix) }) {
+      // Some published files leave the first part of the names out.
+      tensors = Dictionary(
+        tensors.map { ($0.hasPrefix("lm_head.") ? $0 : prefix + $0, $1) },
+        uniquingKeysWith: { first, _ in first })
+    }
+    return try adapt(tensors, config)
+  }
+
   /// The backbone of a configuration that this architecture made.
   public func makeBackbone(_ config: any ModelConfig, in scope: Scope) throws -> any Backbone {
     try backbone(config, scope)
   }
+}
+
+/// How a language model stands around its backbone.
+public struct LanguageLayout: Sendable, Hashable {
+  /// V.
+  public var vocabulary: Int
+  /// The most tokens a sequence may have; nil when there is no bound.
+  public var context: Int?
+  /// The embedding's name under the backbone's path.
+  public var embeddingName: String
+  /// Whether the head is the transposed embedding.
+  public var isTied: Bool
+  /// The head's path where it has weights of its own.
+  public var headPath = "lm_head"
+  /// Multiplies the embedded tokens.
+  public var embeddingScale: Float = 1
+  /// Multiplies the logits.
+  public var logitScale: Float = 1
+  /// Ends of names that published files carry without meaning, such as masks.
+  public var ignoredSuffixes: [String] = []
 }
 
 /// How large a backbone is to be, in words that every architecture understands.
@@ -96,55 +155,16 @@ public struct BackboneSize: Sendable, Hashable, Codable {
 extension Architecture {
   /// Every architecture, in the order of tables.
   public static let all: [Architecture] = [
-    Architecture(
-      name: "transformer",
-      summary: "Pre-norm decoder with exact attention, computed tile by tile",
-      paper: "Vaswani et al., 2017, arXiv:1706.03762; Radford et al., 2019",
-      isRecurrent: false, backbonePath: "transformer", embeddingName: "wte",
-      config: TransformerConfig.self, make: { try Transformer($0, in: $1) },
-      sized: { size in
-        [
-          "n_embd": size.width, "n_layer": size.layers, "n_positions": 2 * size.context,
-          "n_head": headCount(width: size.width), "vocab_size": size.vocabulary,
-          "position_embedding": "rotary", "sliding_window": size.context,
-        ]
-      },
-      language: {
-        ($0.vocabSize, $0.tieWordEmbeddings, $0.positionEmbedding == "none" ? nil : $0.nPositions)
-      }),
-    Architecture(
-      name: "mamba",
-      summary: "Selective state spaces: constant cost and state per token",
-      paper: "Gu and Dao, 2023, arXiv:2312.00752",
-      isRecurrent: true, backbonePath: "backbone", embeddingName: "embeddings",
-      config: MambaConfig.self, make: { try Mamba($0, in: $1) },
-      sized: { size in
-        [
-          "hidden_size": size.width, "num_hidden_layers": size.layers,
-          "vocab_size": size.vocabulary,
-        ]
-      },
-      language: { ($0.vocabSize, $0.tieWordEmbeddings, nil) }),
-    Architecture(
-      name: "lstm",
-      summary: "Stacked long short-term memory, the old bar",
-      paper: "Hochreiter and Schmidhuber, 1997",
-      isRecurrent: true, backbonePath: "", embeddingName: "embedding",
-      config: LSTMConfig.self, make: { try LSTM($0, in: $1) },
-      sized: { size in
-        [
-          "hidden_size": size.width, "num_hidden_layers": size.layers,
-          "vocab_size": size.vocabulary,
-        ]
-      },
-      language: { ($0.vocabSize, $0.tieWordEmbeddings, nil) }),
+    .transformer,
+    .mamba,
+    .lstm,
   ]
 
   /// The architecture of a name or `model_type`.
   ///
   /// - Throws: ``ConfigError/unknownModelType(_:known:)``.
   public static func named(_ name: String) throws -> Architecture {
-    guard let found = all.first(where: { $0.name == name || $0.modelType == name }) else {
+    guard let found = all.first(where: { $0.name == name || $0.modelTypes.contains(name) }) else {
       throw ConfigError.unknownModelType(name, known: all.map(\.name))
     }
     return found
@@ -165,8 +185,10 @@ extension Architecture {
   }
 }
 
-/// Heads of 32 features where the width allows it.
-private func headCount(width: Int) -> Int {
-  for size in [32, 64, 16, 8] where width % size == 0 { return width / size }
-  return 1
+extension BackboneSize {
+  /// Heads of 32 features where the width allows it.
+  var heads: Int {
+    for size in [32, 64, 16, 8] where width % size == 0 { return width / size }
+    return 1
+  }
 }

@@ -5,7 +5,8 @@ public import Foundation
 /// A property is the published key in camel case (`num_hidden_layers` is `numHiddenLayers`), and
 /// every property has a default.
 public protocol ModelConfig: Codable, Sendable {
-  /// The published `model_type`.
+  /// The published `model_type`. A configuration that several types share keeps which one it is in a
+  /// property `modelType`.
   static var modelType: String { get }
   /// All defaults.
   init()
@@ -82,7 +83,7 @@ extension ModelConfig {
     let encoder = JSONEncoder()
     encoder.keyEncodingStrategy = .convertToSnakeCase
     var object = try Self.object(try encoder.encode(self))
-    object["model_type"] = Self.modelType
+    object["model_type"] = object["model_type"] ?? Self.modelType
     return try JSONSerialization.data(
       withJSONObject: object, options: [.prettyPrinted, .sortedKeys])
   }

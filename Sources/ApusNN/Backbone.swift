@@ -6,11 +6,14 @@ public protocol Backbone {
   /// D, the width of the residual stream.
   var width: Int { get }
 
+  /// The width of what comes out; D unless the architecture says otherwise.
+  var outputWidth: Int { get }
+
   /// Maps whole sequences from their start, differentiably.
   ///
   /// - Parameter x: `[B, T, D]`.
-  /// - Returns: `[B, T, D]`, of which row t depends on rows up to t only.
-  func callAsFunction(_ x: Tensor) -> Tensor
+  /// - Returns: `[B, T, outputWidth]`, of which row t depends on rows up to t only.
+  func output(_ x: Tensor) -> BackboneOutput
 
   /// The state before the first token of `batch` sequences.
   func initialState(batch: Int) -> BackboneState
@@ -23,6 +26,33 @@ public protocol Backbone {
   ///   - state: What earlier tokens left; advanced by T.
   /// - Returns: `[B, T, D]`.
   func callAsFunction(_ x: Tensor, state: inout BackboneState) -> Tensor
+}
+
+extension Backbone {
+  public var outputWidth: Int { width }
+
+  /// Maps whole sequences from their start: what is hidden in ``output(_:)``.
+  public func callAsFunction(_ x: Tensor) -> Tensor { output(x).hidden }
+}
+
+/// What a backbone makes of whole sequences.
+public struct BackboneOutput {
+  /// `[B, T, outputWidth]`.
+  public var hidden: Tensor
+  /// A scalar that training adds to the loss of the task, such as the balance of experts, with its
+  /// coefficient; nil when there is none.
+  public var auxiliaryLoss: Tensor?
+
+  /// Puts the parts together.
+  public init(hidden: Tensor, auxiliaryLoss: Tensor? = nil) {
+    self.hidden = hidden
+    self.auxiliaryLoss = auxiliaryLoss
+  }
+
+  /// `loss` with the auxiliary loss on top.
+  public func added(to loss: Tensor) -> Tensor {
+    auxiliaryLoss.map { add(loss, $0) } ?? loss
+  }
 }
 
 /// What a backbone remembers between tokens: one entry for each layer that remembers.
@@ -44,6 +74,8 @@ public struct BackboneState: Sendable {
 
 /// The state of one layer.
 public enum MixerState: Sendable {
+  /// Nothing: of a layer without memory, or while a layer works on the state it took out.
+  case none
   case attention(AttentionState)
   case selectiveSSM(SelectiveSSMState)
   case lstm(LSTMState)
@@ -51,6 +83,7 @@ public enum MixerState: Sendable {
   /// Bytes of the state.
   public var byteCount: Int {
     switch self {
+    case .none: 0
     case .attention(let state): state.byteCount
     case .selectiveSSM(let state): state.byteCount
     case .lstm(let state): state.byteCount

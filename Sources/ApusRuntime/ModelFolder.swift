@@ -108,16 +108,8 @@ public enum ModelFolder {
   ) throws -> (model: LanguageModel, tokenizer: TextTokenizer?) {
     let config = try read(path + "/config.json", purpose: "the model's configuration")
     let (architecture, configuration) = try Architecture.reading(json: config)
-    var weights = try Safetensors.load(path)
-    let prefix = architecture.backbonePath + "."
-    if !architecture.backbonePath.isEmpty, !weights.keys.contains(where: { $0.hasPrefix(prefix) }) {
-      // Some published files leave the first part of the names out.
-      weights = Dictionary(
-        weights.map { ($0 == "lm_head.weight" ? $0 : prefix + $0, $1) },
-        uniquingKeysWith: { first, _ in first })
-    }
     let model = try LanguageModel(
-      architecture, config: configuration, in: Scope(checkpoint: weights))
+      architecture, config: configuration, checkpoint: try Safetensors.load(path))
     let hasCard = FileManager.default.fileExists(atPath: path + "/apus.json")
     return (model, hasCard ? try card(at: path).tokenizer : nil)
   }

@@ -8,7 +8,17 @@ import Testing
 /// Numbers that the reference implementation made of the same weights.
 @Suite("Golden fixtures", .tags(.golden))
 struct GoldenTests {
-  static let names = ["gpt2", "gpt2-odd", "mamba", "mamba-odd"]
+  /// Every fixture of a language model: a folder with a case and a configuration.
+  static let names: [String] = {
+    let top =
+      (try? fixturePath("names")).map { URL(filePath: $0).deletingLastPathComponent().path } ?? ""
+    let folders = (try? FileManager.default.contentsOfDirectory(atPath: top)) ?? []
+    return folders.sorted().filter { name in
+      ["config.json", "case.safetensors", "model.safetensors", "versions.json"].allSatisfy {
+        FileManager.default.fileExists(atPath: "\(top)/\(name)/\($0)")
+      }
+    }
+  }()
 
   /// The part of `versions.json` that judges.
   struct Facts: Decodable {
@@ -33,7 +43,7 @@ struct GoldenTests {
     let (architecture, config) = try Architecture.reading(
       json: Data(contentsOf: URL(filePath: folder + "/config.json")))
     let model = try LanguageModel(
-      architecture, config: config, in: Scope(checkpoint: Safetensors.load(folder)))
+      architecture, config: config, checkpoint: Safetensors.load(folder))
     let facts = try JSONDecoder().decode(
       Facts.self, from: Data(contentsOf: URL(filePath: folder + "/versions.json")))
     let tensors = try Safetensors.load(folder + "/case.safetensors")

@@ -46,7 +46,9 @@ public struct LSTM: Backbone {
   public var width: Int { config.hiddenSize }
 
   /// Maps `[B, T, D]` to `[B, T, D]`.
-  public func callAsFunction(_ x: Tensor) -> Tensor { layers.reduce(x) { x, layer in layer(x) } }
+  public func output(_ x: Tensor) -> BackboneOutput {
+    BackboneOutput(hidden: layers.reduce(x) { x, layer in layer(x) })
+  }
 
   public func initialState(batch: Int) -> BackboneState {
     BackboneState(
@@ -87,11 +89,30 @@ extension LSTM {
       guard case .lstm(var own) = state else {
         preconditionFailure("LSTM: the state belongs to another architecture")
       }
-      state = .attention(AttentionState())  // leaves the tensor uniquely owned, to change in place
+      state = .none  // leaves the tensor uniquely owned, to change in place
       let hidden = lstm(
         linear(x, weight: input.value, bias: bias.value), recurrent: recurrent.value, state: &own)
       state = .lstm(own)
       return hidden
     }
   }
+}
+
+extension Architecture {
+  /// ``LSTM`` in the registry.
+  static let lstm = Architecture(
+    name: "lstm",
+    summary: "Stacked long short-term memory, the old bar",
+    paper: "Hochreiter and Schmidhuber, 1997",
+    isRecurrent: true, backbonePath: "", config: LSTMConfig.self,
+    make: { try LSTM($0, in: $1) },
+    sized: { size in
+      [
+        "hidden_size": size.width, "num_hidden_layers": size.layers, "vocab_size": size.vocabulary,
+      ]
+    },
+    language: { config in
+      LanguageLayout(
+        vocabulary: config.vocabSize, embeddingName: "embedding", isTied: config.tieWordEmbeddings)
+    })
 }

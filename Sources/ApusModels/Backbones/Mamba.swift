@@ -122,8 +122,8 @@ public struct Mamba: Backbone {
   public var width: Int { config.hiddenSize }
 
   /// Maps `[B, T, D]` to `[B, T, D]`.
-  public func callAsFunction(_ x: Tensor) -> Tensor {
-    norm(layers.reduce(x) { x, layer in modelBlock(x) { layer($0) } })
+  public func output(_ x: Tensor) -> BackboneOutput {
+    BackboneOutput(hidden: norm(layers.reduce(x) { x, layer in modelBlock(x) { layer($0) } }))
   }
 
   public func initialState(batch: Int) -> BackboneState {
@@ -213,7 +213,7 @@ extension Mamba {
       guard case .selectiveSSM(var own) = state else {
         preconditionFailure("Mamba: the state belongs to another architecture")
       }
-      state = .attention(AttentionState())  // leaves the tensors uniquely owned, to change in place
+      state = .none  // leaves the tensors uniquely owned, to change in place
       let mixed = selectiveSSM(input(x), weights: weights, state: &own)
       state = .selectiveSSM(own)
       return output(mixed)
@@ -240,4 +240,23 @@ private func stepBiasStart(_ config: MambaConfig) -> Initialization {
         return Float(step + log(-expm1(-step)))  // the inverse of softplus
       }, shape)
   }
+}
+
+extension Architecture {
+  /// ``Mamba`` in the registry.
+  static let mamba = Architecture(
+    name: "mamba",
+    summary: "Selective state spaces: constant cost and state per token",
+    paper: "Gu and Dao, 2023, arXiv:2312.00752",
+    isRecurrent: true, layersPerBlock: 2, backbonePath: "backbone", config: MambaConfig.self,
+    make: { try Mamba($0, in: $1) },
+    sized: { size in
+      [
+        "hidden_size": size.width, "num_hidden_layers": size.layers, "vocab_size": size.vocabulary,
+      ]
+    },
+    language: { config in
+      LanguageLayout(
+        vocabulary: config.vocabSize, embeddingName: "embeddings", isTied: config.tieWordEmbeddings)
+    })
 }

@@ -128,10 +128,10 @@ public struct Transformer: Backbone {
   public var width: Int { config.nEmbd }
 
   /// Maps `[B, T, D]` to `[B, T, D]`.
-  public func callAsFunction(_ x: Tensor) -> Tensor {
+  public func output(_ x: Tensor) -> BackboneOutput {
     var x = placed(x, from: 0)
     for block in blocks { x = modelBlock(x) { [rotary] in block($0, rotary: rotary) } }
-    return norm(x)
+    return BackboneOutput(hidden: norm(x))
   }
 
   public func initialState(batch: Int) -> BackboneState {
@@ -228,7 +228,7 @@ extension Transformer {
       guard case .attention(var cache) = state else {
         preconditionFailure("Transformer: the state belongs to another architecture")
       }
-      state = .attention(AttentionState())  // leaves the cache uniquely owned, to grow in place
+      state = .none  // leaves the cache uniquely owned, to grow in place
       let mixed = cache.attend(input(x), layout: layout, rotary: rotary)
       state = .attention(cache)
       return output(mixed)
@@ -285,4 +285,28 @@ extension Transformer {
 /// Projections into the residual stream start smaller by √(2 · blocks), as GPT-2 has it.
 private func residualStart(_ config: TransformerConfig) -> Initialization {
   .normal(deviation: config.initializerRange / Float(2 * config.nLayer).squareRoot())
+}
+
+extension Architecture {
+  /// ``Transformer`` in the registry.
+  static let transformer = Architecture(
+    name: "transformer",
+    summary: "Pre-norm decoder with exact attention, computed tile by tile",
+    paper: "Vaswani et al., 2017, arXiv:1706.03762; Radford et al., 2019",
+    isRecurrent: false, backbonePath: "transformer", config: TransformerConfig.self,
+    make: { try Transformer($0, in: $1) },
+    sized: { size in
+      [
+        "n_embd": size.width, "n_layer": size.layers, "n_positions": 2 * size.context,
+        "n_head": size.heads, "vocab_size": size.vocabulary, "position_embedding": "rotary",
+        "sliding_window": size.context,
+      ]
+    },
+    language: { config in
+      LanguageLayout(
+        vocabulary: config.vocabSize,
+        context: config.positionEmbedding == "none" ? nil : config.nPositions,
+        embeddingName: "wte", isTied: config.tieWordEmbeddings,
+        ignoredSuffixes: [".attn.bias", ".attn.masked_bias"])
+    })
 }

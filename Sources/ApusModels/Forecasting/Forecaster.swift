@@ -72,7 +72,7 @@ public struct Forecaster {
       try architecture.makeConfiguration(size: config.size), in: scope["backbone"])
     // The forecast starts as the normal distribution of the past scale, whatever the input.
     head = try Linear(
-      width, config.horizon * config.levels.count, start: .normal(deviation: 0.002),
+      backbone.outputWidth, config.horizon * config.levels.count, start: .normal(deviation: 0.002),
       biasStart: .values(Self.normalStart(config)), in: scope["head"])
     parameters = try scope.finish()
   }
@@ -98,8 +98,11 @@ public struct Forecaster {
   ///   - weights: `[B, T, P]`; 0 leaves a target out.
   /// - Returns: A scalar.
   public func loss(_ rows: Tensor, targets: Tensor, weights: Tensor) -> Tensor {
-    pinballLoss(
-      outputs(rows), targets: targets, levels: config.levels.map(Float.init), weights: weights)
+    let output = backbone.output(input(rows))
+    return output.added(
+      to: pinballLoss(
+        head(output.hidden), targets: targets, levels: config.levels.map(Float.init),
+        weights: weights))
   }
 
   /// Quantiles in normalized units, ascending.

@@ -11,10 +11,12 @@ public struct LanguageModel {
   public let config: any ModelConfig
   /// Every weight, in the order in which they were made.
   public let parameters: [Parameter]
+  /// How it stands around its backbone.
+  public let layout: LanguageLayout
   /// V.
-  public let vocabulary: Int
+  public var vocabulary: Int { layout.vocabulary }
   /// The most tokens a sequence may have; nil when there is no bound.
-  public let context: Int?
+  public var context: Int? { layout.context }
   let embedding: Embedding
   let backbone: any Backbone
   let head: Parameter
@@ -23,25 +25,41 @@ public struct LanguageModel {
   ///
   /// - Throws: ``ConfigError``, or ``CheckpointError`` when the checkpoint does not fit.
   public init(_ architecture: Architecture, config: any ModelConfig, in scope: Scope) throws {
+    guard let layout = architecture.language(config) else {
+      throw ConfigError.unknownModelType(
+        type(of: config).modelType, known: architecture.modelTypes)
+    }
     self.architecture = architecture
     self.config = config
-    let facts = architecture.language(config)
-    (vocabulary, context) = (facts.vocabulary, facts.context)
-    let inner =
-      architecture.backbonePath.isEmpty ? scope : scope[architecture.backbonePath]
+    self.layout = layout
+    let inner = architecture.backbonePath.isEmpty ? scope : scope[architecture.backbonePath]
     backbone = try architecture.makeBackbone(config, in: inner)
-    embedding = try Embedding(
-      facts.vocabulary, backbone.width, in: inner[architecture.embeddingName])
+    embedding = try Embedding(layout.vocabulary, backbone.width, in: inner[layout.embeddingName])
     head =
-      facts.isTied
+      layout.isTied
       ? embedding.weight
-      : try scope["lm_head"].parameter(
-        "weight", [facts.vocabulary, backbone.width], .normal(deviation: 0.02))
+      : try scope[layout.headPath].parameter(
+        "weight", [layout.vocabulary, backbone.outputWidth], .normal(deviation: 0.02))
     parameters = try scope.finish(ignoring: { name in
       // Masks that old files carry, and a head that is the embedding anyway.
-      name.hasSuffix(".attn.bias") || name.hasSuffix(".attn.masked_bias")
-        || (facts.isTied && name == "lm_head.weight")
+      layout.ignoredSuffixes.contains { name.hasSuffix($0) }
+        || (layout.isTied && name == layout.headPath + ".weight")
     })
+  }
+
+  /// Makes the model of a published checkpoint.
+  ///
+  /// - Parameters:
+  ///   - architecture: The architecture.
+  ///   - config: Its hyperparameters.
+  ///   - checkpoint: Tensors as published files name and lay them.
+  /// - Throws: ``ConfigError``, or ``CheckpointError`` when the checkpoint does not fit.
+  public init(
+    _ architecture: Architecture, config: any ModelConfig, checkpoint: [String: Tensor]
+  ) throws {
+    try self.init(
+      architecture, config: config,
+      in: Scope(checkpoint: try architecture.adapted(checkpoint, to: config)))
   }
 
   /// A model with fresh weights.
@@ -53,28 +71,31 @@ public struct LanguageModel {
     try self.init(architecture, config: config, in: Scope(key: key))
   }
 
-  /// Mean cross-entropy, in nats per token.
+  /// Mean cross-entropy, in nats per token, with the backbone's auxiliary loss on top.
   ///
   /// - Parameters:
   ///   - tokens: Ids, `[B, T]`, in `0..<V`.
   ///   - targets: The ids that follow, `[B, T]`; negative ones are left out.
   /// - Returns: A scalar.
   public func loss(_ tokens: Tensor, targets: Tensor) -> Tensor {
-    crossEntropy(backbone(embedding(tokens)), head: head.value, targets: targets)
+    let output = backbone.output(embedded(tokens))
+    return output.added(
+      to: crossEntropy(
+        output.hidden, head: head.value, targets: targets, logitScale: layout.logitScale))
   }
 
   /// The cross-entropy of each target, in nats, row by row. Records nothing.
   public func losses(_ tokens: Tensor, targets: Tensor) -> [Float] {
     withoutGradient {
-      crossEntropies(backbone(embedding(tokens)), head: head.value, targets: targets)
+      crossEntropies(
+        backbone(embedded(tokens)), head: head.value, targets: targets,
+        logitScale: layout.logitScale)
     }
   }
 
   /// - Parameter tokens: Ids, `[B, T]`.
   /// - Returns: Logits, `[B, T, V]`.
-  public func logits(_ tokens: Tensor) -> Tensor {
-    linear(backbone(embedding(tokens)), weight: head.value)
-  }
+  public func logits(_ tokens: Tensor) -> Tensor { logits(ofHidden: backbone(embedded(tokens))) }
 
   /// The state before the first token of `batch` sequences.
   public func initialState(batch: Int) -> BackboneState { backbone.initialState(batch: batch) }
@@ -86,8 +107,16 @@ public struct LanguageModel {
   ///   - state: What earlier tokens left; advanced by T.
   /// - Returns: Logits, `[B, T, V]`.
   public func logits(_ tokens: Tensor, state: inout BackboneState) -> Tensor {
-    withoutGradient {
-      linear(backbone(embedding(tokens), state: &state), weight: head.value)
-    }
+    withoutGradient { logits(ofHidden: backbone(embedded(tokens), state: &state)) }
+  }
+
+  private func embedded(_ tokens: Tensor) -> Tensor {
+    let x = embedding(tokens)
+    return layout.embeddingScale == 1 ? x : scaled(x, by: layout.embeddingScale)
+  }
+
+  private func logits(ofHidden hidden: Tensor) -> Tensor {
+    let y = linear(hidden, weight: head.value)
+    return layout.logitScale == 1 ? y : scaled(y, by: layout.logitScale)
   }
 }

@@ -71,7 +71,9 @@ public func crossEntropy(
 /// ``crossEntropy(_:head:targets:logitScale:)``.
 ///
 /// - Returns: One loss per target, in nats; 0 where the target is negative.
-public func crossEntropies(_ hidden: Tensor, head: Tensor, targets: Tensor) -> [Float] {
+public func crossEntropies(
+  _ hidden: Tensor, head: Tensor, targets: Tensor, logitScale: Float = 1
+) -> [Float] {
   let (vocabulary, features, rows) = (head.shape[0], head.shape[1], targets.count)
   precondition(
     hidden.count == rows * features,
@@ -89,6 +91,9 @@ public func crossEntropies(_ hidden: Tensor, head: Tensor, targets: Tensor) -> [
       logits.floats, hidden.floats + start * features, head.floats, rows: count,
       columns: vocabulary, inner: features, aStride: features, bStride: features,
       cStride: vocabulary, transposeB: true, bf16: bf16)
+    if logitScale != 1 {
+      apus_scale_f32(logits.floats, logits.floats, logitScale, count * vocabulary)
+    }
     apus_cross_entropy_f32(
       logits.floats, losses.floats + start, targets.ints + start, count, vocabulary, 0)
   }

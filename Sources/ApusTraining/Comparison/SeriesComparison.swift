@@ -56,7 +56,7 @@ public struct SeriesComparison {
       let layers = options.layers ?? 2
       let size = BackboneSize(
         width: options.width ?? 64,
-        layers: architecture.name == "mamba" ? 2 * layers : layers, context: options.context)
+        layers: architecture.layersPerBlock * layers, context: options.context)
       return SeriesContender(
         architecture: architecture,
         config: ForecasterConfig(

@@ -87,7 +87,7 @@ struct TextContender {
       do {
         let layers = options.layers ?? 4
         let size = BackboneSize(
-          width: options.width ?? 128, layers: architecture.name == "mamba" ? 2 * layers : layers,
+          width: options.width ?? 128, layers: architecture.layersPerBlock * layers,
           context: options.context, vocabulary: problem.vocabulary)
         let model = try LanguageModel(
           architecture, config: try architecture.makeConfiguration(size: size),

@@ -75,7 +75,7 @@ public struct ModelTrainingOptions: Sendable {
   ) throws -> BackboneSize {
     let architecture = try model.architecture()
     var size = BackboneSize(
-      width: usualWidth, layers: architecture.name == "mamba" ? 2 * usualLayers : usualLayers,
+      width: usualWidth, layers: architecture.layersPerBlock * usualLayers,
       context: context, vocabulary: vocabulary)
     if case .config(let data) = model {
       let config = try architecture.makeConfiguration(json: data)
