@@ -32,18 +32,13 @@ constexpr ptrdiff_t kRows = 6;
 /// Width of a packed panel.
 constexpr ptrdiff_t kPanel = 2 * kLanes;
 
-/// sum = a · b for kRows rows and kVectors vectors of columns. a is read one element at a time:
+/// sum += a · b for kRows rows and kVectors vectors of columns. a is read one element at a time:
 /// element (row, i) is a[row · a_stride + i], or a[i · a_stride + row] if kTransposed.
 template <int kVectors, bool kTransposed>
-HWY_INLINE void SumProducts(Vector (&sum)[kRows][kVectors], const float* HWY_RESTRICT a,
+HWY_INLINE void AddProducts(Vector (&sum)[kRows][kVectors], const float* HWY_RESTRICT a,
                             ptrdiff_t a_stride, const float* HWY_RESTRICT b, ptrdiff_t b_stride,
                             ptrdiff_t inner) {
   const Floats f;
-#pragma unroll
-  for (int row = 0; row < kRows; ++row) {
-#pragma unroll
-    for (int v = 0; v < kVectors; ++v) sum[row][v] = hn::Zero(f);
-  }
   for (ptrdiff_t i = 0; i < inner; ++i) {
     Vector columns[kVectors];
 #pragma unroll
@@ -59,6 +54,48 @@ HWY_INLINE void SumProducts(Vector (&sum)[kRows][kVectors], const float* HWY_RES
     b += b_stride;
     a += kTransposed ? a_stride : 1;
   }
+}
+
+template <int kVectors>
+HWY_INLINE void Clear(Vector (&sum)[kRows][kVectors]) {
+  const Floats f;
+#pragma unroll
+  for (int row = 0; row < kRows; ++row) {
+#pragma unroll
+    for (int v = 0; v < kVectors; ++v) sum[row][v] = hn::Zero(f);
+  }
+}
+
+/// sum = a · b, as AddProducts reads them. Where the CPU rounds a product before it adds it, more
+/// terms than kTerms are summed in parts: rounding then grows with the length of a part only.
+template <int kVectors, bool kTransposed>
+HWY_INLINE void SumProducts(Vector (&sum)[kRows][kVectors], const float* HWY_RESTRICT a,
+                            ptrdiff_t a_stride, const float* HWY_RESTRICT b, ptrdiff_t b_stride,
+                            ptrdiff_t inner) {
+  Clear(sum);
+#if HWY_NATIVE_FMA
+  AddProducts<kVectors, kTransposed>(sum, a, a_stride, b, b_stride, inner);
+#else
+  constexpr ptrdiff_t kTerms = 64;
+  if (inner <= kTerms) {
+    AddProducts<kVectors, kTransposed>(sum, a, a_stride, b, b_stride, inner);
+    return;
+  }
+  const Floats f;
+  HWY_ALIGN float total[kRows * kVectors * kLanes] = {};
+  for (ptrdiff_t i = 0; i < inner; i += kTerms) {
+    Clear(sum);
+    AddProducts<kVectors, kTransposed>(sum, a + i * (kTransposed ? a_stride : 1), a_stride,
+                                       b + i * b_stride, b_stride, HWY_MIN(kTerms, inner - i));
+    for (int row = 0; row < kRows; ++row) {
+      for (int v = 0; v < kVectors; ++v) {
+        float* to = total + (row * kVectors + v) * kLanes;
+        sum[row][v] = hn::Add(sum[row][v], hn::Load(f, to));
+        hn::Store(sum[row][v], f, to);
+      }
+    }
+  }
+#endif
 }
 
 /// c = a · b, or c += a · b if kAdd.
