@@ -282,9 +282,10 @@ struct Scan {
         ("ds", \Gradients.ds), ("ddelta", \.ddelta), ("da_log", \.daLog), ("db", \.db),
         ("dc", \.dc), ("dd", \.dd), ("dz", \.dz),
       ] {
+        // dd is one sum over batch and time for each channel: of a single channel it may cancel.
         CApusKernelsTests.expectClose(
-          self[keyPath: path], expected[keyPath: path], ofLargest: tolerance, terms: 0.1,
-          "\(name), \(context)")
+          self[keyPath: path], expected[keyPath: path], ofLargest: tolerance,
+          terms: name == "dd" ? 0.1 : 0, "\(name), \(context)")
       }
     }
   }
