@@ -23,29 +23,29 @@ struct BenchCommand: ParsableCommand {
   var task: Task
   @Option(help: "A config.json; needed by train, prefill and decode.")
   var config: String?
-  @Option(help: "Sequences at once.")
+  @Option(parsing: .unconditional, help: "Sequences at once.")
   var batch = 8
-  @Option(help: "Tokens of each sequence.")
+  @Option(parsing: .unconditional, help: "Tokens of each sequence.")
   var context = 256
   @Option(help: "Precision of matrix products: f32 or bf16.")
   var precision = Precision.float32
   @Flag(help: "Train with blocks that keep only their input: less memory, one more forward pass.")
   var recompute = false
-  @Option(help: "Runs to take the best of.")
+  @Option(parsing: .unconditional, help: "Runs to take the best of.")
   var runs = 5
-  @Option(help: "Heads, for attention.")
+  @Option(parsing: .unconditional, help: "Heads, for attention.")
   var heads = 8
-  @Option(help: "Features of a head, for attention.")
+  @Option(parsing: .unconditional, help: "Features of a head, for attention.")
   var headSize = 64
   @Option(help: "Architecture of the forecaster, for step.")
   var model = "mamba"
-  @Option(help: "Width of the forecaster, for step.")
+  @Option(parsing: .unconditional, help: "Width of the forecaster, for step.")
   var width = 128
-  @Option(help: "Layers of the forecaster, for step.")
+  @Option(parsing: .unconditional, help: "Layers of the forecaster, for step.")
   var layers = 4
-  @Option(help: "Channels, for scan.")
+  @Option(parsing: .unconditional, help: "Channels, for scan.")
   var channels = 512
-  @Option(help: "States of a channel, for scan.")
+  @Option(parsing: .unconditional, help: "States of a channel, for scan.")
   var states = 16
   @OptionGroup var machine: MachineOptions
 

@@ -25,29 +25,29 @@ struct CompareCommand: ParsableCommand {
   var id: String?
   @Option(help: "The column of the time.")
   var time: String?
-  @Option(help: "Rows ahead.")
+  @Option(parsing: .unconditional, help: "Rows ahead.")
   var horizon = 5
-  @Option(help: "Rows, or tokens, that a model reads.")
+  @Option(parsing: .unconditional, help: "Rows, or tokens, that a model reads.")
   var context: Int?
-  @Option(help: "Training time of each run, such as 20s or 5m.")
+  @Option(parsing: .unconditional, help: "Training time of each run, such as 20s or 5m.")
   var budget: Duration?
-  @Option(help: "Optimizer steps of each run, instead of a time.")
+  @Option(parsing: .unconditional, help: "Optimizer steps of each run, instead of a time.")
   var steps: Int?
-  @Option(help: "all, or names separated by commas; see apus models.")
-  var models = "all"
-  @Option(help: "How many seeds every model is trained with.")
+  @Option(help: "standard, all, or names separated by commas; see apus models.")
+  var models = "standard"
+  @Option(parsing: .unconditional, help: "How many seeds every model is trained with.")
   var seeds: Int?
-  @Option(help: "The first seed.")
+  @Option(parsing: .unconditional, help: "The first seed.")
   var seed: UInt64 = 0
   @Option(help: "What is forecast: returns, volatility or level; inferred when left out.")
   var measure: Measure?
   @Option(help: "Columns that models read beside the target, separated by commas.")
   var covariates: String?
-  @Option(help: "Width of the backbones.")
+  @Option(parsing: .unconditional, help: "Width of the backbones.")
   var width: Int?
-  @Option(help: "Layers of the backbones; Mamba gets twice as many.")
+  @Option(parsing: .unconditional, help: "Blocks of the backbones; Mamba gets two layers for each.")
   var layers: Int?
-  @Option(help: "Peak of the learning rate.")
+  @Option(parsing: .unconditional, help: "Peak of the learning rate.")
   var learningRate: Double?
   @Option(help: "What the data is: series or text; by its name when left out.")
   var kind: DataKind?
@@ -62,9 +62,9 @@ struct CompareCommand: ParsableCommand {
   enum DataKind: String, ExpressibleByArgument, CaseIterable { case series, text }
 
   func validate() throws {
-    if models != "all", models.split(separator: ",").allSatisfy({ $0.trimmed.isEmpty }) {
+    if models.split(separator: ",").allSatisfy({ $0.trimmed.isEmpty }) {
       throw ValidationError(
-        "--models is '\(models)', but it must be all, or names; see apus models.")
+        "--models is '\(models)', but it must be standard, all, or names; see apus models.")
     }
     if budget != nil, steps != nil {
       throw ValidationError("Give --budget or --steps, not both.")
@@ -89,8 +89,11 @@ struct CompareCommand: ParsableCommand {
     let path = try data ?? Sample.path()
     let isText = kind.map { $0 == .text } ?? (path.hasSuffix(".txt") || path.hasSuffix(".md"))
     var options = ComparisonOptions()
-    options.models =
-      models == "all" ? [] : models.split(separator: ",").map { $0.trimmed }
+    switch models {
+    case "standard": options.models = []
+    case "all": options.models = Architecture.all.map(\.name)
+    default: options.models = models.split(separator: ",").map { $0.trimmed }
+    }
     for name in options.models { _ = try Architecture.named(name) }
     options.budget = steps.map { .steps($0) } ?? .seconds(budget?.seconds ?? (isText ? 60 : 20))
     options.seeds = (0..<UInt64(seeds ?? (isText ? 1 : 3))).map { seed &+ $0 }
@@ -173,6 +176,10 @@ struct CompareCommand: ParsableCommand {
       }
     }
     if gate, !record.hasWinner { throw ExitCode(2) }
+    guard record.chosen != nil else {
+      remark("apus: every model failed; the table says why.")
+      throw ExitCode.failure
+    }
   }
 
   /// The command as it was typed, ready to paste.

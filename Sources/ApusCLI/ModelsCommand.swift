@@ -18,7 +18,8 @@ struct ModelsCommand: ParsableCommand {
   func run() throws {
     let entries = Architecture.all.map {
       Entry(
-        name: $0.name, modelType: $0.modelTypes.joined(separator: " "), summary: $0.summary, paper: $0.paper,
+        name: $0.name, modelType: $0.modelTypes.joined(separator: " "), summary: $0.summary,
+        paper: $0.paper,
         recurrent: $0.isRecurrent)
     }
     guard !machine.json else { return print(try jsonText(entries)) }

@@ -4,7 +4,9 @@ import Foundation
 
 /// What every command takes.
 struct MachineOptions: ParsableArguments {
-  @Option(help: "Threads for the kernels; 0 takes all cores. No result depends on it.")
+  @Option(
+    parsing: .unconditional,
+    help: "Threads for the kernels; 0 takes all cores. No result depends on it.")
   var threads = 0
 
   @Flag(help: "Print the result as JSON.")

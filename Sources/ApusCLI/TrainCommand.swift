@@ -22,28 +22,43 @@ struct TrainCommand: ParsableCommand {
   var data: String
   @Option(help: "The folder for the model and its checkpoints.")
   var output: String
-  @Option(help: "Training time, such as 90s or 5m; 60s when neither this nor --steps is given.")
+  @Option(
+    parsing: .unconditional,
+    help: "Training time, such as 90s or 5m; 60s when neither this nor --steps is given.")
   var budget: Duration?
   @Option(
+    parsing: .unconditional,
     help: "Optimizer steps, instead of a time; then seed and data decide the result to the bit.")
   var steps: Int?
   @Flag(help: "Go on from the newest checkpoint of the folder; give the same options as before.")
   var resume = false
-  @Option(help: "Rows, or tokens, that the model reads; 64 rows or 256 tokens when left out.")
+  @Option(
+    parsing: .unconditional,
+    help: "Rows, or tokens, that the model reads; 64 rows or 256 tokens when left out.")
   var context: Int?
-  @Option(help: "Windows of one step; 8 of rows, or about 4096 tokens, when left out.")
+  @Option(
+    parsing: .unconditional,
+    help: "Windows of one step; 8 of rows, or about 4096 tokens, when left out.")
   var batch: Int?
-  @Option(help: "Width of the backbone; the config's, else 64 for series and 128 for text.")
+  @Option(
+    parsing: .unconditional,
+    help: "Width of the backbone; the config's, else 64 for series and 128 for text.")
   var width: Int?
-  @Option(help: "Layers; the config's, else 2 for series and 4 for text, and twice that for Mamba.")
+  @Option(
+    parsing: .unconditional,
+    help: "Layers; the config's, else 2 for series and 4 for text, and twice that for Mamba.")
   var layers: Int?
-  @Option(help: "Peak of the learning rate; 0.002 for series and 0.003 for text when left out.")
+  @Option(
+    parsing: .unconditional,
+    help: "Peak of the learning rate; 0.002 for series and 0.003 for text when left out.")
   var learningRate: Double?
-  @Option(help: "Seed of weights and windows.")
+  @Option(parsing: .unconditional, help: "Seed of weights and windows.")
   var seed: UInt64 = 0
   @Option(help: "Precision of matrix products: f32 or bf16.")
   var precision = Precision.float32
-  @Option(help: "Rows ahead, for series.")
+  @Flag(help: "Keep only the input of each block: less memory, a third more time.")
+  var recompute = false
+  @Option(parsing: .unconditional, help: "Rows ahead, for series.")
   var horizon = 5
   @Option(help: "What is forecast: returns, volatility or level; inferred when left out.")
   var measure: Measure?
@@ -80,6 +95,7 @@ struct TrainCommand: ParsableCommand {
     (options.width, options.layers) = (width, layers)
     (options.learningRate, options.seed) = (learningRate, seed)
     (options.precision, options.horizon, options.measure) = (precision, horizon, measure)
+    options.recomputesBlocks = recompute
     options.covariates = covariates.map(commaSeparated) ?? []
     let isText = kind.map { $0 == .text } ?? (data.hasSuffix(".txt") || data.hasSuffix(".md"))
     let interruption = Interruption.bySignals()

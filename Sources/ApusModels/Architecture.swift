@@ -160,6 +160,9 @@ extension Architecture {
     .lstm,
   ]
 
+  /// A few of different families, which a comparison tries when nobody names any.
+  public static let standard: [Architecture] = [.transformer, .mamba, .lstm]
+
   /// The architecture of a name or `model_type`.
   ///
   /// - Throws: ``ConfigError/unknownModelType(_:known:)``.

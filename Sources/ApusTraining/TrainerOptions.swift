@@ -85,6 +85,9 @@ public struct TrainerOptions: Codable, Hashable, Sendable {
   public var seed: UInt64 = 0
   /// Of matrix products; by default float.
   public var precision = Precision.float32
+  /// Whether blocks of the model keep only their input and compute the rest again in backward: memory
+  /// for one more forward pass; by default not.
+  public var recomputesBlocks = false
 
   /// Where and how often the run is saved; by default nowhere: the best weights are kept in memory.
   public var checkpoints: CheckpointOptions?

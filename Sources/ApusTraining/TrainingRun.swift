@@ -89,10 +89,13 @@ final class TrainingRun<Task: TrainingTask> {
   /// Adds the gradients of one micro-batch to the parameters; returns its loss.
   private func gatherGradients(_ microStep: Int) throws -> Double {
     try withProducts(in: options.precision) {
-      let (loss, units) = try task.loss(step: state.step, microStep: microStep, key: key)
-      loss.backward()
-      state.record.units += units
-      return Double(loss.scalar)
+      func pass() throws -> Double {
+        let (loss, units) = try task.loss(step: state.step, microStep: microStep, key: key)
+        loss.backward()
+        state.record.units += units
+        return Double(loss.scalar)
+      }
+      return try options.recomputesBlocks ? withRecomputation(pass) : pass()
     }
   }
 

@@ -1,9 +1,10 @@
-import Foundation
 public import ApusData
+import ApusModels
+import Foundation
 
 /// How a comparison is to be made. The defaults suit one daily series and a laptop.
 public struct ComparisonOptions: Sendable {
-  /// Architectures by name; all when empty.
+  /// Architectures by name; those of ``Architecture/standard`` when empty.
   public var models: [String] = []
   /// Rows ahead, P.
   public var horizon = 5
@@ -36,6 +37,11 @@ public struct ComparisonOptions: Sendable {
 
   /// Creates the default.
   public init() {}
+
+  /// The architectures that ``models`` names.
+  func architectures() throws -> [Architecture] {
+    models.isEmpty ? Architecture.standard : try models.map { try Architecture.named($0) }
+  }
 }
 
 /// What a comparison reports while it runs.

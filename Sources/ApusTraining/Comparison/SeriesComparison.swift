@@ -32,11 +32,7 @@ public struct SeriesComparison {
     }
     // Everything until `judge` sees training and validation only.
     var baselines = Self.baselines(problem, options: options)
-    var contenders = try Self.contenders(problem, options: options)
-    Self.train(&contenders, problem: problem, options: options, progress: progress)
-    if contenders.contains(where: \.isInterrupted) {
-      throw ComparisonError.interrupted
-    }
+    let contenders = try Self.contenders(problem, options: options, progress: progress)
     let judged = try SeriesJudgement(
       problem, contenders: contenders, baselines: &baselines, options: options)
     var record = judged.record(source: source, table: table, options: options)
@@ -47,43 +43,27 @@ public struct SeriesComparison {
   }
 
   private static func contenders(
-    _ problem: SeriesProblem, options: ComparisonOptions
-  ) throws -> [SeriesContender] {
-    let chosen =
-      try options.models.isEmpty
-      ? Architecture.all : options.models.map { try Architecture.named($0) }
-    return chosen.map { architecture in
-      let layers = options.layers ?? 2
-      let size = BackboneSize(
-        width: options.width ?? 64,
-        layers: architecture.layersPerBlock * layers, context: options.context)
-      return SeriesContender(
-        architecture: architecture,
-        config: ForecasterConfig(
-          architecture: architecture.name, size: size, inputs: problem.recipe.inputs,
-          horizon: options.horizon, levels: options.levels))
-    }
-  }
-
-  private static func train(
-    _ contenders: inout [SeriesContender], problem: SeriesProblem, options: ComparisonOptions,
+    _ problem: SeriesProblem, options: ComparisonOptions,
     progress: (ComparisonProgress) -> Void
-  ) {
-    let runs = Double(contenders.count * options.seeds.count)
-    let start = ContinuousClock.now
-    for index in contenders.indices {
-      let name = contenders[index].architecture.name
-      contenders[index].train(problem, options: options) { seed, state in
-        let done = Double(index * options.seeds.count + seed) + state.share
-        let elapsed = (ContinuousClock.now - start).seconds
-        progress(
-          ComparisonProgress(
-            phase: "\(name), seed \(seed + 1) of \(options.seeds.count)", share: done / runs,
-            secondsLeft: done > 0.05 ? elapsed / done * (runs - done) : nil,
-            detail: state.losses))
-      }
-      if contenders[index].isInterrupted { return }
-    }
+  ) throws -> [Contender<Forecaster>] {
+    var training = TrainerOptions()
+    training.schedule.peak = options.learningRate ?? 2e-3
+    training.schedule.floor = training.schedule.peak / 20
+    return try Contender.trained(
+      options, training: training,
+      make: { architecture, seed in
+        let size = BackboneSize(
+          width: options.width ?? 64,
+          layers: architecture.layersPerBlock * (options.layers ?? 2), context: options.context)
+        let config = ForecasterConfig(
+          architecture: architecture.name, size: size, inputs: problem.recipe.inputs,
+          horizon: options.horizon, levels: options.levels)
+        let forecaster = try Forecaster(config, key: RandomKey(seed: seed))
+        return (
+          forecaster,
+          try ForecastingTask(forecaster, frames: problem.frames, split: problem.split)
+        )
+      }, progress: progress)
   }
 
   /// The baselines, fitted on the training part of each series.

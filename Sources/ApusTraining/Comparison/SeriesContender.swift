@@ -4,63 +4,14 @@ import ApusModels
 import ApusRuntime
 import ApusTensor
 
-/// One architecture in a comparison of series: trained once per seed, judged on validation, and only
-/// then, when the test part is opened, on test.
-struct SeriesContender {
-  let architecture: Architecture
-  let config: ForecasterConfig
-  /// One per seed that trained well.
-  var runs: [Run] = []
-  /// Whether somebody asked for the end while it trained.
-  var isInterrupted = false
-  /// Why it failed, when it did.
-  var failure: (status: ComparisonRow.Status, message: String)?
-
-  struct Run {
-    let seed: UInt64
-    let forecaster: Forecaster
-    let record: TrainingRecord
-  }
-
-  /// Trains with every seed. What goes wrong is kept as a failure, never thrown: the row stays.
-  mutating func train(
-    _ problem: SeriesProblem, options: ComparisonOptions,
-    progress: (_ seed: Int, TrainingProgress) -> Void
-  ) {
-    for (number, seed) in options.seeds.enumerated() {
-      do {
-        let forecaster = try Forecaster(config, key: RandomKey(seed: seed))
-        let task = try ForecastingTask(forecaster, frames: problem.frames, split: problem.split)
-        var training = TrainerOptions(budget: options.budget)
-        training.seed = seed
-        training.schedule.peak = options.learningRate ?? 2e-3
-        training.schedule.floor = training.schedule.peak / 20
-        let record = try Trainer(training).run(task, interruption: options.interruption) {
-          progress(number, $0)
-        }
-        if record.stopReason == .interrupted { throw ComparisonError.interrupted }
-        guard record.stopReason != .diverged else {
-          failure = (.diverged, "Training with seed \(seed) gave no finite loss any more.")
-          return
-        }
-        runs.append(Run(seed: seed, forecaster: forecaster, record: record))
-      } catch ComparisonError.interrupted {
-        isInterrupted = true
-        return
-      } catch {
-        failure = (.failed, "\(error)")
-        return
-      }
-    }
-  }
-
+extension Contender<Forecaster> {
   /// The scores of every seed on one part.
   func scores(_ problem: SeriesProblem, part: Split.Part) throws -> [ForecastScore] {
     let origins = problem.origins(part)
     return try runs.map { run in
       try ForecastScore(
         quantiles: forecasts(run, problem, origins), origins: origins, table: problem.table,
-        split: problem.split, levels: config.levels, measure: problem.measure)
+        split: problem.split, levels: run.model.config.levels, measure: problem.measure)
     }
   }
 
@@ -73,7 +24,7 @@ struct SeriesContender {
     for (series, frame) in problem.frames.enumerated() {
       let rows = origins.all.filter { $0.series == series }.map(\.row)
       guard let first = rows.first, let last = rows.last else { continue }
-      let all = SeriesForecast(run.forecaster, frame: frame, rows: first..<last + 1)
+      let all = SeriesForecast(run.model, frame: frame, rows: first..<last + 1)
       forecasts += rows.map { all.quantiles[$0 - first] }
     }
     guard problem.measure == .volatility else { return forecasts }
@@ -83,7 +34,7 @@ struct SeriesContender {
   /// The median and the slowest hundredth of single forecasts, in milliseconds.
   func latency(_ problem: SeriesProblem) -> (p50: Double, p99: Double)? {
     guard let run = runs.first, let series = problem.table.series.first else { return nil }
-    var stream = ForecastStream(run.forecaster, recipe: problem.recipe)
+    var stream = ForecastStream(run.model, recipe: problem.recipe)
     let columns = problem.recipe.covariates.map { series.covariate(named: $0) ?? [] }
     let times = (0..<min(series.count, 300)).map { row in
       let start = ContinuousClock.now
@@ -93,10 +44,6 @@ struct SeriesContender {
     }.sorted()
     guard !times.isEmpty else { return nil }
     return (times[times.count / 2], times[min(times.count - 1, times.count * 99 / 100)])
-  }
-
-  var parameterCount: Int? {
-    runs.first?.forecaster.parameters.reduce(0) { $0 + $1.value.count }
   }
 }
 

@@ -17,7 +17,8 @@ struct SeriesJudgement {
   let winner: (forecaster: Forecaster, name: String)?
 
   init(
-    _ problem: SeriesProblem, contenders: [SeriesContender], baselines: inout [SeriesBaseline],
+    _ problem: SeriesProblem, contenders: [Contender<Forecaster>],
+    baselines: inout [SeriesBaseline],
     options: ComparisonOptions
   ) throws {
     self.problem = problem
@@ -55,10 +56,7 @@ struct SeriesJudgement {
     }
     let best = contenders.first { $0.architecture.name == selection.bestModel }
     winner = best.flatMap { contender in
-      contender.runs.min {
-        ($0.record.best?.validationLoss ?? .infinity)
-          < ($1.record.best?.validationLoss ?? .infinity)
-      }.map { ($0.forecaster, contender.architecture.name) }
+      contender.bestRun.map { ($0.model, contender.architecture.name) }
     }
     let bar = baselines.first { $0.name == selection.bestBaseline }
     examples = Self.examples(problem, contender: best, baseline: bar, origins: testOrigins)
@@ -66,13 +64,10 @@ struct SeriesJudgement {
 
   /// The mean over seeds at each date, so that no lucky seed is shown.
   private static func judge(
-    _ contender: SeriesContender, _ problem: SeriesProblem
+    _ contender: Contender<Forecaster>, _ problem: SeriesProblem
   ) -> (ComparisonRow, ModelSelection.Candidate) {
-    var row = ComparisonRow(name: contender.architecture.name, kind: .model)
-    if let failure = contender.failure {
-      (row.status, row.message) = (failure.status, failure.message)
-      return (row, failed(row.name, isBaseline: false))
-    }
+    var row = contender.row()
+    guard contender.failure == nil else { return (row, failed(row.name, isBaseline: false)) }
     do {
       let validation = try contender.scores(problem, part: .validation)
       let test = try contender.scores(problem, part: .test)
@@ -81,20 +76,8 @@ struct SeriesJudgement {
       row.lossDeviation = test.count > 1 ? deviation(test.map(\.loss)) : nil
       row.validationLoss = Metrics.mean(validation.map(\.loss))
       fill(&row, from: first)
-      let records = contender.runs.map(\.record)
-      row.seconds = Metrics.mean(records.map(\.seconds))
-      row.steps = records.map(\.steps).reduce(0, +) / max(records.count, 1)
-      row.tokensPerSecond = Metrics.mean(records.map(\.unitsPerSecond))
-      row.peakBytes = records.map(\.peakBytes).max()
-      row.parameters = contender.parameterCount
-      row.artifactBytes = contender.parameterCount.map { $0 * 4 }
       if let latency = contender.latency(problem) {
         (row.millisecondsP50, row.millisecondsP99) = (latency.p50, latency.p99)
-      }
-      row.curve = (records.first?.curve ?? []).map {
-        LearningPoint(
-          seconds: $0.seconds, step: $0.step, trainLoss: $0.trainLoss,
-          validationLoss: $0.validationLoss)
       }
       let candidate = ModelSelection.Candidate(
         name: row.name, isBaseline: false, validationLosses: meanByDate(validation),
@@ -157,7 +140,7 @@ struct SeriesJudgement {
 
   /// Six origins, evenly spread over the test part of the first series.
   private static func examples(
-    _ problem: SeriesProblem, contender: SeriesContender?, baseline: SeriesBaseline?,
+    _ problem: SeriesProblem, contender: Contender<Forecaster>?, baseline: SeriesBaseline?,
     origins: ForecastOrigins
   ) -> [ForecastExample] {
     let own = origins.all.indices.filter { origins.all[$0].series == 0 }
@@ -166,7 +149,7 @@ struct SeriesJudgement {
       contender.runs.first.map { contender.forecasts($0, problem, origins) }
     }
     let classical = try? baseline?.forecasts(problem, origins).quantiles
-    let levels = contender?.config.levels ?? baseline?.task.levels ?? []
+    let levels = contender?.runs.first?.model.config.levels ?? baseline?.task.levels ?? []
     func point(_ row: Int) -> SeriesPoint {
       SeriesPoint(
         time: Double(series.timestamps[row].secondsSinceEpoch), value: series.values[row])

@@ -36,31 +36,37 @@ public struct TextComparison {
     let problem = TextProblem(
       vocabulary: corpus.tokenizer.vocabularySize, train: corpus.train, validation: validation,
       test: test)
-    let chosen =
-      try options.models.isEmpty
-      ? Architecture.all : options.models.map { try Architecture.named($0) }
-    var contenders = chosen.map { TextContender(architecture: $0) }
-    let runs = Double(contenders.count * options.seeds.count)
-    let start = ContinuousClock.now
-    for index in contenders.indices {
-      let name = contenders[index].architecture.name
-      contenders[index].train(problem, options: options) { seed, state in
-        let done = Double(index * options.seeds.count + seed) + state.share
-        let elapsed = (ContinuousClock.now - start).seconds
-        progress(
-          ComparisonProgress(
-            phase: "\(name), seed \(seed + 1) of \(options.seeds.count)", share: done / runs,
-            secondsLeft: done > 0.05 ? elapsed / done * (runs - done) : nil,
-            detail: state.losses))
-      }
-      if contenders[index].isInterrupted { throw ComparisonError.interrupted }
-    }
+    let contenders = try Self.contenders(problem, options: options, progress: progress)
     let judged = try TextJudgement(problem, contenders: contenders, options: options)
     var record = judged.record(corpus: corpus, source: source, options: options)
     record.reproduction.startedAt = began.timeIntervalSince1970
     record.reproduction.seconds = Date.now.timeIntervalSince(began)
     self.record = record
     winner = judged.winner
+  }
+
+  private static func contenders(
+    _ problem: TextProblem, options: ComparisonOptions, progress: (ComparisonProgress) -> Void
+  ) throws -> [Contender<LanguageModel>] {
+    var training = TrainerOptions()
+    training.beta2 = 0.99
+    training.schedule.peak = options.learningRate ?? 3e-3
+    training.schedule.floor = training.schedule.peak / 20
+    return try Contender.trained(
+      options, training: training,
+      make: { architecture, seed in
+        let size = BackboneSize(
+          width: options.width ?? 128,
+          layers: architecture.layersPerBlock * (options.layers ?? 4), context: options.context,
+          vocabulary: problem.vocabulary)
+        let model = try LanguageModel(
+          architecture, config: try architecture.makeConfiguration(size: size),
+          key: RandomKey(seed: seed))
+        let task = try LanguageTask(
+          model, training: problem.train, validation: problem.validation,
+          batch: max(1, 4096 / options.context), context: options.context)
+        return (model, task)
+      }, progress: progress)
   }
 }
 
@@ -72,51 +78,8 @@ struct TextProblem {
   let test: [Int32]
 }
 
-/// One architecture in a comparison on text.
-struct TextContender {
-  let architecture: Architecture
-  var runs: [(model: LanguageModel, record: TrainingRecord)] = []
-  var failure: (status: ComparisonRow.Status, message: String)?
-  var isInterrupted = false
-
-  mutating func train(
-    _ problem: TextProblem, options: ComparisonOptions,
-    progress: (_ seed: Int, TrainingProgress) -> Void
-  ) {
-    for (number, seed) in options.seeds.enumerated() {
-      do {
-        let layers = options.layers ?? 4
-        let size = BackboneSize(
-          width: options.width ?? 128, layers: architecture.layersPerBlock * layers,
-          context: options.context, vocabulary: problem.vocabulary)
-        let model = try LanguageModel(
-          architecture, config: try architecture.makeConfiguration(size: size),
-          key: RandomKey(seed: seed))
-        let task = try LanguageTask(
-          model, training: problem.train, validation: problem.validation,
-          batch: max(1, 4096 / options.context), context: options.context)
-        var training = TrainerOptions(budget: options.budget)
-        training.seed = seed
-        training.beta2 = 0.99
-        training.schedule.peak = options.learningRate ?? 3e-3
-        training.schedule.floor = training.schedule.peak / 20
-        let record = try Trainer(training).run(task, interruption: options.interruption) {
-          progress(number, $0)
-        }
-        if record.stopReason == .interrupted { return isInterrupted = true }
-        guard record.stopReason != .diverged else {
-          failure = (.diverged, "Training with seed \(seed) gave no finite loss any more.")
-          return
-        }
-        runs.append((model, record))
-      } catch {
-        failure = (.failed, "\(error)")
-        return
-      }
-    }
-  }
-
-  /// The loss of each token of a part, the mean over seeds.
+extension Contender<LanguageModel> {
+  /// The loss of each token of a part, by seed.
   func losses(_ tokens: [Int32], context: Int) throws -> [[Double]] {
     try runs.map { run in
       try LanguageTask(
@@ -138,7 +101,9 @@ struct TextJudgement {
   /// and intervals count.
   private static let block = 256
 
-  init(_ problem: TextProblem, contenders: [TextContender], options: ComparisonOptions) throws {
+  init(_ problem: TextProblem, contenders: [Contender<LanguageModel>], options: ComparisonOptions)
+    throws
+  {
     openedAt = Date.now.timeIntervalSince1970
     scored = problem.test.count - 1
     var (rows, candidates) = ([ComparisonRow](), [ModelSelection.Candidate]())
@@ -180,24 +145,16 @@ struct TextJudgement {
       return row
     }
     winner =
-      contenders.first { $0.architecture.name == selection.bestModel }?
-      .runs.min {
-        ($0.record.best?.validationLoss ?? .infinity)
-          < ($1.record.best?.validationLoss ?? .infinity)
-      }?
-      .model
+      contenders.first { $0.architecture.name == selection.bestModel }?.bestRun?.model
   }
 
   private static func judge(
-    _ contender: TextContender, _ problem: TextProblem, context: Int
+    _ contender: Contender<LanguageModel>, _ problem: TextProblem, context: Int
   ) -> (ComparisonRow, ModelSelection.Candidate) {
-    var row = ComparisonRow(name: contender.architecture.name, kind: .model)
+    var row = contender.row()
     var candidate = ModelSelection.Candidate(
       name: row.name, isBaseline: false, validationLosses: [], testLosses: [])
-    if let failure = contender.failure {
-      (row.status, row.message) = (failure.status, failure.message)
-      return (row, candidate)
-    }
+    guard contender.failure == nil else { return (row, candidate) }
     do {
       let validation = try contender.losses(problem.validation, context: context)
       let test = try contender.losses(problem.test, context: context)
@@ -205,19 +162,7 @@ struct TextJudgement {
       row.validationLoss = Metrics.mean(validation.map(Metrics.mean))
       candidate.validationLosses = blocks(mean(validation))
       candidate.testLosses = blocks(mean(test))
-      let records = contender.runs.map(\.record)
-      row.seconds = Metrics.mean(records.map(\.seconds))
-      row.steps = records.map(\.steps).reduce(0, +) / max(records.count, 1)
-      row.tokensPerSecond = Metrics.mean(records.map(\.unitsPerSecond))
-      row.peakBytes = records.map(\.peakBytes).max()
-      row.parameters = contender.runs.first?.model.parameters.reduce(0) { $0 + $1.value.count }
-      row.artifactBytes = row.parameters.map { $0 * 4 }
       row.lossBySteps = byPosition(mean(test), context: context)
-      row.curve = (records.first?.curve ?? []).map {
-        LearningPoint(
-          seconds: $0.seconds, step: $0.step, trainLoss: $0.trainLoss,
-          validationLoss: $0.validationLoss)
-      }
     } catch {
       (row.status, row.message) = (.failed, "\(error)")
     }

@@ -62,19 +62,12 @@ public struct ForecastTraining {
     output: String, resume: Bool = false, interruption: Interruption? = nil,
     progress: (TrainingProgress) -> Void = { _ in }
   ) throws -> TrainingSummary {
-    let trainer = try Trainer(options.trainer(peak: 2e-3, beta2: 0.95, output: output))
-    try ModelFolder.prepare(output)
-    let record = try trainer.run(
-      task, resume: resume, interruption: interruption, progress: progress)
-    guard record.stopReason != .diverged else { throw TrainingError.diverged(step: record.steps) }
-    var summary = TrainingSummary(
-      task: "forecast", model: model.forecaster.config.architecture,
-      parameters: task.parameters.reduce(0) { $0 + $1.value.count },
-      validationLoss: record.best?.validationLoss, record: record)
-    guard record.stopReason != .interrupted else { return summary }
-    try ModelFolder.save(
-      model.forecaster, recipe: model.recipe, target: model.target, to: output)
-    summary.output = output
-    return summary
+    try options.train(
+      task, as: ("forecast", model.forecaster.config.architecture), peak: 2e-3, beta2: 0.95,
+      output: output, resume: resume, interruption: interruption, progress: progress
+    ) { _ in
+      try ModelFolder.save(
+        model.forecaster, recipe: model.recipe, target: model.target, to: output)
+    }
   }
 }

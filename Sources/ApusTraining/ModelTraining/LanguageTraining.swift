@@ -69,19 +69,13 @@ public struct LanguageTraining {
     output: String, resume: Bool = false, interruption: Interruption? = nil,
     progress: (TrainingProgress) -> Void = { _ in }
   ) throws -> TrainingSummary {
-    let trainer = try Trainer(options.trainer(peak: 3e-3, beta2: 0.99, output: output))
-    try ModelFolder.prepare(output)
-    let record = try trainer.run(
-      task, resume: resume, interruption: interruption, progress: progress)
-    guard record.stopReason != .diverged else { throw TrainingError.diverged(step: record.steps) }
-    var summary = TrainingSummary(
-      task: "language", model: model.architecture.name,
-      parameters: task.parameters.reduce(0) { $0 + $1.value.count }, record: record)
-    guard record.stopReason != .interrupted else { return summary }
-    try ModelFolder.save(model, tokenizer: tokenizer, to: output)
-    summary.output = output
-    let losses = try task.losses()
-    if !losses.isEmpty { summary.validationLoss = losses.reduce(0, +) / Double(losses.count) }
-    return summary
+    try options.train(
+      task, as: ("language", model.architecture.name), peak: 3e-3, beta2: 0.99, output: output,
+      resume: resume, interruption: interruption, progress: progress
+    ) { summary in
+      try ModelFolder.save(model, tokenizer: tokenizer, to: output)
+      let losses = try task.losses()
+      if !losses.isEmpty { summary.validationLoss = losses.reduce(0, +) / Double(losses.count) }
+    }
   }
 }

@@ -57,6 +57,8 @@ public struct ModelTrainingOptions: Sendable {
   public var seed: UInt64 = 0
   /// Of matrix products.
   public var precision = Precision.float32
+  /// Whether blocks keep only their input and compute the rest again: less memory, a third more time.
+  public var recomputesBlocks = false
   /// Rows ahead, P; of no meaning to text.
   public var horizon = 5
   /// Quantile levels; the outermost make the central interval of 90 %.
@@ -89,14 +91,44 @@ public struct ModelTrainingOptions: Sendable {
     return size
   }
 
-  /// What the trainer is told.
-  func trainer(peak: Double, beta2: Double, output: String) -> TrainerOptions {
-    var options = TrainerOptions(budget: budget)
-    (options.seed, options.precision, options.beta2) = (seed, precision, beta2)
-    options.schedule.peak = learningRate ?? peak
-    options.schedule.floor = options.schedule.peak / 20
-    options.checkpoints = CheckpointOptions(directory: output + "/checkpoints")
-    return options
+  /// Trains the model of a task and saves it with the weights that validated best.
+  ///
+  /// - Parameters:
+  ///   - task: Model and data.
+  ///   - names: The summary's task and model.
+  ///   - peak: The learning rate where the options name none.
+  ///   - beta2: AdamW's β₂.
+  ///   - output: The model's folder; found wanting before training if it cannot be written.
+  ///   - resume: Whether to go on from the newest checkpoint there.
+  ///   - interruption: What may end the run early; then no model is written.
+  ///   - progress: Called after every step.
+  ///   - save: Writes the trained model, and may add to the summary.
+  /// - Returns: What was done.
+  /// - Throws: ``TrainingError``, and what `save` throws.
+  func train(
+    _ task: some TrainingTask, as names: (task: String, model: String), peak: Double,
+    beta2: Double, output: String, resume: Bool, interruption: Interruption?,
+    progress: (TrainingProgress) -> Void, save: (inout TrainingSummary) throws -> Void
+  ) throws -> TrainingSummary {
+    var trainer = TrainerOptions(budget: budget)
+    (trainer.seed, trainer.precision, trainer.beta2) = (seed, precision, beta2)
+    trainer.recomputesBlocks = recomputesBlocks
+    trainer.schedule.peak = learningRate ?? peak
+    trainer.schedule.floor = trainer.schedule.peak / 20
+    trainer.checkpoints = CheckpointOptions(directory: output + "/checkpoints")
+    let prepared = try Trainer(trainer)
+    try ModelFolder.prepare(output)
+    let record = try prepared.run(
+      task, resume: resume, interruption: interruption, progress: progress)
+    guard record.stopReason != .diverged else { throw TrainingError.diverged(step: record.steps) }
+    var summary = TrainingSummary(
+      task: names.task, model: names.model,
+      parameters: task.parameters.reduce(0) { $0 + $1.value.count },
+      validationLoss: record.best?.validationLoss, record: record)
+    guard record.stopReason != .interrupted else { return summary }
+    try save(&summary)
+    summary.output = output
+    return summary
   }
 }
 

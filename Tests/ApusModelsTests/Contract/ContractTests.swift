@@ -101,6 +101,22 @@ struct ContractTests {
     }
   }
 
+  @Test(
+    "blocks that keep only their input give the same loss and gradients", arguments: Specimen.all)
+  func recomputation(specimen: Specimen) throws {
+    let tokens = specimen.tokens(2, 11, seed: 14)
+    func gradients(_ run: (() -> Tensor) -> Tensor) throws -> [[Float]] {
+      let model = try specimen.shakenModel()
+      let loss = run { model.loss(tokens, targets: following(tokens)) }
+      withRecomputation { loss.backward() }
+      return [loss.values] + model.parameters.map { $0.gradient?.values ?? [] }
+    }
+    let (kept, computed) = (
+      try gradients { body in body() }, try gradients { body in withRecomputation { body() } }
+    )
+    for (one, other) in zip(kept, computed) { expectClose(one, other, absolute: 1e-6) }
+  }
+
   @Test("gradients equal finite differences", .tags(.gradient), arguments: Specimen.all)
   func finiteDifferences(specimen: Specimen) throws {
     let model = try specimen.shakenModel()

@@ -1,0 +1,120 @@
+import ApusEvaluation
+import ApusModels
+import ApusTensor
+
+/// One architecture in a comparison: trained once per seed under the common budget, its failures kept
+/// as what its row will say.
+struct Contender<Model> {
+  let architecture: Architecture
+  /// One per seed that trained well.
+  private(set) var runs: [Run] = []
+  /// Whether somebody asked for the end while it trained.
+  private(set) var isInterrupted = false
+  /// Why it failed, when it did.
+  private(set) var failure: (status: ComparisonRow.Status, message: String)?
+
+  struct Run {
+    let seed: UInt64
+    let model: Model
+    let parameters: Int
+    let record: TrainingRecord
+  }
+
+  init(_ architecture: Architecture) { self.architecture = architecture }
+
+  /// The run whose weights validated best.
+  var bestRun: Run? {
+    runs.min {
+      ($0.record.best?.validationLoss ?? .infinity) < ($1.record.best?.validationLoss ?? .infinity)
+    }
+  }
+
+  /// Trains with every seed. What goes wrong is kept as a failure, never thrown: the row stays.
+  ///
+  /// - Parameters:
+  ///   - options: Seeds, budget and the like.
+  ///   - training: How runs go, but for seed and budget.
+  ///   - make: Makes the model of a seed and its task.
+  ///   - progress: Called after every step with the number of the seed.
+  fileprivate mutating func train(
+    _ options: ComparisonOptions, training: TrainerOptions,
+    make: (Architecture, UInt64) throws -> (Model, any TrainingTask),
+    progress: (_ seed: Int, TrainingProgress) -> Void
+  ) {
+    for (number, seed) in options.seeds.enumerated() {
+      do {
+        let (model, task) = try make(architecture, seed)
+        var own = training
+        (own.seed, own.budget) = (seed, options.budget)
+        let record = try Trainer(own).run(task, interruption: options.interruption) {
+          progress(number, $0)
+        }
+        if record.stopReason == .interrupted { return isInterrupted = true }
+        guard record.stopReason != .diverged else {
+          failure = (.diverged, "Training with seed \(seed) gave no finite loss any more.")
+          return
+        }
+        let parameters = task.parameters.reduce(0) { $0 + $1.value.count }
+        runs.append(Run(seed: seed, model: model, parameters: parameters, record: record))
+      } catch {
+        failure = (.failed, "\(error)")
+        return
+      }
+    }
+  }
+
+  /// The row with all that training tells: its failure, or what it cost.
+  func row() -> ComparisonRow {
+    var row = ComparisonRow(name: architecture.name, kind: .model)
+    if let failure { (row.status, row.message) = (failure.status, failure.message) }
+    let records = runs.map(\.record)
+    guard failure == nil, let first = records.first else { return row }
+    row.seconds = Metrics.mean(records.map(\.seconds))
+    row.steps = records.map(\.steps).reduce(0, +) / records.count
+    row.tokensPerSecond = Metrics.mean(records.map(\.unitsPerSecond))
+    row.peakBytes = records.map(\.peakBytes).max()
+    row.parameters = runs.first?.parameters
+    row.artifactBytes = row.parameters.map { $0 * 4 }
+    row.curve = first.curve.map {
+      LearningPoint(
+        seconds: $0.seconds, step: $0.step, trainLoss: $0.trainLoss,
+        validationLoss: $0.validationLoss)
+    }
+    return row
+  }
+}
+
+extension Contender {
+  /// Trains every architecture that the options name, one after the other.
+  ///
+  /// - Parameters:
+  ///   - options: Models, seeds, budget and the like.
+  ///   - training: How runs go, but for seed and budget.
+  ///   - make: Makes the model of an architecture and a seed, and its task.
+  ///   - progress: Called after every step.
+  /// - Returns: One contender per architecture, trained or failed.
+  /// - Throws: `ConfigError` for an unknown name, ``ComparisonError/interrupted``.
+  static func trained(
+    _ options: ComparisonOptions, training: TrainerOptions,
+    make: (Architecture, UInt64) throws -> (Model, any TrainingTask),
+    progress: (ComparisonProgress) -> Void
+  ) throws -> [Contender] {
+    var contenders = try options.architectures().map { Contender($0) }
+    let runs = Double(contenders.count * options.seeds.count)
+    let start = ContinuousClock.now
+    for index in contenders.indices {
+      let name = contenders[index].architecture.name
+      contenders[index].train(options, training: training, make: make) { seed, state in
+        let done = Double(index * options.seeds.count + seed) + state.share
+        let elapsed = (ContinuousClock.now - start).seconds
+        progress(
+          ComparisonProgress(
+            phase: "\(name), seed \(seed + 1) of \(options.seeds.count)", share: done / runs,
+            secondsLeft: done > 0.05 ? elapsed / done * (runs - done) : nil,
+            detail: state.losses))
+      }
+      if contenders[index].isInterrupted { throw ComparisonError.interrupted }
+    }
+    return contenders
+  }
+}
