@@ -16,6 +16,7 @@ struct ApusCommand: ParsableCommand {
     version: ApusVersion.current,
     subcommands: [
       CompareCommand.self, TrainCommand.self, ForecastCommand.self, StreamCommand.self,
+      ScoreCommand.self,
       BenchCommand.self, ModelsCommand.self, EnvCommand.self,
     ])
 

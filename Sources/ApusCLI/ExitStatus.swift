@@ -10,7 +10,9 @@ func exitStatus(of error: any Error) -> Int32 {
     is ForecastError,
     is SafetensorsError, is TrainingDataError, is CheckpointError, is ComparisonError:
     65
+  case is TokenFileError, is ScoreError: 65
   case is ConfigError: 78
+  case let error as FileError where error.isMissing: 66
   case is FileError: 74
   case let error as ModelFolderError: error.exitStatus
   case let error as TrainingError: error.exitStatus
@@ -22,7 +24,7 @@ extension ModelFolderError {
   fileprivate var exitStatus: Int32 {
     switch self {
     case .missingFile: 66
-    case .damaged, .wrongTask: 65
+    case .damaged, .wrongTask, .doesNotFit: 65
     case .cannotCreate: 73
     }
   }

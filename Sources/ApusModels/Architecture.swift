@@ -106,6 +106,10 @@ public struct Architecture: Sendable {
     return try adapt(tensors, config)
   }
 
+  /// What a language model needs to know of a configuration that this architecture made; nil for
+  /// another's.
+  package func languageLayout(of config: any ModelConfig) -> LanguageLayout? { language(config) }
+
   /// The backbone of a configuration that this architecture made.
   public func makeBackbone(_ config: any ModelConfig, in scope: Scope) throws -> any Backbone {
     try backbone(config, scope)

@@ -1,7 +1,7 @@
-public import ApusData
+import ApusData
 public import ApusModels
 import ApusNN
-import ApusTensor
+public import ApusTensor
 import Foundation
 
 /// A model on disk: `config.json`, `model.safetensors`, and `apus.json` for what only Apus knows.
@@ -9,7 +9,7 @@ import Foundation
 /// A language model's folder is laid out as published ones are, so that other tools read it.
 public enum ModelFolder {
   /// What `apus.json` says.
-  private struct Card: Codable {
+  struct Card: Codable {
     var format = 1
     var task: String
     var forecaster: ForecasterConfig?
@@ -68,19 +68,6 @@ public enum ModelFolder {
     try write(encoded(card), to: path + "/apus.json")
   }
 
-  /// Saves a language model and, when given, its tokenizer.
-  ///
-  /// - Throws: ``ModelFolderError`` or what the file system says.
-  public static func save(
-    _ model: LanguageModel, tokenizer: TextTokenizer?, to path: String
-  ) throws {
-    try makeFolder(path)
-    try Safetensors.save(named(model.parameters), to: path + "/model.safetensors")
-    try write(model.config.json(), to: path + "/config.json")
-    try write(
-      encoded(Card(task: "language", tokenizer: tokenizer)), to: path + "/apus.json")
-  }
-
   /// Loads a forecaster.
   ///
   /// - Throws: ``ModelFolderError``, or what is wrong with its configuration or weights.
@@ -100,26 +87,12 @@ public enum ModelFolder {
       forecaster: forecaster, recipe: recipe, target: card.target ?? "")
   }
 
-  /// Loads a language model: one of ours, with its tokenizer, or any published folder.
-  ///
-  /// - Throws: ``ModelFolderError``, or what is wrong with its configuration or weights.
-  public static func languageModel(
-    at path: String
-  ) throws -> (model: LanguageModel, tokenizer: TextTokenizer?) {
-    let config = try read(path + "/config.json", purpose: "the model's configuration")
-    let (architecture, configuration) = try Architecture.reading(json: config)
-    let model = try LanguageModel(
-      architecture, config: configuration, checkpoint: try Safetensors.load(path))
-    let hasCard = FileManager.default.fileExists(atPath: path + "/apus.json")
-    return (model, hasCard ? try card(at: path).tokenizer : nil)
-  }
-
   /// What a folder of ours holds: `forecast` or `language`.
   public static func task(of path: String) throws -> String { try card(at: path).task }
 
   // MARK: Files
 
-  private static func card(at path: String) throws -> Card {
+  static func card(at path: String) throws -> Card {
     let file = path + "/apus.json"
     let data = try read(file, purpose: "what the model was made for")
     do {
@@ -129,14 +102,14 @@ public enum ModelFolder {
     }
   }
 
-  private static func read(_ file: String, purpose: String) throws -> Data {
+  static func read(_ file: String, purpose: String) throws -> Data {
     guard let data = FileManager.default.contents(atPath: file) else {
       throw ModelFolderError.missingFile(path: file, purpose: purpose)
     }
     return data
   }
 
-  private static func makeFolder(_ path: String) throws {
+  static func makeFolder(_ path: String) throws {
     do {
       try FileManager.default.createDirectory(
         atPath: path, withIntermediateDirectories: true)
@@ -145,7 +118,7 @@ public enum ModelFolder {
     }
   }
 
-  private static func write(_ data: Data, to path: String) throws {
+  static func write(_ data: Data, to path: String) throws {
     do {
       try data.write(to: URL(fileURLWithPath: path), options: .atomic)
     } catch {
@@ -153,13 +126,13 @@ public enum ModelFolder {
     }
   }
 
-  private static func encoded(_ value: some Encodable) throws -> Data {
+  static func encoded(_ value: some Encodable) throws -> Data {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
     return try encoder.encode(value)
   }
 
-  private static func named(_ parameters: [Parameter]) -> [String: Tensor] {
+  static func named(_ parameters: [Parameter]) -> [String: Tensor] {
     Dictionary(
       parameters.map { ($0.name, $0.value.detached()) }, uniquingKeysWith: { first, _ in first })
   }
@@ -173,6 +146,8 @@ public enum ModelFolderError: Error, Equatable {
   case damaged(path: String, reason: String)
   /// The model was made for something else.
   case wrongTask(path: String, found: String, expected: String)
+  /// A weight is too large for the type it is to be saved in.
+  case doesNotFit(tensor: String, value: Float, dtype: DType)
   /// The folder or a file in it cannot be written.
   case cannotCreate(path: String, reason: String)
 
@@ -192,6 +167,11 @@ extension ModelFolderError: CustomStringConvertible {
       "The file '\(path)' is damaged: \(reason). Save the model again."
     case .wrongTask(let path, let found, let expected):
       "The model in '\(path)' was made for '\(found)', but this needs '\(expected)'. Choose another."
+    case .doesNotFit(let tensor, let value, let dtype):
+      """
+      Tensor '\(tensor)' has the element \(value), which \(dtype.rawValue) cannot hold. \
+      Save in BF16 or F32.
+      """
     case .cannotCreate(let path, let reason):
       "'\(path)' cannot be written: \(reason)"
     }

@@ -238,6 +238,9 @@ public struct FileError: Error, Equatable {
 
   /// Whether the disk or the user's share of it is full.
   public var isFull: Bool { code == ENOSPC || code == EDQUOT }
+
+  /// Whether what was to be read is not there.
+  public var isMissing: Bool { code == ENOENT && action == "open" }
 }
 
 extension FileError: CustomStringConvertible {

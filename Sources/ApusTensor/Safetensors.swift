@@ -140,40 +140,6 @@ public enum Safetensors {
     }
     return result
   }
-
-  /// Writes tensors to a file, replacing it as a whole: a crash leaves the old file or the new one,
-  /// and tensors that are views of the old file stay intact, even when they are what is written.
-  ///
-  /// - Parameters:
-  ///   - tensors: By name; order does not matter, equal tensors make equal files.
-  ///   - path: The file.
-  ///   - metadata: Free-form; "format" is what some readers of PyTorch look for.
-  /// - Throws: ``FileError``, or ``SafetensorsError/badName(path:tensor:)``.
-  public static func save(
-    _ tensors: [String: Tensor], to path: String, metadata: [String: String] = ["format": "pt"]
-  ) throws {
-    try save(tensors, metadata: metadata, with: Files().replace, path)
-  }
-
-  /// The same by a given way of making a file.
-  package static func save(
-    _ tensors: [String: Tensor], metadata: [String: String] = ["format": "pt"],
-    with make: (String, (FileWriter) throws -> Void) throws -> Void, _ path: String
-  ) throws {
-    guard tensors["__metadata__"] == nil else {
-      throw SafetensorsError.badName(path: path, tensor: "__metadata__")
-    }
-    // The widest types first, so that everything is aligned.
-    let ordered = tensors.sorted {
-      ($1.value.dtype.size, $0.key) < ($0.value.dtype.size, $1.key)
-    }
-    let header = SafetensorsHeader.text(ordered, metadata: metadata)
-    try make(path) { writer in
-      try writer.write(withUnsafeBytes(of: UInt64(header.count).littleEndian) { Array($0) })
-      try writer.write(header)
-      for (_, tensor) in ordered { try tensor.withBytes { try writer.write($0) } }
-    }
-  }
 }
 
 /// Refuses files whose name promises a pickle or another format that is not read here.

@@ -122,7 +122,7 @@ enum SafetensorsHeader {
 
   /// The header for tensors in the order of their bytes, padded so that the data is aligned.
   static func text(
-    _ tensors: [(key: String, value: Tensor)], metadata: [String: String]
+    _ tensors: [(name: String, dtype: DType, shape: Shape)], metadata: [String: String]
   ) -> [UInt8] {
     var members: [String] = []
     if !metadata.isEmpty {
@@ -131,12 +131,12 @@ enum SafetensorsHeader {
       members.append("\"__metadata__\":{\(list.joined(separator: ","))}")
     }
     var offset = 0
-    for (name, tensor) in tensors {
-      let end = offset + tensor.count * tensor.dtype.size
-      let shape = tensor.shape.dimensions.map(String.init).joined(separator: ",")
+    for (name, dtype, shape) in tensors {
+      let end = offset + shape.count * dtype.size
+      let shape = shape.dimensions.map(String.init).joined(separator: ",")
       members.append(
         """
-        \(jsonString(name)):{"dtype":"\(tensor.dtype.rawValue)","shape":[\(shape)],\
+        \(jsonString(name)):{"dtype":"\(dtype.rawValue)","shape":[\(shape)],\
         "data_offsets":[\(offset),\(end)]}
         """)
       offset = end

@@ -101,6 +101,49 @@ public func crossEntropies(
   return losses.values
 }
 
+/// Mean cross-entropy of logits that stand in memory, for heads that are more than a product.
+///
+/// - Parameters:
+///   - logits: `[..., V]`.
+///   - targets: Integers below V, one per row; a negative one is left out.
+/// - Returns: A scalar, in nats per target that counts; 0 when none does.
+public func crossEntropy(logits: Tensor, targets: Tensor) -> Tensor {
+  let (vocabulary, rows) = (logits.shape.last, targets.count)
+  let ids = targets.integers
+  precondition(
+    logits.shape.rows == rows && ids.allSatisfy { $0 < vocabulary },
+    "crossEntropy: logits \(logits.shape), targets \(targets.shape)")
+  let valid = ids.count { $0 >= 0 }
+  let records = Tensor.records(logits)
+  let dlogits = records ? logits.copied() : logits
+  let losses = Tensor(uninitialized: [rows])
+  apus_cross_entropy_f32(
+    dlogits.floats, losses.floats, targets.ints, rows, vocabulary,
+    records && valid > 0 ? 1 / Float(valid) : 0)
+  let loss = Tensor(valid == 0 ? 0 : Float(apus_sum_f32(losses.floats, rows) / Double(valid)))
+  withExtendedLifetime((logits, dlogits, targets, losses)) {}
+  guard records else { return loss }
+  return loss.tracked(from: [logits]) { [valid == 0 ? nil : timesScalar(dlogits, $0)] }
+}
+
+/// The cross-entropy of each row of logits that stand in memory, untracked.
+///
+/// - Parameters:
+///   - logits: `[..., V]`; left as they are.
+///   - targets: Integers below V, one per row; a negative one is left out.
+/// - Returns: One loss per target, in nats; 0 where the target is negative.
+public func crossEntropies(logits: Tensor, targets: Tensor) -> [Float] {
+  let (vocabulary, rows) = (logits.shape.last, targets.count)
+  precondition(
+    logits.shape.rows == rows && targets.integers.allSatisfy { $0 < vocabulary },
+    "crossEntropies: logits \(logits.shape), targets \(targets.shape)")
+  let losses = Tensor(uninitialized: [rows])
+  apus_cross_entropy_f32(
+    logits.floats, losses.floats, targets.ints, rows, vocabulary, 0)
+  withExtendedLifetime((logits, targets)) {}
+  return losses.values
+}
+
 /// Rows of logits held at once: about 8 MB, a function of the vocabulary alone.
 private func crossEntropyRows(vocabulary: Int) -> Int {
   max(64, min(2048, 2_097_152 / max(vocabulary, 1) / 64 * 64))

@@ -1,0 +1,139 @@
+public import ApusModels
+import ApusNN
+public import ApusTensor
+import Foundation
+
+/// How likely a model finds each token of a sequence.
+public struct TokenScores: Sendable, Equatable {
+  /// The ids.
+  public let tokens: [Int32]
+  /// The natural logarithm of each token's probability. Of a causal model: given the tokens before
+  /// it, and nil for the first, which has none. Of an encoder with a masked-language head: given the
+  /// whole sequence, the token itself included.
+  public let logProbabilities: [Double?]
+  /// The sum of ``logProbabilities``.
+  public let total: Double
+  /// The exponential of minus their mean: how many equally likely tokens would be as hard to tell. 1
+  /// when there is nothing to predict.
+  public let perplexity: Double
+
+  /// Puts scores together.
+  init(tokens: [Int32], logProbabilities: [Double?]) {
+    self.tokens = tokens
+    self.logProbabilities = logProbabilities
+    let known = logProbabilities.compactMap(\.self)
+    total = known.reduce(0, +)
+    perplexity = known.isEmpty ? 1 : exp(-total / Double(known.count))
+  }
+
+  /// Scores a sequence, block by block with the model's state: memory does not grow with the length
+  /// but for that state.
+  ///
+  /// - Parameters:
+  ///   - tokens: The ids.
+  ///   - model: The model.
+  ///   - block: Tokens at once; by default as many as make 32 MB of logits, 512 at most.
+  ///   - logits: Called with the logits of one block after the other, `[rows, V]`.
+  /// - Throws: ``ScoreError``, or what `logits` throws.
+  public init(
+    _ tokens: [Int32], model: LanguageModel, block: Int? = nil,
+    logits: (Tensor) throws -> Void = { _ in }
+  ) throws {
+    try Self.check(tokens, vocabulary: model.vocabulary, context: model.context)
+    let block = block ?? min(512, max(1, 8_388_608 / max(model.vocabulary, 1)))
+    var state = model.initialState(batch: 1)
+    var scores: [Double?] = [nil]
+    scores.reserveCapacity(tokens.count)
+    for start in stride(from: 0, to: tokens.count, by: max(block, 1)) {
+      let end = min(start + max(block, 1), tokens.count)
+      let part = model.logits(Tensor(Array(tokens[start..<end]), [1, end - start]), state: &state)
+        .reshaped([end - start, model.vocabulary])
+      try logits(part)
+      let isLast = end == tokens.count
+      let following = Array(tokens[start + 1..<(isLast ? end : end + 1)]) + (isLast ? [-1] : [])
+      let losses = crossEntropies(logits: part, targets: Tensor(following, [following.count]))
+      try Self.append(losses.prefix(isLast ? losses.count - 1 : losses.count), to: &scores)
+    }
+    self.init(tokens: tokens, logProbabilities: scores)
+  }
+
+  static func check(_ tokens: [Int32], vocabulary: Int, context: Int?) throws {
+    guard !tokens.isEmpty else { throw ScoreError.empty }
+    if let context, tokens.count > context {
+      throw ScoreError.tooLong(found: tokens.count, limit: context)
+    }
+    if let place = tokens.firstIndex(where: { $0 < 0 || $0 >= vocabulary }) {
+      throw ScoreError.outsideVocabulary(
+        position: place, found: tokens[place], vocabulary: vocabulary)
+    }
+  }
+
+  static func append(_ losses: some Sequence<Float>, to scores: inout [Double?]) throws {
+    for loss in losses {
+      guard loss.isFinite else { throw ScoreError.notFinite(position: scores.count) }
+      scores.append(-Double(loss))
+    }
+  }
+}
+
+extension TokenScores: Encodable {}
+
+extension TokenScores {
+  /// Scores the ids of a file by the model of a folder.
+  ///
+  /// - Parameters:
+  ///   - file: A JSON array of token ids.
+  ///   - path: The model's folder.
+  ///   - logits: Where the logits go, as one float32 tensor `logits` `[T, V]` of a safetensors file;
+  ///     written while they are computed, and not there at all when anything fails. Nil: nowhere.
+  /// - Throws: ``ModelFolderError``, ``ScoreError``, ``TokenFileError``, or what is wrong with the
+  ///   model's configuration or weights.
+  public init(ofFile file: String, modelAt path: String, logits: String? = nil) throws {
+    let tokens = try TokenFile.ids(at: file)
+    let model = try ModelFolder.languageModel(at: path).model
+    // Before a file is begun.
+    try Self.check(tokens, vocabulary: model.vocabulary, context: model.context)
+    guard let logits else {
+      self = try TokenScores(tokens, model: model)
+      return
+    }
+    var scores: TokenScores?
+    try Safetensors.save("logits", [tokens.count, model.vocabulary], to: logits) { append in
+      scores = try TokenScores(tokens, model: model, logits: append)
+    }
+    self = scores ?? TokenScores(tokens: tokens, logProbabilities: [])
+  }
+}
+
+/// What can be wrong with tokens that are to be scored.
+public enum ScoreError: Error, Equatable {
+  /// There are none.
+  case empty
+  /// An id is not in the model's vocabulary.
+  case outsideVocabulary(position: Int, found: Int32, vocabulary: Int)
+  /// There are more than the model reads.
+  case tooLong(found: Int, limit: Int)
+  /// A logit is infinite or not a number.
+  case notFinite(position: Int)
+}
+
+extension ScoreError: CustomStringConvertible {
+  /// What was found, what was expected, what to do.
+  public var description: String {
+    switch self {
+    case .empty: "There are no tokens to score. Give at least one."
+    case .outsideVocabulary(let position, let found, let vocabulary):
+      """
+      Token \(position) is \(found), but the model's ids are 0 to \(vocabulary - 1). \
+      Check that tokens and model belong together.
+      """
+    case .tooLong(let found, let limit):
+      "There are \(found) tokens, but the model reads at most \(limit). Score them in parts."
+    case .notFinite(let position):
+      """
+      The model's logits for token \(position) are not finite. \
+      Its weights are damaged or too large for float32.
+      """
+    }
+  }
+}
