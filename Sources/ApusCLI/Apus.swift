@@ -16,8 +16,7 @@ struct ApusCommand: ParsableCommand {
     version: ApusVersion.current,
     subcommands: [
       CompareCommand.self, TrainCommand.self, ForecastCommand.self, StreamCommand.self,
-      ScoreCommand.self,
-      BenchCommand.self, ModelsCommand.self, EnvCommand.self,
+      ScoreCommand.self, BenchCommand.self, CostCommand.self, ModelsCommand.self, EnvCommand.self,
     ])
 
   static func main() {

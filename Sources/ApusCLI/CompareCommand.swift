@@ -194,6 +194,8 @@ struct CompareCommand: ParsableCommand {
 struct Duration: ExpressibleByArgument {
   let seconds: Double
 
+  init(seconds: Double) { self.seconds = seconds }
+
   init?(argument: String) {
     let units: [Character: Double] = ["s": 1, "m": 60, "h": 3600]
     var text = argument

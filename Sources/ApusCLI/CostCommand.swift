@@ -1,0 +1,81 @@
+import Apus
+import ArgumentParser
+import Foundation
+
+/// `apus lengths`: what a token costs as sequences grow.
+struct CostCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "lengths",
+    abstract: "Measures what a token costs as sequences grow, for every architecture.",
+    discussion: """
+      EXAMPLE: apus lengths --models transformer,mamba --lengths 1024,4096,16384 --output cost
+
+      Models of one width and about one cost at short lengths are trained on, read, and continued after
+      sequences of each length, one at a time. Writes OUTPUT.json and OUTPUT.svg. A length is left out
+      where a shorter one lets expect more than --limit.
+      """)
+
+  @Option(help: "all, or names separated by commas; see apus models.")
+  var models = "all"
+  @Option(parsing: .unconditional, help: "Lengths in tokens, separated by commas.")
+  var lengths = "1024,2048,4096,8192,16384,32768,65536"
+  @Option(help: "train, prefill or decode, or several separated by commas.")
+  var tasks = "train,prefill,decode"
+  @Option(parsing: .unconditional, help: "Width of the backbones.")
+  var width = 256
+  @Option(parsing: .unconditional, help: "Blocks of the backbones; Mamba gets two layers for each.")
+  var layers = 4
+  @Option(parsing: .unconditional, help: "The longest that a run may be expected to take.")
+  var limit = Duration(seconds: 60)
+  @Option(help: "Where to write: OUTPUT.json and OUTPUT.svg.")
+  var output: String?
+  @OptionGroup var machine: MachineOptions
+
+  func validate() throws {
+    for (name, value, most) in [("--width", width, 8192), ("--layers", layers, 256)]
+    where value < 1 || value > most {
+      throw ValidationError("\(name) is \(value), but it must be in 1...\(most).")
+    }
+    guard limit.seconds > 0 else {
+      throw ValidationError("--limit must be above 0 seconds.")
+    }
+    _ = try options()
+  }
+
+  private func options() throws -> CostByLength.Options {
+    var options = CostByLength.Options()
+    (options.width, options.blocks, options.limitSeconds) = (width, layers, limit.seconds)
+    if models != "all" { options.models = commaSeparated(models) }
+    options.lengths = try commaSeparated(lengths).map { text in
+      guard let length = Int(text), (1...4_194_304).contains(length) else {
+        throw ValidationError("--lengths has '\(text)', but lengths are in 1...4194304.")
+      }
+      return length
+    }
+    options.tasks = try commaSeparated(tasks).map { text in
+      guard let task = CostByLength.Task(rawValue: text) else {
+        throw ValidationError("--tasks has '\(text)', but it knows train, prefill and decode.")
+      }
+      return task
+    }
+    return options
+  }
+
+  func run() throws {
+    machine.apply()
+    let cost = try CostByLength(try options(), progress: remark)
+    if let output {
+      try write(try cost.json() + "\n", to: output + ".json")
+      try write(cost.chart(), to: output + ".svg")
+    }
+    try emit(machine.json || output == nil ? try cost.json() : "\(output ?? "").svg")
+  }
+
+  private func write(_ text: String, to path: String) throws {
+    do {
+      try Data(text.utf8).write(to: URL(fileURLWithPath: path), options: .atomic)
+    } catch {
+      throw ModelFolderError.cannotCreate(path: path, reason: error.localizedDescription)
+    }
+  }
+}
