@@ -31,6 +31,59 @@ struct ProductsTests {
       at: Array(tensors.prefix(2)), "without bias")
   }
 
+  @Test(
+    "side by side equals the maps alone, joined; values and gradients",
+    arguments: [[1, 1, 1], [1, 7, 5, 3], [3, 1, 4, 2, 9], [5, 17, 9, 1], [2, 33, 65, 31, 31]],
+    [false, true])
+  func sideBySide(size: [Int], hasBiases: Bool) {
+    let (rows, inputs, outputs) = (size[0], size[1], Array(size.dropFirst(2)))
+    let count = outputs.count
+    let x = Tensor.random([1, rows, inputs], seed: 1)
+    let weights = outputs.indices.map {
+      Tensor.random([outputs[$0], inputs], seed: 2 + UInt64($0))
+    }
+    let biases = outputs.indices.map { Tensor.random([outputs[$0]], seed: 20 + UInt64($0)) }
+    func reference(_ tensors: [[Double]]) -> [Double] {
+      var parts: [[Double]] = []
+      for part in 0..<count {
+        var y = productTransposed(tensors[0], tensors[1 + part], inner: inputs)
+        if hasBiases {
+          for at in y.indices { y[at] += tensors[1 + count + part][at % outputs[part]] }
+        }
+        parts.append(y)
+      }
+      return (0..<rows).flatMap { row -> [Double] in
+        (0..<count).flatMap { part -> [Double] in
+          Array(parts[part][row * outputs[part]..<(row + 1) * outputs[part]])
+        }
+      }
+    }
+    func operation(_ tensors: [Tensor]) -> Tensor {
+      linear(
+        tensors[0], sideBySide: Array(tensors[1...count]),
+        biases: Array(tensors.dropFirst(count + 1)))
+    }
+    expectAgreement(
+      of: operation, with: reference, at: [x] + weights + (hasBiases ? biases : []))
+  }
+
+  @Test("side by side sends gradients only to what is tracked")
+  func sideBySideOnlyTracked() {
+    let x = Tensor.random([3, 4], seed: 1)
+    let (first, second) = (
+      Tensor.random([2, 4], seed: 2), Tensor.random([3, 4], seed: 3).tracked()
+    )
+    let bias = Tensor.random([2], seed: 4).tracked()
+    let y = linear(x, sideBySide: [first, second], biases: [bias, Tensor(zeros: [3])])
+    #expect(y.shape == [3, 5])
+    mean(y).backward()
+    expectClose(bias.gradient?.values ?? [], [0.2, 0.2], relative: 1e-6)
+    let alone = second.detached().tracked()
+    mean(scaled(linear(x, weight: alone), by: 0.6)).backward()
+    expectClose(second.gradient?.values ?? [], alone.gradient?.values ?? [0], relative: 1e-5)
+    #expect(!linear(x, sideBySide: [first, first]).isTracked)
+  }
+
   @Test("sends gradients only to what is tracked")
   func onlyTracked() {
     let x = Tensor.random([3, 4], seed: 1)

@@ -54,6 +54,8 @@ public struct RotaryTable: Sendable {
   let frequencies: [Double]
   let scale: Double
   let isInterleaved: Bool
+  /// The position of the first row.
+  let start: Int
   var pairs: Int { frequencies.count }
 
   /// Creates the table for positions `0..<positions`.
@@ -74,6 +76,7 @@ public struct RotaryTable: Sendable {
     self.frequencies = frequencies
     self.isInterleaved = isInterleaved
     self.scale = scale
+    start = places.lowerBound
     let pairs = frequencies.count
     var (cosines, sines) = ([Float](), [Float]())
     cosines.reserveCapacity(places.count * pairs)
@@ -90,13 +93,19 @@ public struct RotaryTable: Sendable {
     sine = Tensor(sines, [places.count, pairs])
   }
 
-  /// A table whose rows are the given positions, which may lie past this table's end: streams are
-  /// unlimited.
-  func rows(_ places: Range<Int>) -> (table: RotaryTable, first: Int) {
-    guard places.upperBound > positions else { return (self, places.lowerBound) }
-    let table = RotaryTable(
+  /// This table where it holds the given positions, else one of them alone: streams are unlimited.
+  ///
+  /// Call it once for all layers that work on the same tokens.
+  public func covering(_ places: Range<Int>) -> RotaryTable {
+    if places.lowerBound >= start, places.upperBound <= start + positions { return self }
+    return RotaryTable(
       places: places, frequencies: frequencies, isInterleaved: isInterleaved, scale: scale)
-    return (table, 0)
+  }
+
+  /// A table that holds the given positions, and the row of the first of them.
+  func rows(_ places: Range<Int>) -> (table: RotaryTable, first: Int) {
+    let table = covering(places)
+    return (table, places.lowerBound - table.start)
   }
 
   /// How many positions the table covers.

@@ -57,6 +57,82 @@ public func linear(
   }
 }
 
+/// Several linear maps of one input with their results side by side in one row:
+/// `[x · weights[0]ᵀ + biases[0] | x · weights[1]ᵀ + biases[1] | …]`, each written in its place.
+///
+/// What separate matrices for queries, keys and values, or for a gate and its input, ask for when
+/// the next operation reads them from one fused row.
+/// - Parameters:
+///   - x: `[..., inputs]`.
+///   - weights: One or more, each `[outputs, inputs]` with outputs of its own.
+///   - biases: One `[outputs]` for each weight, or none at all.
+/// - Returns: `[..., sum of outputs]`.
+public func linear(_ x: Tensor, sideBySide weights: [Tensor], biases: [Tensor] = []) -> Tensor {
+  let inputs = x.shape.last
+  let (rows, outputs) = (x.shape.rows, weights.map { $0.shape[0] })
+  precondition(
+    !weights.isEmpty && weights.allSatisfy { $0.shape == [$0.shape[0], inputs] },
+    "linear: x is \(x.shape), weights are \(weights.map(\.shape))")
+  precondition(
+    biases.isEmpty || biases.map(\.count) == outputs,
+    "linear: weights are \(weights.map(\.shape)), biases are \(biases.map(\.shape))")
+  let width = outputs.reduce(0, +)
+  let y = Tensor(uninitialized: x.shape.replacingLast(with: width))
+  let bf16 = Arithmetic.current.products == .bfloat16
+  var offset = 0
+  for (index, weight) in weights.enumerated() {
+    product(
+      y.floats + offset, x.floats, weight.floats, bias: biases.isEmpty ? nil : biases[index].floats,
+      rows: rows, columns: outputs[index], inner: inputs, aStride: inputs, bStride: inputs,
+      cStride: width, transposeB: true, bf16: bf16)
+    offset += outputs[index]
+  }
+  withExtendedLifetime((x, weights, biases)) {}
+  let parts = [x] + weights + biases
+  guard parts.contains(where: \.isTracked), Arithmetic.current.recordsGradients else { return y }
+  let (savedX, savedWeights) = (x.detached(), weights.map { $0.detached() })
+  let needs = parts.map(\.isTracked)
+  return y.tracked(from: parts) { dy in
+    sideBySideGradients(
+      of: dy, x: savedX, weights: savedWeights, biasCount: parts.count - weights.count - 1,
+      needs: needs, bf16: bf16)
+  }
+}
+
+/// The gradients of ``linear(_:sideBySide:biases:)``: of x, each weight, each bias, where needed.
+private func sideBySideGradients(
+  of dy: Tensor, x: Tensor, weights: [Tensor], biasCount: Int, needs: [Bool], bf16: Bool
+) -> [Tensor?] {
+  let (rows, inputs, width) = (x.shape.rows, x.shape.last, dy.count / max(x.shape.rows, 1))
+  let dx = needs[0] ? Tensor(uninitialized: x.shape) : nil
+  var (dweights, dbiases) = ([Tensor?](), [Tensor?]())
+  var offset = 0
+  for (index, weight) in weights.enumerated() {
+    let outputs = weight.shape[0]
+    let part = dy.floats + offset
+    if let dx {
+      product(
+        dx.floats, part, weight.floats, rows: rows, columns: inputs, inner: outputs, aStride: width,
+        bStride: inputs, cStride: inputs, accumulate: index > 0, bf16: bf16)
+    }
+    let dweight = needs[1 + index] ? Tensor(uninitialized: weight.shape) : nil
+    if let dweight {
+      product(
+        dweight.floats, part, x.floats, rows: outputs, columns: inputs, inner: rows, aStride: width,
+        bStride: inputs, cStride: inputs, transposeA: true, bf16: bf16)
+    }
+    dweights.append(dweight)
+    if index < biasCount {
+      let dbias = needs[1 + weights.count + index] ? Tensor(uninitialized: [outputs]) : nil
+      if let dbias { apus_column_sum_f32(dbias.floats, part, rows, outputs, width, 0) }
+      dbiases.append(dbias)
+    }
+    offset += outputs
+  }
+  withExtendedLifetime((dy, x, weights)) {}
+  return [dx] + dweights + dbiases
+}
+
 /// `c (+)= op(a) · op(b) + bias` on densely stored matrices.
 func product(
   _ c: Tensor, _ a: Tensor, _ b: Tensor, bias: Tensor? = nil, rows: Int, columns: Int, inner: Int,
