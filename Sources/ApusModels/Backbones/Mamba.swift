@@ -36,6 +36,9 @@ public struct MambaConfig: ModelConfig {
   public var hiddenAct = "silu"
   /// Whether the head is the transposed embedding.
   public var tieWordEmbeddings = true
+  /// Whether step sizes, B and C depend on the token. This key is our own: without selection all of them
+  /// are learned constants and everything else is equal, which makes Mamba's time-invariant twin.
+  public var selective = true
 
   /// All defaults.
   public init() {}
@@ -171,15 +174,22 @@ extension Mamba {
     let output: Linear
     let convolution: Parameter
     let convolutionBias: Parameter?
-    let projection: Parameter
-    let step: Parameter
+    let selection: Selection
     let stepBias: Parameter
     let logA: Parameter
     let skip: Parameter
 
+    /// What step sizes, B and C come from.
+    enum Selection {
+      /// The token: a projection to a rank, B and C, and another to all channels.
+      case token(projection: Parameter, step: Parameter)
+      /// Nothing: B and C, `[2, N]`, are constants, and so are the step sizes.
+      case none(inputOutput: Parameter)
+    }
+
     init(_ config: MambaConfig, in scope: Scope) throws {
       let (width, channels, states) = (config.hiddenSize, config.innerSize, config.stateSize)
-      let (rank, taps) = (config.rank, config.convKernel)
+      let taps = config.convKernel
       input = try Linear(width, 2 * channels, bias: config.useBias, in: scope["in_proj"])
       // One residual branch per layer: its output starts smaller by √layers.
       output = try Linear(
@@ -190,12 +200,7 @@ extension Mamba {
       convolution = try scope["conv1d"].parameter("weight", [channels, 1, taps], tapBound)
       convolutionBias =
         config.useConvBias ? try scope["conv1d"].parameter("bias", [channels], tapBound) : nil
-      projection = try scope["x_proj"].parameter(
-        "weight", [rank + 2 * states, channels],
-        .uniform(bound: 1 / Float(channels).squareRoot()))
-      step = try scope["dt_proj"].parameter(
-        "weight", [channels, rank],
-        .uniform(bound: Float(config.timeStepScale) / Float(rank).squareRoot()))
+      selection = try Selection(config, in: scope)
       stepBias = try scope["dt_proj"].parameter("bias", [channels], stepBiasStart(config))
       // S4D-real: A = −(1, 2, …, N) on every channel.
       let logs = (1...states).map { log(Float($0)) }
@@ -206,7 +211,12 @@ extension Mamba {
     }
 
     func callAsFunction(_ x: Tensor) -> Tensor {
-      output(selectiveSSM(input(x), weights: weights))
+      switch selection {
+      case .token(let projection, let step):
+        output(selectiveSSM(input(x), weights: weights(projection, step)))
+      case .none(let inputOutput):
+        output(invariantSSM(input(x), weights: weights(inputOutput)))
+      }
     }
 
     func callAsFunction(_ x: Tensor, state: inout MixerState) -> Tensor {
@@ -214,17 +224,53 @@ extension Mamba {
         preconditionFailure("Mamba: the state belongs to another architecture")
       }
       state = .none  // leaves the tensors uniquely owned, to change in place
-      let mixed = selectiveSSM(input(x), weights: weights, state: &own)
+      let mixed =
+        switch selection {
+        case .token(let projection, let step):
+          selectiveSSM(input(x), weights: weights(projection, step), state: &own)
+        case .none(let inputOutput):
+          invariantSSM(input(x), weights: weights(inputOutput), state: &own)
+        }
       state = .selectiveSSM(own)
       return output(mixed)
     }
 
-    private var weights: SelectiveSSMWeights {
+    private func weights(_ projection: Parameter, _ step: Parameter) -> SelectiveSSMWeights {
       SelectiveSSMWeights(
         convolution: convolution.value, convolutionBias: convolutionBias?.value,
         projection: projection.value, step: step.value, stepBias: stepBias.value,
         logA: logA.value, skip: skip.value)
     }
+
+    private func weights(_ inputOutput: Parameter) -> InvariantSSMWeights {
+      InvariantSSMWeights(
+        convolution: convolution.value, convolutionBias: convolutionBias?.value,
+        step: stepBias.value, inputOutput: inputOutput.value, logA: logA.value, skip: skip.value)
+    }
+  }
+}
+
+extension Mamba.Mixer.Selection {
+  init(_ config: MambaConfig, in scope: Scope) throws {
+    let (channels, states, rank) = (config.innerSize, config.stateSize, config.rank)
+    guard config.selective else {
+      // B starts at one, as S4D has it, C at random.
+      self = .none(
+        inputOutput: try scope.parameter(
+          "BC", [2, states],
+          .custom { shape, key in
+            let c = Tensor(normal: [shape[1]], key: key).values
+            return Tensor([Float](repeating: 1, count: shape[1]) + c, shape)
+          }, isDecayed: false))
+      return
+    }
+    self = .token(
+      projection: try scope["x_proj"].parameter(
+        "weight", [rank + 2 * states, channels],
+        .uniform(bound: 1 / Float(channels).squareRoot())),
+      step: try scope["dt_proj"].parameter(
+        "weight", [channels, rank],
+        .uniform(bound: Float(config.timeStepScale) / Float(rank).squareRoot())))
   }
 }
 

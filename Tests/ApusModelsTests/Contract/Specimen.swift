@@ -43,6 +43,7 @@ struct Specimen: Sendable, CustomTestStringConvertible {
           "time_step_rank": 3, "state_size": 5, "expand": 1,
         ]
       ),
+      ("mamba", "without selection", ["selective": false, "state_size": 5]),
       ("lstm", "untied", ["tie_word_embeddings": false]),
     ]
     return plain
