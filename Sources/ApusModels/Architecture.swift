@@ -85,8 +85,16 @@ public struct Architecture: Sendable {
   }
 
   /// A configuration of a given size.
-  public func makeConfiguration(size: BackboneSize) throws -> any ModelConfig {
-    try configuration(nil, sized(size))
+  ///
+  /// - Parameters:
+  ///   - size: The size.
+  ///   - settings: Keys that differ from what the size gives; unknown ones are refused.
+  /// - Returns: The configuration, validated.
+  /// - Throws: ``ConfigError``.
+  public func makeConfiguration(
+    size: BackboneSize, settings: [String: ConfigValue] = [:]
+  ) throws -> any ModelConfig {
+    try configuration(nil, sized(size).merging(settings.mapValues(\.plain)) { $1 })
   }
 
   /// The tensors of a published language model in the names and shapes that this library uses.

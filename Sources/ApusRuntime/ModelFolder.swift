@@ -13,6 +13,7 @@ public enum ModelFolder {
     var format = 1
     var task: String
     var forecaster: ForecasterConfig?
+    var classifier: ClassifierConfig?
     var recipe: FeatureRecipe?
     var tokenizer: TextTokenizer?
     /// The last row that training or choosing has seen, for users of the model.
@@ -87,7 +88,7 @@ public enum ModelFolder {
       forecaster: forecaster, recipe: recipe, target: card.target ?? "")
   }
 
-  /// What a folder of ours holds: `forecast` or `language`.
+  /// What a folder of ours holds: `forecast`, `classify` or `language`.
   public static func task(of path: String) throws -> String { try card(at: path).task }
 
   // MARK: Files

@@ -110,12 +110,12 @@ public struct LanguageModel {
     withoutGradient { logits(ofHidden: backbone(embedded(tokens), state: &state)) }
   }
 
-  private func embedded(_ tokens: Tensor) -> Tensor {
+  func embedded(_ tokens: Tensor) -> Tensor {
     let x = embedding(tokens)
     return layout.embeddingScale == 1 ? x : scaled(x, by: layout.embeddingScale)
   }
 
-  private func logits(ofHidden hidden: Tensor) -> Tensor {
+  func logits(ofHidden hidden: Tensor) -> Tensor {
     let y = linear(hidden, weight: head.value)
     return layout.logitScale == 1 ? y : scaled(y, by: layout.logitScale)
   }

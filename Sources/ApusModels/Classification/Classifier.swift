@@ -1,0 +1,160 @@
+public import ApusNN
+public import ApusTensor
+
+/// What a ``Classifier`` reads, what it tells apart, and how large it is.
+public struct ClassifierConfig: Codable, Sendable, Hashable {
+  /// What a sequence consists of.
+  public enum Input: Codable, Sendable, Hashable {
+    /// Token ids below a bound.
+    case tokens(vocabulary: Int)
+    /// Rows of so many numbers.
+    case features(count: Int)
+  }
+
+  /// How a sequence becomes one vector.
+  public enum Pooling: String, Codable, Sendable, Hashable, CaseIterable {
+    /// The mean over the sequence.
+    case mean
+    /// What stands at its last position.
+    case last
+  }
+
+  /// The registered name of its backbone.
+  public var architecture: String
+  /// Width, layers and look-back of the backbone.
+  public var size: BackboneSize
+  /// Keys of the backbone's configuration that differ from what the size gives.
+  public var settings: [String: ConfigValue] = [:]
+  /// What it reads.
+  public var input: Input
+  /// How many classes there are, C.
+  public var classes: Int
+  /// The mean unless said otherwise, as Long Range Arena has it.
+  public var pooling = Pooling.mean
+
+  /// Creates a configuration.
+  public init(
+    architecture: String, size: BackboneSize, settings: [String: ConfigValue] = [:], input: Input,
+    classes: Int, pooling: Pooling = .mean
+  ) {
+    self.architecture = architecture
+    self.size = size
+    self.settings = settings
+    self.input = input
+    self.classes = classes
+    self.pooling = pooling
+  }
+
+  /// Throws ``ConfigError`` naming the key, its value and the rule broken.
+  public func validate() throws {
+    func check(_ value: Int, _ key: String, _ range: ClosedRange<Int>) throws {
+      guard range.contains(value) else {
+        throw ConfigError.invalid(
+          key: key, value: "\(value)",
+          rule: "it must be in \(range.lowerBound)...\(range.upperBound)")
+      }
+    }
+    switch input {
+    case .tokens(let vocabulary): try check(vocabulary, "vocabulary", 1...1_048_576)
+    case .features(let count): try check(count, "features", 1...65536)
+    }
+    try check(classes, "classes", 2...1_048_576)
+    try check(size.width, "width", 1...65536)
+    try check(size.layers, "layers", 1...1024)
+    try check(size.context, "context", 1...4_194_304)
+  }
+}
+
+/// A classifier of whole sequences: an embedding or a projection, a backbone, a pool, and a head.
+///
+/// Sequences of a batch may end at different times; what stands behind an end has no influence, as the
+/// backbone is causal and the pool stops there.
+/// Shapes: B batch, T time, F features, D width, C classes.
+public struct Classifier {
+  /// What it was made for.
+  public let config: ClassifierConfig
+  /// Every weight, in the order in which they were made.
+  public let parameters: [Parameter]
+  let input: Input
+  let backbone: any Backbone
+  let head: Parameter
+
+  enum Input {
+    case tokens(Embedding)
+    case features(Linear)
+  }
+
+  /// Makes the classifier that `config` describes, with weights from `scope`.
+  ///
+  /// - Throws: ``ConfigError``, or ``CheckpointError`` when the checkpoint does not fit.
+  public init(_ config: ClassifierConfig, in scope: Scope) throws {
+    try config.validate()
+    self.config = config
+    let architecture = try Architecture.named(config.architecture)
+    let width = config.size.width
+    input =
+      switch config.input {
+      case .tokens(let vocabulary):
+        .tokens(try Embedding(vocabulary, width, in: scope["embedding"]))
+      case .features(let count): .features(try Linear(count, width, in: scope["input"]))
+      }
+    backbone = try architecture.makeBackbone(
+      try architecture.makeConfiguration(size: config.size, settings: config.settings),
+      in: scope["backbone"])
+    head = try scope["head"].parameter(
+      "weight", [config.classes, backbone.outputWidth], .normal(deviation: 0.02))
+    parameters = try scope.finish()
+  }
+
+  /// A classifier with fresh weights.
+  ///
+  /// - Throws: ``ConfigError``.
+  public init(_ config: ClassifierConfig, key: RandomKey) throws {
+    try self.init(config, in: Scope(key: key))
+  }
+
+  /// Mean cross-entropy in nats per sequence, with the backbone's auxiliary loss on top.
+  ///
+  /// - Parameters:
+  ///   - sequences: Ids, `[B, T]`, or rows, `[B, T, F]`; anything legal may stand behind an end.
+  ///   - lengths: Where each sequence ends, B numbers in `1...T`; nil when all end at T.
+  ///   - labels: Classes in `0..<C`, `[B]`; negative ones are left out.
+  /// - Returns: A scalar.
+  public func loss(_ sequences: Tensor, lengths: [Int]? = nil, labels: Tensor) -> Tensor {
+    let output = backbone.output(embedded(sequences))
+    return output.added(
+      to: crossEntropy(pooled(output.hidden, lengths), head: head.value, targets: labels))
+  }
+
+  /// Logits of the classes.
+  ///
+  /// - Parameters:
+  ///   - sequences: Ids, `[B, T]`, or rows, `[B, T, F]`.
+  ///   - lengths: Where each sequence ends; nil when all end at T.
+  /// - Returns: `[B, C]`.
+  public func logits(_ sequences: Tensor, lengths: [Int]? = nil) -> Tensor {
+    linear(pooled(backbone(embedded(sequences)), lengths), weight: head.value)
+  }
+
+  private func embedded(_ sequences: Tensor) -> Tensor {
+    switch input {
+    case .tokens(let embedding): embedding(sequences)
+    case .features(let projection): projection(sequences)
+    }
+  }
+
+  /// `[B, T, outputWidth]` to `[B, outputWidth]`.
+  private func pooled(_ hidden: Tensor, _ lengths: [Int]?) -> Tensor {
+    let (batch, time) = (hidden.shape[0], hidden.shape[1])
+    let lengths = lengths ?? [Int](repeating: time, count: batch)
+    precondition(
+      lengths.count == batch && lengths.allSatisfy { (1...time).contains($0) },
+      "Classifier: \(batch) sequences of \(time), but lengths \(lengths)")
+    switch config.pooling {
+    case .mean: return timeMean(hidden, lengths: lengths)
+    case .last:
+      let rows = lengths.enumerated().map { row, length in Int32(row * time + length - 1) }
+      return gathered(hidden, rows: Tensor(rows, [batch]))
+    }
+  }
+}
