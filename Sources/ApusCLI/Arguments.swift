@@ -4,3 +4,4 @@ public import ArgumentParser
 // Choices of the library as words of the command line.
 extension Precision: ExpressibleByArgument {}
 extension Measure: ExpressibleByArgument {}
+extension ProbeKind: ExpressibleByArgument {}

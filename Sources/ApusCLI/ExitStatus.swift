@@ -13,6 +13,7 @@ func exitStatus(of error: any Error) -> Int32 {
   case is TokenFileError, is ScoreError: 65
   case is ConfigError: 78
   case let error as FileError where error.isMissing: 66
+  case is ProbeError, is ProbeOptionsError: 64
   case is FileError: 74
   case let error as ModelFolderError: error.exitStatus
   case let error as TrainingError: error.exitStatus

@@ -119,6 +119,7 @@ final class TrainingRun<Task: TrainingTask> {
     if let patience = options.patience, state.validationsSinceBest >= patience {
       return .earlyStop
     }
+    if task.isSolved { return .earlyStop }
     if let steps = options.budget.steps, state.step >= steps { return .budget }
     if let seconds = usableSeconds, state.step > 0 {
       // Stops where half of the next step would lie past the end.

@@ -22,10 +22,14 @@ public protocol TrainingTask {
   /// The mean loss over a fixed set, whatever the size of its batches; nil when there is no such
   /// set. Called without recording of gradients.
   func validationLoss() throws -> Double?
+
+  /// Whether the validations so far leave nothing to learn; the run then ends early. False by default.
+  var isSolved: Bool { get }
 }
 
 extension TrainingTask {
   public var identity: TaskIdentity { .none }
+  public var isSolved: Bool { false }
 }
 
 /// What a run must find unchanged to be resumed, besides the trainer's options.
