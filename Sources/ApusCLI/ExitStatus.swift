@@ -8,7 +8,9 @@ func exitStatus(of error: any Error) -> Int32 {
   case SeriesError.notFound, TextError.unreadable(.notFound): 66
   case is SeriesError, is SplitError, is MeasureError, is TextError, is RecipeError,
     is ForecastError,
-    is SafetensorsError, is TrainingDataError, is CheckpointError, is ComparisonError:
+    is SafetensorsError, is TrainingDataError, is CheckpointError, is ComparisonError,
+    is ComposingError,
+    is RouterError:
     65
   case is TokenFileError, is ScoreError: 65
   case is ConfigError: 78

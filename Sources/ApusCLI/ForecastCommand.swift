@@ -24,10 +24,14 @@ struct ForecastCommand: ParsableCommand {
 
   func run() throws {
     machine.apply()
-    let saved = try ModelFolder.forecaster(at: model)
+    let composition = Composition.isComposition(model) ? try Composition(at: model) : nil
+    let saved = try ModelFolder.forecaster(
+      at: composition.map { $0.path(ofExpert: $0.router.base) } ?? model)
     let table = try SeriesTable(
       readingCSVAt: data, options: columns.reading.orTarget(of: saved))
-    let forecast = try FutureForecast(saved, table: table)
+    let forecast =
+      try composition.map { try FutureForecast($0, table: table) }
+      ?? FutureForecast(saved, table: table)
     try emit(machine.json ? try jsonText(forecast) : forecast.csv())
   }
 }

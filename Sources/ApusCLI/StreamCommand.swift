@@ -28,8 +28,10 @@ struct StreamCommand: ParsableCommand {
 
   func run() throws {
     machine.apply()
-    var forecasts = LineForecasts(
-      try ModelFolder.forecaster(at: model), options: columns.reading)
+    var forecasts =
+      Composition.isComposition(model)
+      ? try LineForecasts(try Composition(at: model), options: columns.reading)
+      : LineForecasts(try ModelFolder.forecaster(at: model), options: columns.reading)
     if csv { try emit(forecasts.csvHeader) }
     while let line = readLine() {
       do {

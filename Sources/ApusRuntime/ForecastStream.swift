@@ -9,22 +9,13 @@ import ApusTensor
 /// turns every L rows, so that a forecast always rests on at least L and fewer than 2 L rows, as in
 /// ``SeriesForecast``.
 public struct ForecastStream {
-  private let forecaster: Forecaster
   private var features: FeatureStream
-  private var current: BackboneState
-  private var next: BackboneState
-  private var rows = 0
+  private var memory: BlockMemory
 
   /// Starts before the first row.
   public init(_ forecaster: Forecaster, recipe: FeatureRecipe) {
-    self.forecaster = forecaster
     features = FeatureStream(recipe)
-    current = forecaster.initialState()
-    next = forecaster.initialState()
-    // The block before the first row counts as zeros, as in a batch.
-    let (lookBack, inputs) = (forecaster.config.size.context, forecaster.config.inputs)
-    _ = forecaster.quantiles(
-      Tensor(zeros: [1, lookBack, inputs]), state: &current)
+    memory = BlockMemory(forecaster)
   }
 
   /// Takes in a row and forecasts the rows after it.
@@ -37,13 +28,45 @@ public struct ForecastStream {
   public mutating func push(
     _ value: Double, covariates: [Double] = [], at stamp: Timestamp
   ) -> [[Double]] {
-    let lookBack = forecaster.config.size.context
-    if rows > 0, rows % lookBack == 0 {
+    memory.push(features.push(value, covariates: covariates, at: stamp))
+  }
+}
+
+/// The two memories of a forecaster that take turns every L rows.
+struct BlockMemory {
+  private let forecaster: Forecaster
+  private var current: BackboneState
+  private var next: BackboneState
+  private var rows: Int
+
+  /// Starts before the first row: the block before it counts as zeros, as in a batch.
+  init(_ forecaster: Forecaster) {
+    let (lookBack, inputs) = (forecaster.config.size.context, forecaster.config.inputs)
+    self.init(forecaster, after: [Float](repeating: 0, count: lookBack * inputs))
+  }
+
+  /// Starts at the border of a block.
+  ///
+  /// - Parameters:
+  ///   - forecaster: The model.
+  ///   - block: The features of the L rows before, `[L, F]`.
+  init(_ forecaster: Forecaster, after block: [Float]) {
+    self.forecaster = forecaster
+    rows = 0
+    current = forecaster.initialState()
+    next = forecaster.initialState()
+    let inputs = forecaster.config.inputs
+    _ = forecaster.quantiles(
+      Tensor(block, [1, block.count / inputs, inputs]), state: &current)
+  }
+
+  /// Takes in a row and forecasts the rows after it: `[P][Q]` in units of the measure.
+  mutating func push(_ row: FeatureRow) -> [[Double]] {
+    if rows > 0, rows % forecaster.config.size.context == 0 {
       swap(&current, &next)
       next = forecaster.initialState()
     }
     rows += 1
-    let row = features.push(value, covariates: covariates, at: stamp)
     let input = Tensor(row.features, [1, 1, row.features.count])
     let quantiles = forecaster.quantiles(input, state: &current)
     forecaster.advance(input, state: &next)

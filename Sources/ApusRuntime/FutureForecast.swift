@@ -16,6 +16,8 @@ public struct FutureForecast: Encodable, Sendable {
     public var ds: [String]
     /// `[P][Q]`.
     public var quantiles: [[Double]]
+    /// Which expert of a composition made it; nil where there is one model.
+    public var expert: String?
   }
 
   /// The architecture.
@@ -26,6 +28,10 @@ public struct FutureForecast: Encodable, Sendable {
   public let levels: [Double]
   /// In the order of the table.
   public let series: [Series]
+
+  init(model: String, measure: Measure, levels: [Double], series: [Series]) {
+    (self.model, self.measure, self.levels, self.series) = (model, measure, levels, series)
+  }
 
   /// Forecasts from the last row of every series.
   ///

@@ -37,15 +37,29 @@ extension LineForecast: Encodable {
 /// of series.
 public struct LineForecasts {
   private let saved: ModelFolder.SavedForecaster
+  private let name: String
+  private let composition: Composed?
   private var reader: RowReader
   private var streams: [String: One] = [:]
+
+  /// Experts behind a router.
+  private struct Composed {
+    let composition: Composition
+    let recipes: [FeatureRecipe]
+    let shelf: ExpertShelf<ModelFolder.SavedForecaster>
+  }
 
   /// One series at work.
   private struct One {
     var measure: MeasureStream
-    var forecast: ForecastStream
-    /// Where the recipe's covariates stand among the measured ones.
-    let covariates: [Int]
+    var forecast: Stream
+    /// Where each recipe's covariates stand among the measured ones.
+    let covariates: [[Int]]
+  }
+
+  fileprivate enum Stream {
+    case single(ForecastStream)
+    case composed(ComposedStream)
   }
 
   /// Starts before the first line.
@@ -54,10 +68,37 @@ public struct LineForecasts {
   ///   - saved: The model with its recipe.
   ///   - options: What is known about the columns; the target is the model's where none is named.
   public init(_ saved: ModelFolder.SavedForecaster, options: SeriesOptions) {
+    self.init(saved, composed: nil, options: options)
+  }
+
+  /// Starts before the first line, with experts behind a router.
+  ///
+  /// - Parameters:
+  ///   - composition: Forecasters behind a router.
+  ///   - options: What is known about the columns; the target is the experts' where none is named.
+  /// - Throws: What is wrong with an expert's folder.
+  public init(_ composition: Composition, options: SeriesOptions) throws {
+    try composition.require(.forecast)
+    let shelf = ExpertShelf { try ModelFolder.forecaster(at: composition.path(ofExpert: $0)) }
+    let recipes = try composition.experts.indices.map {
+      try ModelFolder.recipe(at: composition.path(ofExpert: $0))
+    }
+    self.init(
+      try shelf.model(composition.router.base),
+      composed: Composed(composition: composition, recipes: recipes, shelf: shelf),
+      options: options)
+  }
+
+  private init(
+    _ saved: ModelFolder.SavedForecaster, composed: Composed?, options: SeriesOptions
+  ) {
     self.saved = saved
+    composition = composed
+    name = composed == nil ? saved.forecaster.config.architecture : "composition"
+    let recipes = composed?.recipes ?? [saved.recipe]
     let options = options.orTarget(of: saved)
     let measure = saved.recipe.measure
-    let wanted = Set(saved.recipe.covariates.map { $0.lowercased() })
+    let wanted = Set(recipes.flatMap(\.covariates).map { $0.lowercased() })
     let isIntraday = if case .seconds = saved.recipe.cadence.frequency { true } else { false }
     reader = RowReader(options: options, isIntraday: isIntraday) { name in
       measure.needs(column: name)
@@ -81,10 +122,9 @@ public struct LineForecasts {
       uniqueId: row.series.isEmpty ? nil : row.series, cutoff: recipe.cadence.text(row.stamp),
       ds: ahead.map(recipe.cadence.text), levels: config.levels, quantiles: nil)
     if let measured = one.measure.push(row.value, covariates: row.covariates) {
+      let covariates = one.covariates.map { $0.map { measured.covariates[$0] } }
       result.quantiles = recipe.measure.possible(
-        one.forecast.push(
-          measured.value, covariates: one.covariates.map { measured.covariates[$0] },
-          at: row.stamp))
+        try one.forecast.push(measured.value, covariates: covariates, at: row.stamp))
     }
     return result
   }
@@ -92,15 +132,19 @@ public struct LineForecasts {
   private func makeStream() throws -> One {
     let measure = MeasureStream(saved.recipe.measure, covariates: reader.covariateNames)
     let names = measure.covariateNames.map { $0.lowercased() }
-    let places = try saved.recipe.covariates.map { name in
-      guard let place = names.firstIndex(of: name.lowercased()) else {
-        throw RecipeError.missingCovariate(name, known: measure.covariateNames)
+    let places = try (composition?.recipes ?? [saved.recipe]).map { recipe in
+      try recipe.covariates.map { name in
+        guard let place = names.firstIndex(of: name.lowercased()) else {
+          throw RecipeError.missingCovariate(name, known: measure.covariateNames)
+        }
+        return place
       }
-      return place
     }
-    return One(
-      measure: measure, forecast: ForecastStream(saved.forecaster, recipe: saved.recipe),
-      covariates: places)
+    let forecast: Stream =
+      try composition.map {
+        .composed(try ComposedStream($0.composition, recipes: $0.recipes, shelf: $0.shelf))
+      } ?? .single(ForecastStream(saved.forecaster, recipe: saved.recipe))
+    return One(measure: measure, forecast: forecast, covariates: places)
   }
 
   // MARK: CSV
@@ -110,7 +154,7 @@ public struct LineForecasts {
   public var csvHeader: String {
     let config = saved.forecaster.config
     let steps = (1...config.horizon).flatMap { step in
-      ForecastColumns(model: "\(config.architecture)-\(step)", levels: config.levels).all
+      ForecastColumns(model: "\(name)-\(step)", levels: config.levels).all
         .map(\.name)
     }
     return (["unique_id", "cutoff"] + steps).joined(separator: ",")
@@ -119,10 +163,25 @@ public struct LineForecasts {
   /// A forecast as one line; cells are empty where there is none yet.
   public func csv(_ forecast: LineForecast) -> String {
     let config = saved.forecaster.config
-    let columns = ForecastColumns(model: config.architecture, levels: config.levels)
+    let columns = ForecastColumns(model: name, levels: config.levels)
     let cells =
       forecast.quantiles?.flatMap(columns.cells)
       ?? Array(repeating: "", count: config.horizon * columns.all.count)
     return ([csvField(forecast.uniqueId ?? ""), forecast.cutoff] + cells).joined(separator: ",")
+  }
+}
+
+extension LineForecasts.Stream {
+  fileprivate mutating func push(
+    _ value: Double, covariates: [[Double]], at stamp: Timestamp
+  ) throws -> [[Double]] {
+    switch self {
+    case .single(var stream):
+      defer { self = .single(stream) }
+      return stream.push(value, covariates: covariates.first ?? [], at: stamp)
+    case .composed(var stream):
+      defer { self = .composed(stream) }
+      return try stream.push(value, covariates: covariates, at: stamp)
+    }
   }
 }

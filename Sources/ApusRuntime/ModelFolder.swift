@@ -88,6 +88,20 @@ public enum ModelFolder {
       forecaster: forecaster, recipe: recipe, target: card.target ?? "")
   }
 
+  /// How rows become the input of the forecaster in a folder, without its weights.
+  static func recipe(at path: String) throws -> FeatureRecipe {
+    let card = try card(at: path)
+    guard card.task == "forecast", let recipe = card.recipe else {
+      throw ModelFolderError.wrongTask(path: path, found: card.task, expected: "forecast")
+    }
+    return recipe
+  }
+
+  /// The tokenizer in a folder, without its weights; nil where it is not ours.
+  static func tokenizer(at path: String) throws -> TextTokenizer? {
+    Files.isFile(path + "/apus.json") ? try card(at: path).tokenizer : nil
+  }
+
   /// What a folder of ours holds: `forecast`, `classify` or `language`.
   public static func task(of path: String) throws -> String { try card(at: path).task }
 

@@ -90,7 +90,8 @@ extension TokenScores {
   ///   model's configuration or weights.
   public init(ofFile file: String, modelAt path: String, logits: String? = nil) throws {
     let tokens = try TokenFile.ids(at: file)
-    let model = try ModelFolder.languageModel(at: path).model
+    let folder = try Composition.folder(at: path, for: tokens)
+    let model = try ModelFolder.languageModel(at: folder).model
     // Before a file is begun.
     try Self.check(tokens, vocabulary: model.vocabulary, context: model.context)
     guard let logits else {
