@@ -147,7 +147,7 @@ struct RequestFeatureTests {
     ]
     let vector = SeriesFeatures.vector(series[kind])
     #expect(vector.count == SeriesFeatures.names.count)
-    #expect(vector.allSatisfy(\.isFinite), "\(vector)")
+    #expect(vector.allSatisfy { $0.isFinite }, "\(vector)")
   }
 
   @Test("weigh rare words more, and tell texts apart")
