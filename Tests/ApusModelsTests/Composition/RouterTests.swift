@@ -143,7 +143,7 @@ struct RequestFeatureTests {
   func hostile(kind: Int) {
     let series: [[Double]] = [
       [], [1], [5, 5, 5, 5, 5, 5, 5], [.nan, .nan, .nan], [.nan, 1, .nan, 2, .infinity, 3],
-      [1e300, -1e300, 1e300, 0], [0, 0, 0, 0, 1e-320, 0, 0],
+      [1e300, -1e300, 1e300, 0], [0, 0, 0, 0, .leastNonzeroMagnitude, 0, 0],
     ]
     let vector = SeriesFeatures.vector(series[kind])
     #expect(vector.count == SeriesFeatures.names.count)
