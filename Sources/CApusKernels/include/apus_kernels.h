@@ -346,6 +346,72 @@ void apus_selective_scan_backward_reference_f32(float* ds, float* ddelta, float*
                                                 const apus_scan_shape* shape);
 
 // ---------------------------------------------------------------------------------------------
+// State space duality, the heart of Mamba-2. Dao and Gu, 2024, arXiv:2405.21060. Head h of H has P
+// channels and shares B and C with the heads of its group, g = h / (H / G):
+//   Δ = clamp(softplus(dt + dt_bias), low, high)        A = −exp(a_log), one per head
+//   h_t[n, p] = exp(Δ_t A) h_{t−1}[n, p] + Δ_t B_t[n] x_t[p]
+//   y_t[p] = Σ_n C_t[n] h_t[n, p] + d x_t[p]
+// Not-a-number in a token may also show in outputs of the few tokens before it that share its tile.
+
+typedef struct {
+  ptrdiff_t batch, time, heads, head_size, groups, states;  ///< B, T, H, P, G, N; G divides H
+  ptrdiff_t x_stride;         ///< of x [B, T, H, P], b and c [B, T, G, N], and their gradients
+  ptrdiff_t dt_stride;        ///< of dt and ddt [B, T, H]; y and dy are dense [B, T, H, P]
+  ptrdiff_t chunk;            ///< tokens between saved states; apus_ssd_chunk() gives the default
+  float step_low, step_high;  ///< the bounds of Δ; step_high may be +∞
+} apus_ssd_shape;
+
+/// The chunk length that the kernels are tuned for.
+ptrdiff_t apus_ssd_chunk(void);
+/// `state` [B, H, N, P] holds h before the first token on entry and after the last on return; NULL
+/// means zeros, and none returned. `checkpoints` gets h before each chunk,
+/// [B, ceil(T / chunk), H, N, P]; NULL when no backward follows.
+void apus_ssd_f32(float* y, float* state, float* checkpoints, const float* x, const float* b,
+                  const float* c, const float* dt, const float* dt_bias, const float* a_log,
+                  const float* d, const apus_ssd_shape* shape);
+/// The same by its recurrence, token by token: for one or a few. `state` may not be NULL.
+void apus_ssd_step_f32(float* y, float* state, const float* x, const float* b, const float* c,
+                       const float* dt, const float* dt_bias, const float* a_log, const float* d,
+                       const apus_ssd_shape* shape);
+/// Gradients of everything from dy. ddt is the gradient before softplus. ddt_bias, da_log and dd
+/// [H] are overwritten with sums over batch and time, accumulated in double.
+void apus_ssd_backward_f32(float* dx, float* db, float* dc, float* ddt, float* ddt_bias,
+                           float* da_log, float* dd, const float* dy, const float* checkpoints,
+                           const float* x, const float* b, const float* c, const float* dt,
+                           const float* dt_bias, const float* a_log, const float* d,
+                           const apus_ssd_shape* shape);
+void apus_ssd_reference_f32(float* y, float* state, const float* x, const float* b, const float* c,
+                            const float* dt, const float* dt_bias, const float* a_log,
+                            const float* d, const apus_ssd_shape* shape);
+void apus_ssd_backward_reference_f32(float* dx, float* db, float* dc, float* ddt, float* ddt_bias,
+                                     float* da_log, float* dd, const float* dy, const float* x,
+                                     const float* b, const float* c, const float* dt,
+                                     const float* dt_bias, const float* a_log, const float* d,
+                                     const apus_ssd_shape* shape);
+
+// ---------------------------------------------------------------------------------------------
+// Root-mean-square norm behind a gate, by groups of features, as Mamba-2 ends its mixer:
+// v = x ⊙ silu(z); y = v / √(mean of v² over the group + epsilon) ⊙ weight.
+
+/// x and y are dense [rows, features]; z has z_stride. `groups` divides `features`.
+void apus_gated_rms_norm_f32(float* y, const float* x, const float* z, const float* weight,
+                             ptrdiff_t rows, ptrdiff_t features, ptrdiff_t groups,
+                             ptrdiff_t z_stride, float epsilon);
+/// dz has z_stride too. dweight [features] is overwritten with the sum over rows.
+void apus_gated_rms_norm_backward_f32(float* dx, float* dz, float* dweight, const float* dy,
+                                      const float* x, const float* z, const float* weight,
+                                      ptrdiff_t rows, ptrdiff_t features, ptrdiff_t groups,
+                                      ptrdiff_t z_stride, float epsilon);
+void apus_gated_rms_norm_reference_f32(float* y, const float* x, const float* z,
+                                       const float* weight, ptrdiff_t rows, ptrdiff_t features,
+                                       ptrdiff_t groups, ptrdiff_t z_stride, float epsilon);
+void apus_gated_rms_norm_backward_reference_f32(float* dx, float* dz, float* dweight,
+                                                const float* dy, const float* x, const float* z,
+                                                const float* weight, ptrdiff_t rows,
+                                                ptrdiff_t features, ptrdiff_t groups,
+                                                ptrdiff_t z_stride, float epsilon);
+
+// ---------------------------------------------------------------------------------------------
 // LSTM. Hochreiter and Schmidhuber, 1997; gates in the order input, forget, cell, output.
 // `gates` [B, T, 4H] holds W x + b; the kernel adds U h_{t−1}, with `recurrent` U [4H, H].
 
