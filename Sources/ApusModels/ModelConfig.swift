@@ -90,7 +90,7 @@ extension ModelConfig {
 
   private static func object(_ data: Data) throws -> [String: Any] {
     do {
-      guard let object = try JSONSerialization.jsonObject(with: data) as? [String: Any] else {
+      guard let object = try PublishedJSON.value(data) as? [String: Any] else {
         throw ConfigError.notAnObject(reason: "the outermost value is something else")
       }
       return object

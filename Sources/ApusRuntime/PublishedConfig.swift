@@ -34,7 +34,7 @@ enum PublishedConfig {
   }
 
   private static func object(_ json: Data) throws -> [String: Any] {
-    guard let object = try? JSONSerialization.jsonObject(with: json) as? [String: Any] else {
+    guard let object = try? PublishedJSON.value(json) as? [String: Any] else {
       throw ConfigError.notAnObject(reason: "the text is not a valid JSON object")
     }
     return object
