@@ -44,7 +44,7 @@ def shake(model: torch.nn.Module, generator: torch.Generator) -> None:
             noise = torch.randn(parameter.shape, generator=generator)
             if name.endswith(("A_log", ".D")):
                 parameter += 0.1 * noise
-            elif name.endswith("dt_proj.bias"):
+            elif name.endswith(("dt_proj.bias", "dt_bias")):
                 parameter.copy_(0.5 * noise - 1)
             elif name.endswith("weight") and ("norm" in name or ".ln_" in name):
                 parameter.copy_(1 + 0.2 * noise)

@@ -169,6 +169,7 @@ extension Architecture {
   public static let all: [Architecture] = [
     .transformer,
     .mamba,
+    .mamba2,
     .lstm,
   ]
 
@@ -189,7 +190,7 @@ extension Architecture {
   ///
   /// - Throws: ``ConfigError``.
   public static func reading(json: Data) throws -> (Architecture, any ModelConfig) {
-    guard let object = try? JSONSerialization.jsonObject(with: json) as? [String: Any] else {
+    guard let object = try? PublishedJSON.value(json) as? [String: Any] else {
       throw ConfigError.notAnObject(reason: "the text is not a valid JSON object")
     }
     guard let type = object["model_type"] as? String else {

@@ -78,6 +78,7 @@ public enum MixerState: Sendable {
   case none
   case attention(AttentionState)
   case selectiveSSM(SelectiveSSMState)
+  case ssd(SSDState)
   case lstm(LSTMState)
 
   /// Bytes of the state.
@@ -86,6 +87,7 @@ public enum MixerState: Sendable {
     case .none: 0
     case .attention(let state): state.byteCount
     case .selectiveSSM(let state): state.byteCount
+    case .ssd(let state): state.byteCount
     case .lstm(let state): state.byteCount
     }
   }

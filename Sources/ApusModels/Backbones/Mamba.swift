@@ -201,7 +201,10 @@ extension Mamba {
       convolutionBias =
         config.useConvBias ? try scope["conv1d"].parameter("bias", [channels], tapBound) : nil
       selection = try Selection(config, in: scope)
-      stepBias = try scope["dt_proj"].parameter("bias", [channels], stepBiasStart(config))
+      stepBias = try scope["dt_proj"].parameter(
+        "bias", [channels],
+        stepBiasStart(
+          from: config.timeStepMin, to: config.timeStepMax, floor: config.timeStepFloor))
       // S4D-real: A = −(1, 2, …, N) on every channel.
       let logs = (1...states).map { log(Float($0)) }
       logA = try scope.parameter(
@@ -274,11 +277,9 @@ extension Mamba.Mixer.Selection {
   }
 }
 
-/// Biases whose softplus is spread evenly, in the logarithm, over the configured step sizes.
-private func stepBiasStart(_ config: MambaConfig) -> Initialization {
-  let (low, high, floor) = (
-    log(config.timeStepMin), log(config.timeStepMax), config.timeStepFloor
-  )
+/// Biases whose softplus is spread evenly, in the logarithm, between two step sizes.
+func stepBiasStart(from least: Double, to most: Double, floor: Double) -> Initialization {
+  let (low, high) = (log(least), log(most))
   return .custom { shape, key in
     Tensor(
       Tensor(uniform: shape, key: key).values.map { u in

@@ -44,6 +44,14 @@ struct Specimen: Sendable, CustomTestStringConvertible {
         ]
       ),
       ("mamba", "without selection", ["selective": false, "state_size": 5]),
+      (
+        "mamba2", "in groups, with biases, untied, bounded steps",
+        [
+          "use_bias": true, "use_conv_bias": false, "tie_word_embeddings": false, "conv_kernel": 3,
+          "num_heads": 6, "head_dim": 8, "n_groups": 3, "state_size": 5, "chunk_size": 7,
+          "time_step_limit": [0.01, 0.9],
+        ]
+      ),
       ("lstm", "untied", ["tie_word_embeddings": false]),
     ]
     return plain

@@ -1,0 +1,301 @@
+import Foundation
+public import ApusNN
+public import ApusTensor
+
+/// The hyperparameters of ``Mamba2``, under their published keys and with their published defaults;
+/// weights start as the authors start them, whatever later libraries do.
+public struct Mamba2Config: ModelConfig {
+  public static let modelType = "mamba2"
+  /// Token ids, V.
+  public var vocabSize = 32768
+  /// Width of the residual stream, D.
+  public var hiddenSize = 4096
+  /// Heads, H, each with a decay and a step size of its own.
+  public var numHeads = 128
+  /// Channels of a head, P.
+  public var headDim = 64
+  /// Groups of heads, G, that share B and C and are normalized together.
+  public var nGroups = 8
+  /// States of each channel, N.
+  public var stateSize = 128
+  /// Layers.
+  public var numHiddenLayers = 64
+  /// Added to the mean square in normalization.
+  public var layerNormEpsilon: Float = 1e-5
+  /// Inner channels per feature: E = expand · D = H · P.
+  public var expand = 2
+  /// Taps of the causal convolution, K.
+  public var convKernel = 4
+  /// Whether the two projections have biases.
+  public var useBias = false
+  /// Whether the convolution has a bias.
+  public var useConvBias = true
+  /// Bounds and floor of the step sizes at the start.
+  public var timeStepMin = 0.001
+  public var timeStepMax = 0.1
+  public var timeStepFloor = 1e-4
+  /// Bounds of the step sizes at all times.
+  public var timeStepLimit = TimeStepLimit()
+  /// The most tokens of a chunk; results differ by rounding only, and kernels may take fewer.
+  public var chunkSize = 256
+  /// `silu`; nothing else is known to work.
+  public var hiddenAct = "silu"
+  /// Whether the head is the transposed embedding.
+  public var tieWordEmbeddings = false
+
+  /// All defaults.
+  public init() {}
+
+  public func validate() throws {
+    try require(vocabSize > 0, "vocab_size", vocabSize, "it must be at least 1")
+    for (key, value, most) in [
+      ("hidden_size", hiddenSize, 65536), ("num_heads", numHeads, 65536),
+      ("head_dim", headDim, 4096), ("n_groups", nGroups, 65536), ("state_size", stateSize, 4096),
+      ("num_hidden_layers", numHiddenLayers, 1024), ("expand", expand, 64),
+      ("chunk_size", chunkSize, 1 << 30),
+    ] {
+      try require(value > 0 && value <= most, key, value, "it must be in 1...\(most)")
+    }
+    try require(
+      convKernel > 1 && convKernel <= 64, "conv_kernel", convKernel, "it must be in 2...64")
+    try require(
+      numHeads * headDim == innerSize, "num_heads", numHeads,
+      "num_heads times head_dim, \(headDim), must be expand times hidden_size, \(innerSize)")
+    try require(
+      numHeads % nGroups == 0, "n_groups", nGroups, "it must divide num_heads, which is \(numHeads)"
+    )
+    try require(
+      layerNormEpsilon > 0, "layer_norm_epsilon", layerNormEpsilon, "it must be above 0")
+    try require(
+      hiddenAct == "silu" || hiddenAct == "swish", "hidden_act", hiddenAct,
+      "Mamba-2's mixer knows silu only")
+    try require(
+      timeStepMin > 0 && timeStepMin <= timeStepMax, "time_step_min", timeStepMin,
+      "it must be above 0 and at most time_step_max, which is \(timeStepMax)")
+    let limit = timeStepLimit
+    try require(
+      limit.lower >= 0 && limit.lower <= 1e6 && limit.lower <= limit.upper, "time_step_limit",
+      "[\(limit.lower), \(limit.upper)]",
+      "the first bound must be in 0...1e6, the second at least as large")
+  }
+
+  /// E.
+  var innerSize: Int { expand * hiddenSize }
+  /// What the mixer's operation asks for.
+  var layout: SSDLayout {
+    SSDLayout(
+      heads: numHeads, headSize: headDim, groups: nGroups, states: stateSize,
+      stepLimits: Float(timeStepLimit.lower)...Float(timeStepLimit.upper),
+      epsilon: layerNormEpsilon, chunk: chunkSize)
+  }
+}
+
+/// Two bounds, of which the upper may be infinite: `[0.0, {"__float__": "Infinity"}]`, as
+/// transformers writes it.
+public struct TimeStepLimit: Sendable, Hashable {
+  /// The least step.
+  public var lower = 0.0
+  /// The largest step.
+  public var upper = Double.infinity
+
+  /// No bounds but 0.
+  public init() {}
+}
+
+extension TimeStepLimit: Codable {
+  /// A number that JSON has no word for.
+  private struct Unbounded: Codable {
+    let name: String
+    enum CodingKeys: String, CodingKey { case name = "__float__" }
+  }
+
+  /// Reads two numbers, of which the second may be infinite.
+  public init(from decoder: any Decoder) throws {
+    var container = try decoder.unkeyedContainer()
+    lower = try container.decode(Double.self)
+    if let number = try? container.decode(Double.self) {
+      upper = number
+    } else if try container.decode(Unbounded.self).name == "Infinity" {
+      upper = .infinity
+    } else {
+      throw DecodingError.dataCorruptedError(
+        in: container, debugDescription: "expected a number or an infinity")
+    }
+    guard container.isAtEnd else {
+      throw DecodingError.dataCorruptedError(
+        in: container, debugDescription: "expected two numbers")
+    }
+  }
+
+  /// Writes two numbers.
+  public func encode(to encoder: any Encoder) throws {
+    var container = encoder.unkeyedContainer()
+    try container.encode(lower)
+    if upper.isFinite {
+      try container.encode(upper)
+    } else {
+      try container.encode(Unbounded(name: "Infinity"))
+    }
+  }
+}
+
+/// Mamba-2: layers of state spaces with one decay a head, which chunks of tokens pass as products of
+/// matrices.
+///
+/// Dao and Gu, 2024, *Transformers are SSMs: Generalized Models and Efficient Algorithms Through
+/// Structured State Space Duality*, arXiv:2405.21060. Shapes: B batch, T time, D width, E inner
+/// channels, H heads, P channels of a head, G groups, N states, K taps.
+public struct Mamba2: Backbone {
+  /// The hyperparameters.
+  public let config: Mamba2Config
+  let layers: [Block]
+  let norm: RMSNorm
+
+  /// Creates the backbone with weights from `scope`.
+  public init(_ config: Mamba2Config, in scope: Scope) throws {
+    self.config = config
+    layers = try (0..<config.numHiddenLayers).map { try Block(config, in: scope["layers"][$0]) }
+    norm = try RMSNorm(config.hiddenSize, epsilon: config.layerNormEpsilon, in: scope["norm_f"])
+  }
+
+  public var width: Int { config.hiddenSize }
+
+  /// Maps `[B, T, D]` to `[B, T, D]`.
+  public func output(_ x: Tensor) -> BackboneOutput {
+    BackboneOutput(hidden: norm(layers.reduce(x) { x, layer in modelBlock(x) { layer($0) } }))
+  }
+
+  public func initialState(batch: Int) -> BackboneState {
+    BackboneState(
+      layers: layers.map { _ in
+        .ssd(SSDState(batch: batch, layout: config.layout, convolutionWidth: config.convKernel))
+      })
+  }
+
+  /// Continues sequences by T tokens from `state`.
+  public func callAsFunction(_ x: Tensor, state: inout BackboneState) -> Tensor {
+    withoutGradient {
+      var x = x
+      for (index, layer) in layers.enumerated() { x = layer(x, state: &state.layers[index]) }
+      state.position += x.shape[1]
+      return norm(x)
+    }
+  }
+}
+
+extension Mamba2 {
+  /// `x + mixer(norm(x))`.
+  struct Block {
+    let norm: RMSNorm
+    let mixer: Mixer
+
+    init(_ config: Mamba2Config, in scope: Scope) throws {
+      norm = try RMSNorm(config.hiddenSize, epsilon: config.layerNormEpsilon, in: scope["norm"])
+      mixer = try Mixer(config, in: scope["mixer"])
+    }
+
+    func callAsFunction(_ x: Tensor) -> Tensor { add(x, mixer(norm(x))) }
+
+    func callAsFunction(_ x: Tensor, state: inout MixerState) -> Tensor {
+      add(x, mixer(norm(x), state: &state))
+    }
+  }
+
+  /// The state space between its two projections.
+  struct Mixer {
+    let layout: SSDLayout
+    let input: Linear
+    let output: Linear
+    let convolution: Parameter
+    let convolutionBias: Parameter?
+    let stepBias: Parameter
+    let logA: Parameter
+    let skip: Parameter
+    let gain: Parameter
+
+    init(_ config: Mamba2Config, in scope: Scope) throws {
+      layout = config.layout
+      let (heads, convolved, taps) = (layout.heads, layout.convolved, config.convKernel)
+      input = try Linear(
+        config.hiddenSize, layout.projected, bias: config.useBias, in: scope["in_proj"])
+      // One residual branch per layer: its output starts smaller by √layers.
+      let spread = Float(layout.channels * config.numHiddenLayers).squareRoot()
+      output = try Linear(
+        layout.channels, config.hiddenSize, bias: config.useBias,
+        start: .uniform(bound: 1 / spread), in: scope["out_proj"])
+      let tapBound = Initialization.uniform(bound: 1 / Float(taps).squareRoot())
+      convolution = try scope["conv1d"].parameter("weight", [convolved, 1, taps], tapBound)
+      convolutionBias =
+        config.useConvBias ? try scope["conv1d"].parameter("bias", [convolved], tapBound) : nil
+      stepBias = try scope.parameter(
+        "dt_bias", [heads],
+        stepBiasStart(
+          from: config.timeStepMin, to: config.timeStepMax, floor: config.timeStepFloor))
+      // −A is spread evenly over 1 … 16.
+      logA = try scope.parameter(
+        "A_log", [heads],
+        .custom { shape, key in
+          Tensor(Tensor(uniform: shape, from: 1, to: 16, key: key).values.map { log($0) }, shape)
+        })
+      skip = try scope.parameter("D", [heads], .ones)
+      gain = try scope["norm"].parameter("weight", [layout.channels], .ones)
+    }
+
+    func callAsFunction(_ x: Tensor) -> Tensor {
+      output(ssd(input(x), weights: weights, layout: layout))
+    }
+
+    func callAsFunction(_ x: Tensor, state: inout MixerState) -> Tensor {
+      guard case .ssd(var own) = state else {
+        preconditionFailure("Mamba2: the state belongs to another architecture")
+      }
+      state = .none  // leaves the tensors uniquely owned, to change in place
+      let mixed = ssd(input(x), weights: weights, layout: layout, state: &own)
+      state = .ssd(own)
+      return output(mixed)
+    }
+
+    private var weights: SSDWeights {
+      SSDWeights(
+        convolution: convolution.value, convolutionBias: convolutionBias?.value,
+        stepBias: stepBias.value, logA: logA.value, skip: skip.value, gain: gain.value)
+    }
+  }
+}
+
+extension Architecture {
+  /// ``Mamba2`` in the registry.
+  static let mamba2 = Architecture(
+    name: "mamba2",
+    summary: "State space duality: larger states than Mamba's, passed as products",
+    paper: "Dao and Gu, 2024, arXiv:2405.21060",
+    isRecurrent: true, layersPerBlock: 2, backbonePath: "backbone", config: Mamba2Config.self,
+    make: { try Mamba2($0, in: $1) },
+    sized: { size in
+      let inner = 2 * size.width
+      let headSize = [64, 32, 16, 8, 4].first { inner % $0 == 0 } ?? 2
+      return [
+        "hidden_size": size.width, "num_hidden_layers": size.layers, "vocab_size": size.vocabulary,
+        "num_heads": inner / headSize, "head_dim": headSize, "n_groups": 1, "state_size": 64,
+        "tie_word_embeddings": true,
+      ]
+    },
+    language: { config in
+      LanguageLayout(
+        vocabulary: config.vocabSize, embeddingName: "embeddings", isTied: config.tieWordEmbeddings)
+    },
+    adapt: { tensors, _ in
+      // Names of the authors' files, and of files that wrap the whole model once more.
+      let names = [
+        ("backbone.embedding.", "backbone.embeddings."), ("backbone.model.backbone.", "backbone."),
+        ("backbone.model.lm_head.", "lm_head."),
+      ]
+      return Dictionary(
+        tensors.map { name, tensor in
+          for (old, new) in names where name.hasPrefix(old) {
+            return (new + name.dropFirst(old.count), tensor)
+          }
+          return (name, tensor)
+        }, uniquingKeysWith: { first, _ in first })
+    })
+}
