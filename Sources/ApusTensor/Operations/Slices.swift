@@ -65,8 +65,9 @@ public func concatenated(_ parts: [Tensor]) -> Tensor {
   }
   withExtendedLifetime(parts) {}
   guard parts.contains(where: \.isTracked), Arithmetic.current.recordsGradients else { return y }
-  let shapes = parts.map(\.shape)
+  let (shapes, whole) = (parts.map(\.shape), y.shape)
   return y.tracked(from: parts) { dy in
+    let dy = dy.reshaped(whole)  // gradients come flat
     var offset = 0
     return shapes.map { shape in
       defer { offset += shape.last }
