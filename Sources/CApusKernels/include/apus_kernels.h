@@ -279,6 +279,82 @@ void apus_attention_backward_reference_f32(float* dq, float* dk, float* dv, cons
                                            const apus_attention_shape* shape);
 
 // ---------------------------------------------------------------------------------------------
+// LSH attention: every token attends within lists of tokens that hash alike. Kitaev, Kaiser and
+// Levskaya, 2020, Reformer, arXiv:2001.04451.
+//
+// Every head has R lists (rounds of hashing), each naming every token once. A list is cut into
+// blocks of c entries; a block sees itself, `before` blocks and `after` blocks. All lists of a head
+// form one circle (groups = 0: the published algorithm), or each is split into G groups, and
+// nothing is seen across their borders (with lists in order of time: causal to the bit). The
+// softmax runs over what a token sees in all rounds together; what it sees twice counts twice.
+//
+// Shared: the keys are the queries, normalized to k = q / √(mean q² + 10⁻⁶) / √K, and a token sees
+// itself only where it sees nothing else in any round; otherwise k = k / √K, and it sees itself.
+
+typedef struct {
+  ptrdiff_t batch, time, heads, head_size;  ///< B, T, H, K; K up to 1024
+  ptrdiff_t rounds;                         ///< R
+  ptrdiff_t slots;          ///< S >= T, the length of a list; ids of T and above are empty entries
+  ptrdiff_t groups;         ///< G, or 0 for the circle; then c divides S, and groups need S = T
+  ptrdiff_t block;          ///< c
+  ptrdiff_t before, after;  ///< blocks; up to 16 each, and after = 0 with groups
+  ptrdiff_t q_stride, k_stride, v_stride;  ///< between tokens; batch rows lie T strides apart
+  int causal;                              ///< a token sees no later one
+  int shared;
+} apus_lsh_shape;
+
+/// buckets [B, H, R, T] of x [B, T, H · K] with q_stride: for every factor f of the number of
+/// buckets, the first place of the largest among (y, −y), y the next f/2 products with rotations
+/// [H, K, R, Σ f/2]; the first factor counts ones. Andoni et al., 2015, arXiv:1509.02897.
+void apus_lsh_buckets_f32(int32_t* buckets, const float* x, const float* rotations,
+                          const ptrdiff_t* factors, ptrdiff_t factor_count,
+                          const apus_lsh_shape* shape);
+void apus_lsh_buckets_reference_f32(int32_t* buckets, const float* x, const float* rotations,
+                                    const ptrdiff_t* factors, ptrdiff_t factor_count,
+                                    const apus_lsh_shape* shape);
+/// order [B, H, R, S]: tokens by bucket, those of one bucket in order of time, then the empty ids
+/// T ..< S. starts [B, H, R, bucket_count + 1] gets where each bucket begins; it may be NULL.
+void apus_lsh_order(int32_t* order, int32_t* starts, const int32_t* buckets, ptrdiff_t bucket_count,
+                    const apus_lsh_shape* shape);
+/// o [B, T, H · K]. `lse` [B, H, T] gets the base-2 log of the sum of the exponentials, for
+/// backward; +∞ where a token sees itself alone, whose o is its v. `order` may be NULL: one list
+/// (R = 1) in order of time. `starts` is read with groups only, and may be NULL for one group. With
+/// `shared`, k is not read.
+void apus_lsh_attention_f32(float* o, float* lse, const float* q, const float* k, const float* v,
+                            const int32_t* order, const int32_t* starts,
+                            const apus_lsh_shape* shape);
+/// dq, dk, dv use the strides of q, k, v, dout is dense. With `shared`, dq holds the gradients of
+/// query and key together, and dk is not written.
+void apus_lsh_attention_backward_f32(float* dq, float* dk, float* dv, const float* dout,
+                                     const float* q, const float* k, const float* v, const float* o,
+                                     const float* lse, const int32_t* order, const int32_t* starts,
+                                     const apus_lsh_shape* shape);
+void apus_lsh_attention_reference_f32(float* o, float* lse, const float* q, const float* k,
+                                      const float* v, const int32_t* order, const int32_t* starts,
+                                      const apus_lsh_shape* shape);
+void apus_lsh_attention_backward_reference_f32(float* dq, float* dk, float* dv, const float* dout,
+                                               const float* q, const float* k, const float* v,
+                                               const float* o, const float* lse,
+                                               const int32_t* order, const int32_t* starts,
+                                               const apus_lsh_shape* shape);
+
+/// Continues causal lists in groups, in order of time, by T tokens. counts [B, H, R, G] says how
+/// many tokens each group has had; it is advanced. Group g keeps its last before + 1 blocks: block
+/// i in page pages[b, h, r, g, i % (before + 1)] of `memory`, a page being [2, c, K], keys then
+/// values. apus_lsh_reserve must have named the pages. `buckets` may be NULL: all tokens in group
+/// 0. o [B, T, H · K].
+void apus_lsh_step_f32(float* o, float* memory, int32_t* counts, const int32_t* pages,
+                       const float* q, const float* k, const float* v, const int32_t* buckets,
+                       const apus_lsh_shape* shape);
+void apus_lsh_step_reference_f32(float* o, float* memory, int32_t* counts, const int32_t* pages,
+                                 const float* q, const float* k, const float* v,
+                                 const int32_t* buckets, const apus_lsh_shape* shape);
+/// Names a page from `next` on for every block that the next T tokens open in a slot that has none
+/// (−1). Returns how many pages are named then.
+ptrdiff_t apus_lsh_reserve(int32_t* pages, ptrdiff_t next, const int32_t* counts,
+                           const int32_t* buckets, const apus_lsh_shape* shape);
+
+// ---------------------------------------------------------------------------------------------
 // Causal depthwise convolution with SiLU, the front of Mamba's mixer.
 // c_t[e] = bias[e] + Σ_k weight[e, k] · x_{t−(K−1)+k}[e]; y = silu(c).
 
