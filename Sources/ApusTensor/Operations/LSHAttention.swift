@@ -1,0 +1,250 @@
+import CApusKernels
+
+/// How tokens of LSH attention hash, and whom they then see.
+///
+/// Kitaev, Kaiser and Levskaya, 2020, *Reformer: The Efficient Transformer*, arXiv:2001.04451.
+public struct LSHLayout: Sendable, Hashable {
+  /// Where the lists of tokens that hash alike end.
+  public enum Lists: String, Sendable, Codable, CaseIterable {
+    /// As published: all tokens sorted by bucket, cut into blocks that look past the borders of
+    /// buckets and rounds. Later tokens shift the blocks of earlier ones: not causal as a function.
+    case sorted
+    /// Each bucket a list of its own, in order of time: causal to the bit, and can be streamed.
+    case bucketLocal = "bucket-local"
+  }
+
+  /// Heads, H.
+  public var heads: Int
+  /// Features of a head, K.
+  public var headSize: Int
+  /// Rounds of hashing, R.
+  public var rounds: Int
+  /// Even factors of the number of buckets; one round costs the sum of them, not the product.
+  public var factors: [Int]
+  /// Tokens of a block, c.
+  public var block: Int
+  /// Blocks that a block sees before itself.
+  public var before: Int
+  /// Blocks that a block sees after itself; 0 when lists are local to buckets.
+  public var after: Int
+  /// Whether a token sees no later one.
+  public var isCausal: Bool
+  /// Where lists end.
+  public var lists: Lists
+
+  /// Creates a layout.
+  public init(
+    heads: Int, headSize: Int, rounds: Int, factors: [Int], block: Int, before: Int = 1,
+    after: Int = 0, isCausal: Bool = true, lists: Lists = .bucketLocal
+  ) {
+    self.heads = heads
+    self.headSize = headSize
+    self.rounds = rounds
+    self.factors = factors
+    self.block = block
+    self.before = before
+    self.after = after
+    self.isCausal = isCausal
+    self.lists = lists
+  }
+
+  /// Buckets of a round.
+  public var buckets: Int { factors.reduce(1, *) }
+
+  /// Columns of the rotations of one round: half the sum of the factors.
+  public var rotationWidth: Int { factors.reduce(0) { $0 + $1 / 2 } }
+
+  /// The shape of the rotations: `[H, K, R, width]`.
+  public var rotationShape: Shape { [heads, headSize, rounds, rotationWidth] }
+
+  func shape(batch: Int, time: Int, slots: Int? = nil, isShared: Bool = true) -> apus_lsh_shape {
+    let width = heads * headSize
+    return apus_lsh_shape(
+      batch: batch, time: time, heads: heads, head_size: headSize, rounds: rounds,
+      slots: slots ?? time, groups: lists == .sorted ? 0 : buckets, block: block, before: before,
+      after: after, q_stride: width, k_stride: width, v_stride: width, causal: isCausal ? 1 : 0,
+      shared: isShared ? 1 : 0)
+  }
+
+  /// The layout in which every token sees all others, or all before it.
+  func seeingAll(_ time: Int) -> LSHLayout { chunked(max(time, 1), before: 0, after: 0) }
+
+  /// The layout of one list in order of time.
+  func chunked(_ block: Int, before: Int, after: Int) -> LSHLayout {
+    LSHLayout(
+      heads: heads, headSize: headSize, rounds: 1, factors: [1], block: block, before: before,
+      after: after, isCausal: isCausal, lists: isCausal && after == 0 ? .bucketLocal : .sorted)
+  }
+}
+
+/// The buckets of tokens: no gradient flows through them.
+///
+/// In every round and for every factor f of the number of buckets, the place of the largest among
+/// `(x · P, −x · P)` with f/2 random directions P. Andoni et al., 2015, arXiv:1509.02897.
+/// - Parameters:
+///   - x: `[B, T, H · K]`.
+///   - rotations: `[H, K, R, width]`, see ``LSHLayout/rotationShape``.
+///   - layout: Heads, rounds, buckets.
+/// - Returns: Integers, `[B, H, R, T]`.
+public func lshBuckets(_ x: Tensor, rotations: Tensor, layout: LSHLayout) -> Tensor {
+  let (batch, time) = (x.shape[0], x.shape[1])
+  precondition(
+    x.shape[2] == layout.heads * layout.headSize && rotations.shape == layout.rotationShape,
+    "lshBuckets: x is \(x.shape), the rotations are \(rotations.shape)")
+  let buckets = Tensor(
+    uninitialized: [batch, layout.heads, layout.rounds, time], dtype: .int32)
+  guard layout.buckets > 1 else {
+    return Tensor([Int32](repeating: 0, count: buckets.count), buckets.shape)
+  }
+  var shape = layout.shape(batch: batch, time: time)
+  apus_lsh_buckets_f32(
+    buckets.ints, x.floats, rotations.floats, layout.factors, layout.factors.count, &shape)
+  withExtendedLifetime((x, rotations)) {}
+  return buckets
+}
+
+/// LSH attention: queries are keys, and a token sees those of its bucket that stand near it.
+///
+/// Keys are queries of length one, scores `q · k` with no other scale; a token sees itself only where
+/// it sees no other. The softmax runs over all rounds together, which is what combining the rounds
+/// by their log-sum-exps amounts to.
+/// - Parameters:
+///   - queries: `[B, T, H · K]`.
+///   - values: `[B, T, H · K]`.
+///   - buckets: `[B, H, R, T]` by ``lshBuckets(_:rotations:layout:)``; nil: every token sees all.
+///   - layout: Heads, rounds, blocks.
+///   - slots: The length that sorted lists are filled up to, with places that nobody sees: a
+///     multiple of the block. T rounded up to one when nil.
+///   - rotary: Positions turned into queries and keys after hashing.
+/// - Returns: `[B, T, H · K]`.
+public func lshAttention(
+  queries: Tensor, values: Tensor, buckets: Tensor?, layout: LSHLayout, slots: Int? = nil,
+  rotary: RotaryTable? = nil
+) -> Tensor {
+  let (batch, time) = (queries.shape[0], queries.shape[1])
+  guard let buckets else {
+    return listAttention(
+      [queries, values], layout: layout.seeingAll(time), shape: .init(slots: time), rotary: rotary)
+  }
+  precondition(
+    buckets.shape == [batch, layout.heads, layout.rounds, time],
+    "lshAttention: the queries are \(queries.shape), the buckets \(buckets.shape)")
+  let rounded = (time + layout.block - 1) / layout.block * layout.block
+  let slots = layout.lists == .sorted ? slots ?? rounded : time
+  precondition(
+    layout.lists != .sorted || (slots >= time && slots % layout.block == 0),
+    "lshAttention: \(slots) slots for \(time) tokens in blocks of \(layout.block)")
+  let lists = Tensor(
+    uninitialized: [batch, layout.heads, layout.rounds, slots], dtype: .int32)
+  let starts = Tensor(
+    uninitialized: [batch, layout.heads, layout.rounds, layout.buckets + 1], dtype: .int32)
+  var shape = layout.shape(batch: batch, time: time, slots: slots)
+  apus_lsh_order(lists.ints, starts.ints, buckets.ints, layout.buckets, &shape)
+  withExtendedLifetime(buckets) {}
+  return listAttention(
+    [queries, values], layout: layout,
+    shape: TokenLists(slots: slots, order: lists, starts: starts), rotary: rotary)
+}
+
+/// Attention within blocks of time: a token sees its block and those around it.
+///
+/// - Parameters:
+///   - queries: `[B, T, H · K]`; `keys` and `values` are alike. Scores are divided by √K.
+///   - keys: Like the queries.
+///   - values: Like the queries.
+///   - layout: Heads, block, what is seen around it; rounds and buckets do not count.
+///   - slots: As for ``lshAttention(queries:values:buckets:layout:slots:rotary:)``.
+///   - rotary: Positions turned into queries and keys.
+/// - Returns: `[B, T, H · K]`.
+public func blockAttention(
+  queries: Tensor, keys: Tensor, values: Tensor, layout: LSHLayout, slots: Int? = nil,
+  rotary: RotaryTable? = nil
+) -> Tensor {
+  let time = queries.shape[1]
+  let rounded = (time + layout.block - 1) / layout.block * layout.block
+  let isOne = (slots ?? rounded) <= layout.block
+  let chunked =
+    isOne
+    ? layout.seeingAll(time)
+    : layout.chunked(layout.block, before: layout.before, after: layout.after)
+  return listAttention(
+    [queries, keys, values], layout: chunked,
+    shape: TokenLists(slots: chunked.lists == .sorted && !isOne ? slots ?? rounded : time),
+    rotary: rotary)
+}
+
+/// The lists that tokens are in; without an order, one list in order of time.
+private struct TokenLists {
+  var slots: Int
+  var order: Tensor?
+  var starts: Tensor?
+}
+
+/// Attention of (queries, values), which share keys, or of (queries, keys, values).
+private func listAttention(
+  _ inputs: [Tensor], layout: LSHLayout, shape lists: TokenLists, rotary: RotaryTable?
+) -> Tensor {
+  let (batch, time, width) = (inputs[0].shape[0], inputs[0].shape[1], inputs[0].shape[2])
+  precondition(
+    width == layout.heads * layout.headSize && inputs.allSatisfy { $0.shape == inputs[0].shape },
+    "lshAttention: inputs of \(inputs.map(\.shape)) for \(layout.heads) heads")
+  let isShared = inputs.count == 2
+  let turn = rotary.map { Turn($0, batch: batch, places: 0..<time, layout: layout) }
+  let queries = turn?.turned(inputs[0]) ?? inputs[0].detached()
+  let keys = isShared ? nil : turn?.turned(inputs[1]) ?? inputs[1].detached()
+  let values = inputs[inputs.count - 1].detached()
+  var shape = layout.shape(batch: batch, time: time, slots: lists.slots, isShared: isShared)
+  let o = Tensor(uninitialized: [batch, time, width])
+  let lse = Tensor(uninitialized: [batch, layout.heads, time])
+  apus_lsh_attention_f32(
+    o.floats, lse.floats, queries.floats, keys?.floats ?? queries.floats, values.floats,
+    lists.order?.ints, lists.starts?.ints, &shape)
+  withExtendedLifetime((queries, keys, values, lists, lse)) {}
+  let isTracked = inputs.contains { $0.isTracked } && Arithmetic.current.recordsGradients
+  guard isTracked else { return o }
+  let saved = o.detached()
+  return o.tracked(from: inputs) { dout in
+    var shape = shape
+    let dq = Tensor(uninitialized: queries.shape)
+    let dk = isShared ? nil : Tensor(uninitialized: queries.shape)
+    let dv = Tensor(uninitialized: queries.shape)
+    apus_lsh_attention_backward_f32(
+      dq.floats, dk?.floats, dv.floats, dout.floats, queries.floats, keys?.floats ?? queries.floats,
+      values.floats, saved.floats, lse.floats, lists.order?.ints, lists.starts?.ints, &shape)
+    withExtendedLifetime((dout, queries, keys, values, saved, lse, lists)) {}
+    turn?.turnBack(dq)
+    if let dk { turn?.turnBack(dk) }
+    return isShared ? [dq, dv] : [dq, dk, dv]
+  }
+}
+
+/// Rotary positions of the heads of rows.
+struct Turn {
+  let table: RotaryTable
+  let places: Tensor
+  let layout: LSHLayout
+
+  init(_ rotary: RotaryTable, batch: Int, places: Range<Int>, layout: LSHLayout) {
+    let (table, first) = rotary.rows(places)
+    self.table = table
+    self.layout = layout
+    self.places = Tensor(
+      (0..<batch).flatMap { _ in places.indices.map { Int32(first + $0 - places.lowerBound) } },
+      [batch * places.count])
+  }
+
+  func turned(_ x: Tensor) -> Tensor {
+    let y = x.copied()
+    turn(y, back: false)
+    return y
+  }
+
+  func turnBack(_ x: Tensor) { turn(x, back: true) }
+
+  private func turn(_ x: Tensor, back: Bool) {
+    table.turn(
+      x.floats, positions: places, heads: layout.heads, headSize: layout.headSize,
+      stride: layout.heads * layout.headSize, back: back)
+    withExtendedLifetime(x) {}
+  }
+}
