@@ -49,10 +49,12 @@ public struct Scope {
   ///   - shape: The shape that the configuration asks for.
   ///   - start: The values when starting afresh.
   ///   - isDecayed: Whether weight decay applies; by default to matrices only.
+  ///   - isTrainable: Whether training changes it; if not, it is saved and loaded, and that is all.
   /// - Returns: The parameter; the same one when the name was asked for before.
   /// - Throws: ``CheckpointError`` when a checkpoint has no such tensor or another shape.
   public func parameter(
-    _ name: String, _ shape: Shape, _ start: Initialization, isDecayed: Bool? = nil
+    _ name: String, _ shape: Shape, _ start: Initialization, isDecayed: Bool? = nil,
+    isTrainable: Bool = true
   ) throws -> Parameter {
     let full = self[name].path
     if let known = source.parameters[full] { return known }
@@ -66,7 +68,7 @@ public struct Scope {
     } else {
       value = start.tensor(shape, key: source.key.derived(stableHash(full)))
     }
-    let parameter = Parameter(full, value, isDecayed: isDecayed)
+    let parameter = Parameter(full, value, isDecayed: isDecayed, isFixed: !isTrainable)
     source.add(parameter)
     return parameter
   }

@@ -7,15 +7,18 @@ public final class Parameter {
   public let name: String
   /// Whether the optimizer may decay it: matrices yes; norms, biases and the like no.
   public let isDecayed: Bool
+  /// Whether it is part of the model but never learned, such as directions drawn once.
+  public let isFixed: Bool
   /// The present value. Gradients flow to it while ``isTrainable``.
   public private(set) var value: Tensor
 
   /// Creates a parameter that takes the memory of `value` as its own.
-  public init(_ name: String, _ value: Tensor, isDecayed: Bool? = nil) {
+  public init(_ name: String, _ value: Tensor, isDecayed: Bool? = nil, isFixed: Bool = false) {
     self.name = name
-    self.isDecayed = isDecayed ?? (value.shape.rank >= 2)
+    self.isFixed = isFixed
+    self.isDecayed = !isFixed && (isDecayed ?? (value.shape.rank >= 2))
     var value = value.detached()
-    if !value.storage.isMapped { value.history = .leaf() }
+    if !value.storage.isMapped, !isFixed { value.history = .leaf() }
     self.value = value
   }
 
@@ -26,8 +29,9 @@ public final class Parameter {
   public var isTrainable: Bool { value.isTracked }
 
   /// Stops or lets gradients flow. A mapped weight is copied into memory before it can be trained.
+  /// Nothing makes a fixed one trainable.
   public func setTrainable(_ trainable: Bool) {
-    guard trainable != isTrainable else { return }
+    guard trainable != isTrainable, !(trainable && isFixed) else { return }
     if trainable {
       if value.storage.isMapped { value = value.copied() }
       value.history = .leaf()
