@@ -136,6 +136,8 @@ public struct LanguageLayout: Sendable, Hashable {
   public var isTied: Bool
   /// The head's path where it has weights of its own.
   public var headPath = "lm_head"
+  /// The name of the head's bias, where it has one.
+  public var headBiasName: String?
   /// Multiplies the embedded tokens.
   public var embeddingScale: Float = 1
   /// Multiplies the logits.

@@ -32,6 +32,30 @@ struct LossesTests {
       }, at: [.random([5, 6], seed: 1), .random([vocabulary, 6], seed: 2)])
   }
 
+  @Test("a bias of the head is one more feature that is always 1", arguments: [1, 17])
+  func crossEntropyWithBias(vocabulary: Int) {
+    let targets = Tensor((0..<5).map { $0 == 3 ? -1 : Int32($0 * 7 % vocabulary) }, [5])
+    let inputs: [Tensor] = [
+      .random([5, 6], seed: 1), .random([vocabulary, 6], seed: 2), .random([vocabulary], seed: 3),
+    ]
+    func definition(_ x: [[Double]]) -> [Double] {
+      func widened(_ rows: [Double], _ last: (Int) -> Double) -> [Double] {
+        (0..<rows.count / 6).flatMap { Array(rows[$0 * 6..<$0 * 6 + 6]) + [last($0)] }
+      }
+      return Self.definition(
+        widened(x[0]) { _ in 1 }, widened(x[1]) { x[2][$0] }, features: 7,
+        targets: targets.integers, scale: Double(Float(0.7)))
+    }
+    expectAgreement(
+      of: {
+        crossEntropy($0[0], head: $0[1], bias: $0[2], targets: targets, logitScale: 0.7)
+      }, with: { [definition($0).reduce(0, +) / 4] }, at: inputs)
+    let losses = crossEntropies(
+      inputs[0], head: inputs[1], bias: inputs[2], targets: targets, logitScale: 0.7)
+    expectClose(
+      losses, definition(inputs.map { $0.values.map(Double.init) }).map(Float.init), absolute: 5e-6)
+  }
+
   @Test("cross-entropy equals the definition over several blocks of rows")
   func blocks() {
     let targets = Tensor.randomIntegers([2500], below: 5, seed: 3)

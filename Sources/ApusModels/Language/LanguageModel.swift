@@ -20,6 +20,7 @@ public struct LanguageModel {
   let embedding: Embedding
   let backbone: any Backbone
   let head: Parameter
+  let headBias: Parameter?
 
   /// Makes the model that `config` describes, with weights from `scope`.
   ///
@@ -40,6 +41,9 @@ public struct LanguageModel {
       ? embedding.weight
       : try scope[layout.headPath].parameter(
         "weight", [layout.vocabulary, backbone.outputWidth], .normal(deviation: 0.02))
+    headBias = try layout.headBiasName.map {
+      try scope.parameter($0, [layout.vocabulary], .zeros)
+    }
     parameters = try scope.finish(ignoring: { name in
       // Masks that old files carry, and a head that is the embedding anyway.
       layout.ignoredSuffixes.contains { name.hasSuffix($0) }
@@ -81,14 +85,15 @@ public struct LanguageModel {
     let output = backbone.output(embedded(tokens))
     return output.added(
       to: crossEntropy(
-        output.hidden, head: head.value, targets: targets, logitScale: layout.logitScale))
+        output.hidden, head: head.value, bias: headBias?.value, targets: targets,
+        logitScale: layout.logitScale))
   }
 
   /// The cross-entropy of each target, in nats, row by row. Records nothing.
   public func losses(_ tokens: Tensor, targets: Tensor) -> [Float] {
     withoutGradient {
       crossEntropies(
-        backbone(embedded(tokens)), head: head.value, targets: targets,
+        backbone(embedded(tokens)), head: head.value, bias: headBias?.value, targets: targets,
         logitScale: layout.logitScale)
     }
   }
@@ -116,7 +121,7 @@ public struct LanguageModel {
   }
 
   func logits(ofHidden hidden: Tensor) -> Tensor {
-    let y = linear(hidden, weight: head.value)
+    let y = linear(hidden, weight: head.value, bias: headBias?.value)
     return layout.logitScale == 1 ? y : scaled(y, by: layout.logitScale)
   }
 }

@@ -6,17 +6,18 @@ import CApusKernels
 /// - Parameters:
 ///   - hidden: `[..., D]`.
 ///   - head: `[V, D]`.
+///   - bias: Added to the logits, `[V]`, or nil.
 ///   - targets: Integers, one per row of `hidden`; a negative one is left out. The others must lie
 ///     in `0..<V`.
-///   - logitScale: Multiplies the logits.
+///   - logitScale: Multiplies the logits, bias included.
 /// - Returns: A scalar, in nats per token that counts; 0 when none does.
 public func crossEntropy(
-  _ hidden: Tensor, head: Tensor, targets: Tensor, logitScale: Float = 1
+  _ hidden: Tensor, head: Tensor, bias: Tensor? = nil, targets: Tensor, logitScale: Float = 1
 ) -> Tensor {
   let (vocabulary, features) = (head.shape[0], head.shape[1])
   let rows = targets.count
   precondition(
-    hidden.count == rows * features,
+    hidden.count == rows * features && bias.map { $0.count == vocabulary } ?? true,
     "crossEntropy: hidden \(hidden.shape), head \(head.shape), targets \(targets.shape)")
   let ids = UnsafeBufferPointer(start: targets.ints, count: rows)
   var valid = 0
@@ -24,10 +25,11 @@ public func crossEntropy(
     precondition(id < vocabulary, "crossEntropy: target \(id) of \(vocabulary)")
     if id >= 0 { valid += 1 }
   }
-  let records = Tensor.records(hidden, head)
+  let records = Tensor.records(hidden, head, bias ?? head)
   let bf16 = Arithmetic.current.products == .bfloat16
   let dhidden = records && hidden.isTracked ? Tensor(uninitialized: hidden.shape) : nil
   let dhead = records && head.isTracked ? Tensor(uninitialized: head.shape) : nil
+  let dbias = records ? bias.flatMap { $0.isTracked ? Tensor(uninitialized: $0.shape) : nil } : nil
   let losses = Tensor(uninitialized: [rows])
   let block = max(1, min(rows, crossEntropyRows(vocabulary: vocabulary)))
   let logits = Tensor(uninitialized: [block, vocabulary])
@@ -36,8 +38,9 @@ public func crossEntropy(
     let count = min(block, rows - start)
     let x = hidden.floats + start * features
     product(
-      logits.floats, x, head.floats, rows: count, columns: vocabulary, inner: features,
-      aStride: features, bStride: features, cStride: vocabulary, transposeB: true, bf16: bf16)
+      logits.floats, x, head.floats, bias: bias?.floats, rows: count, columns: vocabulary,
+      inner: features, aStride: features, bStride: features, cStride: vocabulary, transposeB: true,
+      bf16: bf16)
     if logitScale != 1 {
       apus_scale_f32(logits.floats, logits.floats, logitScale, count * vocabulary)
     }
@@ -55,15 +58,18 @@ public func crossEntropy(
         aStride: vocabulary, bStride: features, cStride: features, transposeA: true,
         accumulate: start > 0, bf16: bf16)
     }
+    if let dbias {
+      apus_column_sum_f32(
+        dbias.floats, logits.floats, count, vocabulary, vocabulary, start > 0 ? 1 : 0)
+    }
   }
   let loss = Tensor(valid == 0 ? 0 : Float(apus_sum_f32(losses.floats, rows) / Double(valid)))
-  withExtendedLifetime((hidden, head, targets, logits, losses)) {}
+  withExtendedLifetime((hidden, head, bias, targets, logits, losses)) {}
   guard records else { return loss }
-  if valid == 0 {
-    return loss.tracked(from: [hidden, head]) { _ in [nil, nil] }
-  }
-  return loss.tracked(from: [hidden, head]) { upstream in
-    [dhidden, dhead].map { $0.map { timesScalar($0, upstream) } }
+  let inputs = [hidden, head] + (bias.map { [$0] } ?? [])
+  if valid == 0 { return loss.tracked(from: inputs) { _ in inputs.map { _ in nil } } }
+  return loss.tracked(from: inputs) { upstream in
+    [dhidden, dhead, dbias].map { $0.map { timesScalar($0, upstream) } }
   }
 }
 
@@ -72,11 +78,11 @@ public func crossEntropy(
 ///
 /// - Returns: One loss per target, in nats; 0 where the target is negative.
 public func crossEntropies(
-  _ hidden: Tensor, head: Tensor, targets: Tensor, logitScale: Float = 1
+  _ hidden: Tensor, head: Tensor, bias: Tensor? = nil, targets: Tensor, logitScale: Float = 1
 ) -> [Float] {
   let (vocabulary, features, rows) = (head.shape[0], head.shape[1], targets.count)
   precondition(
-    hidden.count == rows * features,
+    hidden.count == rows * features && bias.map { $0.count == vocabulary } ?? true,
     "crossEntropies: hidden \(hidden.shape), head \(head.shape), targets \(targets.shape)")
   precondition(
     targets.integers.allSatisfy { $0 < vocabulary },
@@ -88,7 +94,7 @@ public func crossEntropies(
   for start in stride(from: 0, to: rows, by: block) {
     let count = min(block, rows - start)
     product(
-      logits.floats, hidden.floats + start * features, head.floats, rows: count,
+      logits.floats, hidden.floats + start * features, head.floats, bias: bias?.floats, rows: count,
       columns: vocabulary, inner: features, aStride: features, bStride: features,
       cStride: vocabulary, transposeB: true, bf16: bf16)
     if logitScale != 1 {
@@ -97,7 +103,7 @@ public func crossEntropies(
     apus_cross_entropy_f32(
       logits.floats, losses.floats + start, targets.ints + start, count, vocabulary, 0)
   }
-  withExtendedLifetime(logits) {}
+  withExtendedLifetime((logits, bias)) {}
   return losses.values
 }
 
