@@ -7,7 +7,9 @@ Needs: pip install torch==2.13.0 transformers==5.23.0 safetensors==0.8.0. The pr
 no Python; the output is committed.
 
 Each module of Scripts/fixtures has a table FIXTURES, from the name to (model class, configuration,
-batch, time, seed), and may have a function `prepare(model)` that is called before anything else.
+batch, time, seed). It may have a function `prepare(model)` that is called before anything else, a
+function `finish(model, folder)` that is called at the end, and a set LOOSE of names whose float32
+reference is not to be trusted.
 
 Each fixture is a folder:
   config.json         the configuration, as published checkpoints have it
@@ -86,7 +88,8 @@ def make(module, name: str, folder: pathlib.Path) -> None:
         "gradients": max(largest_difference(single[2][k], g) for k, g in gradients.items()),
     }
     for what, value in away.items():
-        assert value < 5e-6, f"{name}: float32 and float64 differ by {value} in {what}"
+        trusted = name not in getattr(module, "LOOSE", ())
+        assert value < 5e-6 or not trusted, f"{name}: float32 and float64 differ by {value} in {what}"
 
     folder.mkdir(parents=True, exist_ok=True)
     model.float()
@@ -114,6 +117,8 @@ def make(module, name: str, folder: pathlib.Path) -> None:
         "tolerance": {"float32": {"logits": 1e-5, "loss": 2e-6, "gradients": 2e-6}},
     }
     (folder / "versions.json").write_text(json.dumps(facts, indent=2) + "\n")
+    if hasattr(module, "finish"):
+        module.finish(model, folder)
     config_path = folder / "config.json"
     config_path.write_text(json.dumps(json.loads(config_path.read_text()), indent=2) + "\n")
     for path in folder.iterdir():

@@ -172,6 +172,7 @@ extension Architecture {
     .transformer,
     .mamba,
     .mamba2,
+    .reformer,
     .lstm,
   ]
 

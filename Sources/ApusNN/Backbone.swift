@@ -80,6 +80,8 @@ public enum MixerState: Sendable {
   case selectiveSSM(SelectiveSSMState)
   case ssd(SSDState)
   case lstm(LSTMState)
+  case lsh(LSHState)
+  case history(HistoryState)
 
   /// Bytes of the state.
   public var byteCount: Int {
@@ -89,6 +91,8 @@ public enum MixerState: Sendable {
     case .selectiveSSM(let state): state.byteCount
     case .ssd(let state): state.byteCount
     case .lstm(let state): state.byteCount
+    case .lsh(let state): state.byteCount
+    case .history(let state): state.byteCount
     }
   }
 }

@@ -14,8 +14,8 @@ extension LanguageModel {
     let output = backbone.output(embedded(tokens))
     return output.added(
       to: crossEntropy(
-        gathered(output.hidden, rows: rows), head: head.value, targets: answers,
-        logitScale: layout.logitScale))
+        gathered(output.hidden, rows: rows), head: head.value, bias: headBias?.value,
+        targets: answers, logitScale: layout.logitScale))
   }
 
   /// Logits after some of T further tokens. The head sees those rows alone, so that long sequences

@@ -50,6 +50,25 @@ struct Specimen: Sendable, CustomTestStringConvertible {
           "use_bias": true, "use_conv_bias": false, "tie_word_embeddings": false, "conv_kernel": 3,
           "num_heads": 6, "head_dim": 8, "n_groups": 3, "state_size": 5, "chunk_size": 7,
           "time_step_limit": [0.01, 0.9],
+          ]
+        ),
+        (
+        "reformer", "one bucket, smooth",
+        ["num_buckets": 1, "hidden_act": "gelu", "lsh_attn_chunk_length": 4]
+      ),
+      (
+        "reformer", "few long buckets, short blocks",
+        [
+          "num_buckets": 2, "lsh_attn_chunk_length": 3, "num_hashes": 3, "hidden_act": "gelu",
+          "attn_layers": ["lsh", "lsh"], "lsh_num_chunks_before": 2, "position_embedding": "none",
+        ]
+      ),
+      (
+        "reformer", "local, axial positions",
+        [
+          "attn_layers": ["local", "local"], "position_embedding": "axial", "hidden_act": "silu",
+          "axial_pos_shape": [6, 7], "axial_pos_embds_dim": [7, 17], "local_attn_chunk_length": 5,
+          "lsh_mode": "sorted",
         ]
       ),
       ("lstm", "untied", ["tie_word_embeddings": false]),
@@ -60,6 +79,11 @@ struct Specimen: Sendable, CustomTestStringConvertible {
           .map { Specimen(architecture: $0, overrides: overrides, variant: variant) }
       }
   }()
+
+  /// Whether the loss has no jumps and bends, as the choice of a bucket or of an expert makes them.
+  var isSmooth: Bool { !Self.jumping.contains(testDescription) }
+
+  private static let jumping: Set = ["reformer", "reformer, few long buckets, short blocks"]
 
   func config() throws -> any ModelConfig {
     let size = BackboneSize(
