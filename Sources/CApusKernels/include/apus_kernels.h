@@ -353,6 +353,99 @@ void apus_lsh_step_reference_f32(float* o, float* memory, int32_t* counts, const
 /// (−1). Returns how many pages are named then.
 ptrdiff_t apus_lsh_reserve(int32_t* pages, ptrdiff_t next, const int32_t* counts,
                            const int32_t* buckets, const apus_lsh_shape* shape);
+// Attention by features: linear in time, with a state of constant size.
+// Choromanski et al., 2020, Performer, arXiv:2009.14794; Katharopoulos et al., 2020, linear
+// attention, arXiv:2006.16236; landmarks after Chen et al., 2021, Skyformer, arXiv:2111.00035.
+//   o_t = Σ_s φ_q(q_t)·φ_k(k_s) v_s, over s <= t if causal, over all s otherwise;
+//   divided by Σ_s φ_q(q_t)·φ_k(k_s) + epsilon unless the features are Gaussian.
+
+typedef enum {
+  APUS_FEATURES_EXPONENTIAL = 0,  ///< exp(w_i·x̃ − |x̃|²/2), x̃ = scale · x: FAVOR+
+  APUS_FEATURES_RELU = 1,         ///< max(w_i·x, 0) + 0.001
+  APUS_FEATURES_ELU = 2,          ///< elu(x_i) + 1: no w, as many features as the head has
+  APUS_FEATURES_GAUSSIAN = 3,     ///< exp(−|x̃ − w_i|²/2); queries' features times `mixing`
+} apus_features;
+
+typedef struct {
+  ptrdiff_t batch, time, heads;
+  ptrdiff_t head_size, value_size, features;         ///< d, dv, m
+  ptrdiff_t q_stride, k_stride, v_stride, o_stride;  ///< between tokens; batch rows lie end to end
+  ptrdiff_t groups;  ///< of w [groups, m, d] and mixing [groups, m, m]: 1, heads, or batch · heads
+  apus_features kind;
+  int causal;
+  float scale;    ///< of x̃
+  float epsilon;  ///< added to denominators
+} apus_feature_shape;
+
+/// Floats of the state of one head: S [m, dv]; z [m] unless Gaussian; c [m] if exponential.
+ptrdiff_t apus_feature_state_size(const apus_feature_shape* shape);
+/// How many states of a head backward needs: one per tile of tokens if causal, one otherwise.
+ptrdiff_t apus_feature_checkpoints(const apus_feature_shape* shape);
+/// Head h of a token starts at h · d in q and k, at h · dv in v and o. Exponential features are
+/// kept relative to c, the largest logit of each feature so far, in powers of two: the ratio is
+/// exact, needs no epsilon, and no later token changes a bit of an earlier output. `state`
+/// [B, heads, state size] holds the sums before the first token on entry, after the last on return;
+/// before any token S and z are 0 and c is −∞; NULL means that, and none returned. `checkpoints`
+/// [B, heads, checkpoints, state size] is for backward, or NULL. `w` and `mixing` may be NULL where
+/// the features have none.
+void apus_feature_attention_f32(float* o, float* state, float* checkpoints, const float* q,
+                                const float* k, const float* v, const float* w, const float* mixing,
+                                const apus_feature_shape* shape);
+/// From an empty state. dq, dk, dv use the strides of q, k, v; dout and o that of o. dw
+/// [groups, m, d] and dmixing [groups, m, m] are for Gaussian features, NULL for others; the sums
+/// over what shares a group run in the order of batch and heads.
+void apus_feature_attention_backward_f32(float* dq, float* dk, float* dv, float* dw, float* dmixing,
+                                         const float* dout, const float* o,
+                                         const float* checkpoints, const float* q, const float* k,
+                                         const float* v, const float* w, const float* mixing,
+                                         const apus_feature_shape* shape);
+/// From an empty state, pair by pair.
+void apus_feature_attention_reference_f32(float* o, const float* q, const float* k, const float* v,
+                                          const float* w, const float* mixing,
+                                          const apus_feature_shape* shape);
+void apus_feature_attention_backward_reference_f32(float* dq, float* dk, float* dv, float* dw,
+                                                   float* dmixing, const float* dout,
+                                                   const float* q, const float* k, const float* v,
+                                                   const float* w, const float* mixing,
+                                                   const apus_feature_shape* shape);
+
+// ---------------------------------------------------------------------------------------------
+// Kernelized attention and its landmarks. Chen et al., 2021, Skyformer, arXiv:2111.00035.
+
+/// o_i = Σ_j exp(−scale |q_i − k_j|²/2) v_j over the keys that query i sees; the shape as for exact
+/// attention. Nothing is divided: a row without keys gives 0.
+void apus_gaussian_attention_f32(float* o, const float* q, const float* k, const float* v,
+                                 const apus_attention_shape* shape);
+/// dq, dk, dv use the strides of q, k, v; dout those of o. All are overwritten whole.
+void apus_gaussian_attention_backward_f32(float* dq, float* dk, float* dv, const float* dout,
+                                          const float* q, const float* k, const float* v,
+                                          const apus_attention_shape* shape);
+void apus_gaussian_attention_reference_f32(float* o, const float* q, const float* k, const float* v,
+                                           const apus_attention_shape* shape);
+void apus_gaussian_attention_backward_reference_f32(float* dq, float* dk, float* dv,
+                                                    const float* dout, const float* q,
+                                                    const float* k, const float* v,
+                                                    const apus_attention_shape* shape);
+
+/// The matrix between the features of landmarks: with M_ij = exp(−|x_i − x_j|²/2) + gamma [i = j],
+/// r = (M 1)^(−1/2), A = diag(r) M diag(r) and V ≈ A⁻¹ after `iterations` third-order steps
+/// V ← ¼ V (13 I − A V (15 I − A V (7 I − A V))) from Aᵀ / max column sum:
+/// g = diag(r) V diag(r). x is [count, landmarks, size], g [count, landmarks, landmarks]; each
+/// matrix is scaled by itself. `saved` is for backward, [count, apus_landmarks_saved(…)], or NULL.
+/// Returns 0, or the status of a product.
+int apus_landmarks_f32(float* g, float* saved, const float* x, ptrdiff_t count, ptrdiff_t landmarks,
+                       ptrdiff_t size, float gamma, ptrdiff_t iterations);
+ptrdiff_t apus_landmarks_saved(ptrdiff_t landmarks, ptrdiff_t iterations);
+/// dx through every step of the iteration.
+int apus_landmarks_backward_f32(float* dx, const float* dg, const float* saved, const float* x,
+                                ptrdiff_t count, ptrdiff_t landmarks, ptrdiff_t size, float gamma,
+                                ptrdiff_t iterations);
+/// The same computed in double, from x alone.
+void apus_landmarks_reference_f32(float* g, const float* x, ptrdiff_t count, ptrdiff_t landmarks,
+                                  ptrdiff_t size, float gamma, ptrdiff_t iterations);
+void apus_landmarks_backward_reference_f32(float* dx, const float* dg, const float* x,
+                                           ptrdiff_t count, ptrdiff_t landmarks, ptrdiff_t size,
+                                           float gamma, ptrdiff_t iterations);
 
 // ---------------------------------------------------------------------------------------------
 // Causal depthwise convolution with SiLU, the front of Mamba's mixer.

@@ -1,0 +1,51 @@
+public import ApusTensor
+
+/// Orthogonal random directions, `[features, size]`: rows of random rotations, one rotation per
+/// block of `size` rows, each row of a length of its own.
+///
+/// Choromanski et al., 2020, *Rethinking Attention with Performers*, arXiv:2009.14794. A rotation is
+/// the Q of a matrix of normal numbers with R's diagonal positive, which Gram and Schmidt's process
+/// gives; without that, Q is not uniform over rotations and features are biased. Each row by itself
+/// is distributed as a row of independent normal numbers.
+/// - Parameters:
+///   - features: How many rows.
+///   - size: Length of a row, K.
+///   - hasFixedNorms: Rows of length √K instead of independent lengths as normal rows have them.
+///   - key: Names the random numbers.
+/// - Returns: `[features, size]`.
+public func orthogonalFeatures(
+  _ features: Int, _ size: Int, hasFixedNorms: Bool = false, key: RandomKey
+) -> Tensor {
+  let normals = Tensor(normal: [features, size], key: key.derived(0)).values.map(Double.init)
+  let lengths = (0..<features).map { row -> Double in
+    guard !hasFixedNorms else { return Double(size).squareRoot() }
+    return normals[row * size..<(row + 1) * size].reduce(0) { $0 + $1 * $1 }.squareRoot()
+  }
+  var rows: [Float] = []
+  rows.reserveCapacity(features * size)
+  for block in 0..<(features + size - 1) / max(size, 1) {
+    let directions = randomRotation(size, key: key.derived(UInt64(block) + 1))
+    for row in block * size..<min((block + 1) * size, features) {
+      rows += directions[row - block * size].map { Float($0 * lengths[row]) }
+    }
+  }
+  return Tensor(rows, [features, size])
+}
+
+/// Rows of a rotation drawn uniformly, by Gram and Schmidt's process on rows of normal numbers.
+private func randomRotation(_ size: Int, key: RandomKey) -> [[Double]] {
+  let normals = Tensor(normal: [size, size], key: key).values.map(Double.init)
+  var rows: [[Double]] = []
+  for index in 0..<size {
+    var row = Array(normals[index * size..<(index + 1) * size])
+    for _ in 0..<2 {  // twice is enough to be orthogonal to rounding
+      for other in rows {
+        let along = zip(row, other).reduce(0) { $0 + $1.0 * $1.1 }
+        for i in 0..<size { row[i] -= along * other[i] }
+      }
+    }
+    let length = row.reduce(0) { $0 + $1 * $1 }.squareRoot()
+    rows.append(row.map { $0 / length })
+  }
+  return rows
+}
