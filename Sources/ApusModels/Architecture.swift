@@ -173,6 +173,9 @@ extension Architecture {
     .mamba,
     .mamba2,
     .reformer,
+    .performer,
+    .skyformer,
+    .linear,
     .lstm,
   ]
 

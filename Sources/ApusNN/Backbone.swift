@@ -82,6 +82,7 @@ public enum MixerState: Sendable {
   case lstm(LSTMState)
   case lsh(LSHState)
   case history(HistoryState)
+  case features(FeatureAttentionState)
 
   /// Bytes of the state.
   public var byteCount: Int {
@@ -93,6 +94,7 @@ public enum MixerState: Sendable {
     case .lstm(let state): state.byteCount
     case .lsh(let state): state.byteCount
     case .history(let state): state.byteCount
+    case .features(let state): state.byteCount
     }
   }
 }

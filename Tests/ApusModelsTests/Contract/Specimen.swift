@@ -14,6 +14,9 @@ struct Specimen: Sendable, CustomTestStringConvertible {
   /// The window of attention is shorter than the sequences of the tests.
   static let context = 48
 
+  /// Whether the loss is smooth, so that finite differences over a distance are its slope.
+  var isSmooth: Bool { overrides["kernel_function"] as? String != "relu" }
+
   var testDescription: String { architecture.name + (variant.isEmpty ? "" : ", " + variant) }
 
   /// Every registered architecture, then variants that take other paths through the code.
@@ -70,6 +73,30 @@ struct Specimen: Sendable, CustomTestStringConvertible {
           "axial_pos_shape": [6, 7], "axial_pos_embds_dim": [7, 17], "local_attn_chunk_length": 5,
           "lsh_mode": "sorted",
         ]
+      ),
+        "performer", "rectified features, learned positions, untied",
+        [
+          "kernel_function": "relu", "nb_features": 5, "position_embedding_type": "learned",
+          "tie_word_embeddings": false, "hidden_act": "silu", "intermediate_size": 20,
+        ]
+      ),
+      (
+        "performer", "fixed norms, without positions",
+        [
+          "ortho_scaling": 1, "nb_features": 33, "position_embedding_type": "none",
+          "num_attention_heads": 1,
+        ]
+      ),
+      (
+        "skyformer", "odd landmarks, rotary",
+        [
+          "num_landmarks": 7, "position_embedding_type": "rotary", "inverse_iterations": 4,
+          "num_attention_heads": 2,
+        ]
+      ),
+      (
+        "linear", "rotary, one wide head",
+        ["position_embedding_type": "rotary", "num_attention_heads": 1, "hidden_act": "silu"]
       ),
       ("lstm", "untied", ["tie_word_embeddings": false]),
     ]
