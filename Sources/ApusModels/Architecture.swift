@@ -140,6 +140,8 @@ public struct LanguageLayout: Sendable, Hashable {
   public var headBiasName: String?
   /// Multiplies the embedded tokens.
   public var embeddingScale: Float = 1
+  /// Deviation of the embedding's start.
+  public var embeddingDeviation: Float = 0.02
   /// Multiplies the logits.
   public var logitScale: Float = 1
   /// Ends of names that published files carry without meaning, such as masks.
@@ -176,6 +178,7 @@ extension Architecture {
     .performer,
     .skyformer,
     .linear,
+    .megalodon,
     .lstm,
   ]
 

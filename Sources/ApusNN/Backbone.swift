@@ -79,6 +79,8 @@ public enum MixerState: Sendable {
   case attention(AttentionState)
   case selectiveSSM(SelectiveSSMState)
   case ssd(SSDState)
+  case megalodon(MegalodonState)
+  case timestepNorm(TimestepNormState)
   case lstm(LSTMState)
   case lsh(LSHState)
   case history(HistoryState)
@@ -91,6 +93,8 @@ public enum MixerState: Sendable {
     case .attention(let state): state.byteCount
     case .selectiveSSM(let state): state.byteCount
     case .ssd(let state): state.byteCount
+    case .megalodon(let state): state.byteCount
+    case .timestepNorm(let state): state.byteCount
     case .lstm(let state): state.byteCount
     case .lsh(let state): state.byteCount
     case .history(let state): state.byteCount

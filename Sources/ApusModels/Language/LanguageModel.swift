@@ -35,7 +35,9 @@ public struct LanguageModel {
     self.layout = layout
     let inner = architecture.backbonePath.isEmpty ? scope : scope[architecture.backbonePath]
     backbone = try architecture.makeBackbone(config, in: inner)
-    embedding = try Embedding(layout.vocabulary, backbone.width, in: inner[layout.embeddingName])
+    embedding = try Embedding(
+      layout.vocabulary, backbone.width, start: .normal(deviation: layout.embeddingDeviation),
+      in: inner[layout.embeddingName])
     head =
       layout.isTied
       ? embedding.weight

@@ -579,6 +579,110 @@ void apus_gated_rms_norm_backward_reference_f32(float* dx, float* dz, float* dwe
                                                 const float* weight, ptrdiff_t rows,
                                                 ptrdiff_t features, ptrdiff_t groups,
                                                 ptrdiff_t z_stride, float epsilon);
+// Complex exponential moving average, the memory of Megalodon. Ma et al., 2024, arXiv:2404.08801.
+// Channel e has the modes n = 1 … N:
+//   a = sigmoid(alpha[e, n])        ρ = 1 − a · sigmoid(delta[e, n])
+//   q = ρ exp(i · 2π n / N · sigmoid(theta[e]))        g = (gamma[e, n, 0] + i gamma[e, n, 1]) / √N
+//   h_t = q h_{t−1} + a x_t        y_t = Σ_n Re(g h_t) + omega[e] x_t
+
+typedef struct {
+  ptrdiff_t batch, time, channels, modes;  ///< B, T, D, N
+  ptrdiff_t chunk;  ///< tokens between saved states; apus_complex_ema_chunk() gives the default
+} apus_complex_ema_shape;
+
+typedef struct {
+  const float *alpha, *delta;  ///< [D, N]; beyond ±60 they count as ±60
+  const float* theta;          ///< [D]
+  const float* gamma;          ///< [D, N, 2], real and imaginary part
+  const float* omega;          ///< [D]
+} apus_complex_ema_parameters;
+
+/// In the shapes of the parameters; all are overwritten with sums over batch and time.
+typedef struct {
+  float *alpha, *delta, *theta, *gamma, *omega;
+} apus_complex_ema_gradients;
+
+/// The chunk length that the kernels are tuned for.
+ptrdiff_t apus_complex_ema_chunk(void);
+/// x and y are [B, T, D]. `state` [B, 2, N, D], real parts and then imaginary parts, holds h before
+/// the first token on entry and after the last on return; NULL means zeros, and none returned.
+/// `checkpoints` gets the state before each chunk, [B, ceil(T / chunk), 2, N, D] with values private
+/// to the kernels; NULL when no backward follows.
+void apus_complex_ema_f32(float* y, float* state, float* checkpoints, const float* x,
+                          const apus_complex_ema_parameters* parameters,
+                          const apus_complex_ema_shape* shape);
+/// Gradients from dy [B, T, D]. `dstate` [B, 2, N, D] holds the gradient of the state after the last
+/// token on entry and of that before the first on return (∂/∂Re and ∂/∂Im); NULL means zeros.
+void apus_complex_ema_backward_f32(float* dx, apus_complex_ema_gradients* gradients, float* dstate,
+                                   const float* dy, const float* checkpoints, const float* x,
+                                   const apus_complex_ema_parameters* parameters,
+                                   const apus_complex_ema_shape* shape);
+void apus_complex_ema_reference_f32(float* y, float* state, const float* x,
+                                    const apus_complex_ema_parameters* parameters,
+                                    const apus_complex_ema_shape* shape);
+/// `state` is the one before the first token, or NULL.
+void apus_complex_ema_backward_reference_f32(float* dx, apus_complex_ema_gradients* gradients,
+                                             float* dstate, const float* dy, const float* state,
+                                             const float* x,
+                                             const apus_complex_ema_parameters* parameters,
+                                             const apus_complex_ema_shape* shape);
+
+// ---------------------------------------------------------------------------------------------
+// Timestep normalization: group normalization whose statistics run over all tokens so far.
+// Ma et al., 2024, arXiv:2404.08801, equation 4. With m and s² the mean and the variance of the
+// group_size features of token t in a group, and n = count + 1 … count + T:
+//   v ← (n−1)/n v + s²/n + (n−1)/n² (m − u)²        u ← u + (m − u)/n
+//   y = (x − u) / √(v + epsilon) · (1 + weight) + bias
+// Statistics run in double: in float they stop moving after some thousand tokens.
+
+typedef struct {
+  ptrdiff_t batch, time, groups, group_size;  ///< B, T, G, D / G
+  int64_t count;                              ///< tokens before the first
+  float epsilon;
+} apus_timestep_norm_shape;
+
+/// x and y are [B, T, D]. `statistics` [B, T, 2, G] gets u and 1/√(v + epsilon), for backward.
+/// `state` [B, 2, G] holds u and v before the first token on entry and after the last on return;
+/// NULL when count is 0 and none is wanted.
+void apus_timestep_norm_f32(float* y, float* statistics, double* state, const float* x,
+                            const float* weight, const float* bias,
+                            const apus_timestep_norm_shape* shape);
+/// `state` is the one before the first token, or NULL when count is 0. `dstate` [B, 2, G] holds the
+/// gradient of u and v after the last token on entry and of those before the first on return; NULL
+/// means zeros. `dweight` and `dbias` are overwritten.
+void apus_timestep_norm_backward_f32(float* dx, float* dweight, float* dbias, double* dstate,
+                                     const float* dy, const float* x, const float* weight,
+                                     const float* statistics, const double* state,
+                                     const apus_timestep_norm_shape* shape);
+void apus_timestep_norm_reference_f32(float* y, double* state, const float* x, const float* weight,
+                                      const float* bias, const apus_timestep_norm_shape* shape);
+void apus_timestep_norm_backward_reference_f32(float* dx, float* dweight, float* dbias,
+                                               double* dstate, const float* dy, const float* x,
+                                               const float* weight, const double* state,
+                                               const apus_timestep_norm_shape* shape);
+
+// ---------------------------------------------------------------------------------------------
+// Queries and keys from one shared representation. Ma et al., 2024, arXiv:2404.08801, section 3.3.
+//   n = z / √(mean z² + epsilon), head by head
+//   q = n (1 + gain[0]) / √K + bias[0]        k = n (1 + gain[1]) / √K + bias[1]
+
+/// z is [rows, H · K]; qk [rows, 2, H · K] gets q and k; `scales` [rows, H] gets what z was
+/// multiplied by, for backward. `gain` and `bias` are [2, H · K].
+void apus_shared_query_key_f32(float* qk, float* scales, const float* z, const float* gain,
+                               const float* bias, ptrdiff_t rows, ptrdiff_t heads,
+                               ptrdiff_t head_size, float epsilon);
+/// `dgain` and `dbias` are overwritten.
+void apus_shared_query_key_backward_f32(float* dz, float* dgain, float* dbias, const float* dqk,
+                                        const float* z, const float* gain, const float* scales,
+                                        ptrdiff_t rows, ptrdiff_t heads, ptrdiff_t head_size);
+void apus_shared_query_key_reference_f32(float* qk, float* scales, const float* z,
+                                         const float* gain, const float* bias, ptrdiff_t rows,
+                                         ptrdiff_t heads, ptrdiff_t head_size, float epsilon);
+void apus_shared_query_key_backward_reference_f32(float* dz, float* dgain, float* dbias,
+                                                  const float* dqk, const float* z,
+                                                  const float* gain, const float* scales,
+                                                  ptrdiff_t rows, ptrdiff_t heads,
+                                                  ptrdiff_t head_size);
 
 // ---------------------------------------------------------------------------------------------
 // LSTM. Hochreiter and Schmidhuber, 1997; gates in the order input, forget, cell, output.

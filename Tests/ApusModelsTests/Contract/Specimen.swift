@@ -98,6 +98,14 @@ struct Specimen: Sendable, CustomTestStringConvertible {
         "linear", "rotary, one wide head",
         ["position_embedding_type": "rotary", "num_attention_heads": 1, "hidden_act": "silu"]
       ),
+      ("megalodon", "short chunks", ["chunk_size": 5]),
+      (
+        "megalodon", "gated, rescaled, tied",
+        [
+          "num_heads": 2, "swiglu": true, "rescale_nffn": true, "share_emb": true,
+          "chunk_size": 7, "cema_ndim": 3,
+        ]
+      ),
       ("lstm", "untied", ["tie_word_embeddings": false]),
     ]
     return plain

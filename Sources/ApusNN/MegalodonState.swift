@@ -1,0 +1,26 @@
+public import ApusTensor
+
+/// What one block of Megalodon remembers between tokens: running statistics, the moving average, and
+/// the chunk of keys and values that is being filled. It does not grow with time.
+///
+/// Ma et al., 2024, *Megalodon*, arXiv:2404.08801.
+public struct MegalodonState: Sendable {
+  /// Of the timestep normalization.
+  public var norm: TimestepNormState
+  /// Of the complex moving average.
+  public var average: ComplexEMAState
+  /// Of the attention inside chunks.
+  public var attention: ChunkedAttentionState
+
+  /// Puts the parts together.
+  public init(
+    norm: TimestepNormState, average: ComplexEMAState, attention: ChunkedAttentionState
+  ) {
+    self.norm = norm
+    self.average = average
+    self.attention = attention
+  }
+
+  /// Bytes of the state.
+  public var byteCount: Int { norm.byteCount + average.byteCount + attention.byteCount }
+}

@@ -1,0 +1,345 @@
+import CApusKernels
+
+/// How attention inside chunks is laid out: queries and keys of one size, values of another.
+public struct ChunkedAttentionLayout: Sendable {
+  /// H.
+  public var heads: Int
+  /// Features of a head's queries and keys, K, at most 256.
+  public var keySize: Int
+  /// Features of a head's values.
+  public var valueSize: Int
+  /// A token sees the tokens before it back to the start of its chunk of this many, and itself.
+  public var chunk: Int
+  /// Multiplies the scores.
+  public var scale: Float
+  /// Positions turned into queries and keys; they start from 0 in every chunk.
+  public var rotary: RotaryTable?
+
+  /// Creates a layout.
+  public init(
+    heads: Int, keySize: Int, valueSize: Int, chunk: Int, scale: Float = 1,
+    rotary: RotaryTable? = nil
+  ) {
+    (self.heads, self.keySize, self.valueSize) = (heads, keySize, valueSize)
+    (self.chunk, self.scale, self.rotary) = (chunk, scale, rotary)
+  }
+
+  /// H · K.
+  var keyWidth: Int { heads * keySize }
+  /// Features of all values.
+  var valueWidth: Int { heads * valueSize }
+
+  /// Turns all queries and keys of `qk`, `[rows, 2 · H · K]`, in place.
+  func turn(
+    _ qk: UnsafeMutablePointer<Float>, positions: [Int32], last: Int, back: Bool = false
+  ) {
+    guard let rotary else { return }
+    rotary.rows(0..<last).table.turn(
+      qk, positions: Tensor(positions, [positions.count]), heads: 2 * heads, headSize: keySize,
+      stride: 2 * keyWidth, back: back)
+  }
+}
+
+/// Sequences of equal length in an array of tokens: number i has tokens `first + i · stride ...`.
+private struct Sequences {
+  let first: Int, count: Int, length: Int, stride: Int
+
+  /// The chunks of `batch` sequences of `time` tokens; the last chunk of each may be shorter.
+  static func chunks(batch: Int, time: Int, chunk: Int) -> [Sequences] {
+    if batch == 0 || time == 0 { return [] }
+    let (whole, rest) = (time / chunk, time % chunk)
+    if whole == 0 { return [Sequences(first: 0, count: batch, length: time, stride: time)] }
+    if rest == 0 {
+      return [Sequences(first: 0, count: batch * whole, length: chunk, stride: chunk)]
+    }
+    return (0..<batch).map {
+      Sequences(first: $0 * time, count: whole, length: chunk, stride: chunk)
+    } + [Sequences(first: time - rest, count: batch, length: rest, stride: time)]
+  }
+}
+
+/// The attention kernel knows values as wide as keys. Wider ones go through it in pieces of K
+/// features, which share their weights, and a narrower last piece with zeros behind it.
+private struct ValuePieces {
+  let layout: ChunkedAttentionLayout
+  let rows: Int
+
+  var perHead: Int { (layout.valueSize + layout.keySize - 1) / layout.keySize }
+  var count: Int { layout.heads * perHead }
+
+  /// Where piece `index` stands: its head, its first feature in a row of values, its width.
+  func place(_ index: Int) -> (head: Int, feature: Int, width: Int) {
+    let (head, start) = (index / perHead, index % perHead * layout.keySize)
+    return (head, head * layout.valueSize + start, min(layout.keySize, layout.valueSize - start))
+  }
+
+  /// A piece of `x`, `[rows, valueWidth]`, for the kernel to read: where it stands, or a copy.
+  func piece(_ index: Int, of x: Tensor) -> (
+    pointer: UnsafeMutablePointer<Float>, stride: Int, owner: Tensor
+  ) {
+    let (_, feature, width) = place(index)
+    let start = x.floats + feature
+    if width == layout.keySize { return (start, layout.valueWidth, x) }
+    let copy = Tensor(zeros: [rows, layout.keySize])
+    apus_copy_rows_f32(copy.floats, start, rows, width, layout.keySize, layout.valueWidth, 0)
+    return (copy.floats, layout.keySize, copy)
+  }
+
+  /// Memory for the kernel to write a piece of `x` to; `store` brings it there.
+  func target(_ index: Int, of x: Tensor) -> (
+    pointer: UnsafeMutablePointer<Float>, stride: Int, owner: Tensor
+  ) {
+    let (_, feature, width) = place(index)
+    if width == layout.keySize { return (x.floats + feature, layout.valueWidth, x) }
+    let room = Tensor(uninitialized: [rows, layout.keySize])
+    return (room.floats, layout.keySize, room)
+  }
+
+  func store(_ index: Int, from room: UnsafeMutablePointer<Float>, to x: Tensor) {
+    let (_, feature, width) = place(index)
+    if width == layout.keySize { return }
+    apus_copy_rows_f32(
+      x.floats + feature, room, rows, width, layout.valueWidth, layout.keySize, 0)
+  }
+}
+
+/// Exact causal attention inside chunks of the sequence; nothing crosses their borders.
+///
+/// Ma et al., 2024, *Megalodon*, arXiv:2404.08801, section 3.4. A last chunk that T leaves short is
+/// computed as it is, without padding.
+/// - Parameters:
+///   - qk: Queries, then keys of each token, `[B, T, 2 · H · K]`, not yet turned.
+///   - v: Values, `[B, T, H · valueSize]`.
+///   - layout: Heads, sizes, chunk.
+/// - Returns: `[B, T, H · valueSize]`.
+public func chunkedAttention(
+  _ qk: Tensor, _ v: Tensor, layout: ChunkedAttentionLayout
+) -> Tensor {
+  let (batch, time) = (qk.shape[0], qk.shape[1])
+  precondition(
+    qk.shape[2] == 2 * layout.keyWidth && v.shape == [batch, time, layout.valueWidth],
+    "chunkedAttention: queries and keys \(qk.shape), values \(v.shape)")
+  let sequences = Sequences.chunks(batch: batch, time: time, chunk: layout.chunk)
+  let places = (0..<batch).flatMap { _ in (0..<time).map { Int32($0 % layout.chunk) } }
+  let longest = min(time, layout.chunk)
+  let turned = qk.copied()
+  layout.turn(turned.floats, positions: places, last: longest)
+  let pieces = ValuePieces(layout: layout, rows: batch * time)
+  let o = Tensor(uninitialized: v.shape)
+  let lse = Tensor(uninitialized: [pieces.count, batch * time])
+  for index in 0..<pieces.count {
+    let (value, output) = (pieces.piece(index, of: v), pieces.target(index, of: o))
+    let q = turned.floats + pieces.place(index).head * layout.keySize
+    var statistic = lse.floats + index * batch * time
+    for part in sequences {
+      var shape = layout.shape(part, valueStride: value.stride, outputStride: output.stride)
+      let at = part.first * 2 * layout.keyWidth
+      apus_attention_f32(
+        output.pointer + part.first * output.stride, statistic, q + at, q + layout.keyWidth + at,
+        value.pointer + part.first * value.stride, &shape)
+      statistic += part.count * part.length
+    }
+    pieces.store(index, from: output.pointer, to: o)
+    withExtendedLifetime((value.owner, output.owner)) {}
+  }
+  withExtendedLifetime((turned, lse)) {}
+  guard Tensor.records(qk, v) else { return o }
+  let (savedV, savedO) = (v.detached(), o.detached())
+  return o.tracked(from: [qk, v]) { dout in
+    let backward = ChunkedBackward(
+      layout: layout, sequences: sequences, turned: turned, v: savedV, o: savedO, lse: lse)
+    let (dqk, dv) = backward.gradients(dout.reshaped(savedO.shape))
+    layout.turn(dqk.floats, positions: places, last: longest, back: true)
+    return [dqk, dv]
+  }
+}
+
+extension ChunkedAttentionLayout {
+  fileprivate func shape(
+    _ part: Sequences, valueStride: Int, outputStride: Int
+  ) -> apus_attention_shape {
+    let stride = 2 * keyWidth
+    return apus_attention_shape(
+      batch: part.count, queries: part.length, keys: part.length, heads: 1, kv_heads: 1,
+      head_size: keySize, q_stride: stride, k_stride: stride, v_stride: valueStride,
+      o_stride: outputStride, q_batch: part.stride * stride, k_batch: part.stride * stride,
+      v_batch: part.stride * valueStride, o_batch: part.stride * outputStride, window: 0,
+      causal: 1, scale: scale)
+  }
+}
+
+/// What backward needs of the forward pass.
+private struct ChunkedBackward {
+  let layout: ChunkedAttentionLayout
+  let sequences: [Sequences]
+  let turned: Tensor, v: Tensor, o: Tensor, lse: Tensor
+
+  /// The gradients of turned queries and keys, and of values. The weights of a head are those of
+  /// all its pieces, so the pieces' gradients of queries and keys add up.
+  func gradients(_ dout: Tensor) -> (dqk: Tensor, dv: Tensor) {
+    let rows = v.shape[0] * v.shape[1]
+    let pieces = ValuePieces(layout: layout, rows: rows)
+    let (dqk, dv) = (Tensor(uninitialized: turned.shape), Tensor(uninitialized: v.shape))
+    let more = pieces.perHead > 1 ? Tensor(uninitialized: turned.shape) : nil
+    for index in 0..<pieces.count {
+      let head = pieces.place(index).head * layout.keySize
+      let isFirst = index % pieces.perHead == 0
+      let room = isFirst ? dqk : more ?? dqk
+      backward(pieces, index, dout: dout, dq: room.floats + head, dv: dv)
+      guard !isFirst else { continue }
+      for start in [head, layout.keyWidth + head] {
+        apus_copy_rows_f32(
+          dqk.floats + start, room.floats + start, rows, layout.keySize, 2 * layout.keyWidth,
+          2 * layout.keyWidth, 1)
+      }
+    }
+    withExtendedLifetime(more) {}
+    return (dqk, dv)
+  }
+
+  private func backward(
+    _ pieces: ValuePieces, _ index: Int, dout: Tensor, dq: UnsafeMutablePointer<Float>, dv: Tensor
+  ) {
+    let q = turned.floats + pieces.place(index).head * layout.keySize
+    let (value, output) = (pieces.piece(index, of: v), pieces.piece(index, of: o))
+    let (gradient, target) = (pieces.piece(index, of: dout), pieces.target(index, of: dv))
+    var statistic = lse.floats + index * pieces.rows
+    for part in sequences {
+      var shape = layout.shape(part, valueStride: value.stride, outputStride: output.stride)
+      let (at, k) = (part.first * 2 * layout.keyWidth, layout.keyWidth)
+      apus_attention_backward_f32(
+        dq + at, dq + k + at, target.pointer + part.first * target.stride,
+        gradient.pointer + part.first * gradient.stride, q + at, q + k + at,
+        value.pointer + part.first * value.stride, output.pointer + part.first * output.stride,
+        statistic, &shape)
+      statistic += part.count * part.length
+    }
+    pieces.store(index, from: target.pointer, to: dv)
+    withExtendedLifetime((value.owner, output.owner, gradient.owner, target.owner)) {}
+    withExtendedLifetime((turned, lse)) {}
+  }
+}
+
+/// The keys and values of the chunk that is being filled: the state of chunked attention, bounded by
+/// one chunk.
+public struct ChunkedAttentionState: Sendable {
+  /// Tokens of the present chunk so far; 0 right after a chunk is full.
+  public private(set) var count = 0
+  private var rowSize = 0
+  private var cache: [Tensor] = []  // one [capacity, H · (K + valueSize)] per sequence
+
+  /// Creates the state before the first token.
+  public init() {}
+
+  /// Bytes of the keys and values kept. The memory behind them has room for a chunk at most.
+  public var byteCount: Int { cache.count * count * rowSize * 4 }
+
+  /// Attends from new tokens to those of their chunk, and keeps what the chunk's rest will need.
+  ///
+  /// - Parameters:
+  ///   - qk: Queries, then keys, `[B, T, 2 · H · K]`, not yet turned.
+  ///   - v: Values, `[B, T, H · valueSize]`.
+  ///   - layout: Heads, sizes, chunk.
+  /// - Returns: `[B, T, H · valueSize]`. Nothing is recorded for gradients.
+  public mutating func attend(
+    _ qk: Tensor, _ v: Tensor, layout: ChunkedAttentionLayout
+  ) -> Tensor {
+    let (batch, time) = (qk.shape[0], qk.shape[1])
+    precondition(cache.isEmpty || cache.count == batch, "attend: the batch changed size")
+    let o = Tensor(uninitialized: v.shape)
+    var start = 0
+    while start < time {
+      var length = min(time - start, layout.chunk - count)
+      let part: Tensor
+      if count == 0, time - start >= layout.chunk {
+        // Whole chunks leave nothing behind.
+        length = (time - start) / layout.chunk * layout.chunk
+        let range = start..<start + length
+        part = withoutGradient {
+          chunkedAttention(slice(qk, times: range), slice(v, times: range), layout: layout)
+        }
+      } else {
+        let range = start..<start + length
+        part = continued(
+          slice(qk.detached(), times: range), slice(v.detached(), times: range), layout)
+      }
+      let width = layout.valueWidth
+      apus_copy_rows_f32(
+        o.floats + start * width, part.floats, batch, length * width, time * width,
+        length * width, 0)
+      withExtendedLifetime(part) {}
+      start += length
+    }
+    return o
+  }
+
+  /// Tokens that stay inside the present chunk.
+  private mutating func continued(
+    _ qk: Tensor, _ v: Tensor, _ layout: ChunkedAttentionLayout
+  ) -> Tensor {
+    let (batch, time) = (qk.shape[0], qk.shape[1])
+    let (keys, values) = (layout.keyWidth, layout.valueWidth)
+    rowSize = keys + values
+    let places = (0..<batch).flatMap { _ in (0..<time).map { Int32(count + $0) } }
+    layout.turn(qk.floats, positions: places, last: count + time)  // a copy of our own
+    makeRoom(for: time, batch: batch, chunk: layout.chunk)
+    let pieces = ValuePieces(layout: layout, rows: count + time)
+    let o = Tensor(uninitialized: v.shape)
+    for row in 0..<batch {
+      let (source, kept) = (qk.floats + row * time * 2 * keys, cache[row].floats)
+      let fresh = kept + count * rowSize
+      apus_copy_rows_f32(fresh, source + keys, time, keys, rowSize, 2 * keys, 0)
+      apus_copy_rows_f32(
+        fresh + keys, v.floats + row * time * values, time, values, rowSize, values, 0)
+      for index in 0..<pieces.count {
+        attend(
+          pieces, index, to: o.floats + row * time * values, from: source, kept: kept, time: time)
+      }
+    }
+    withExtendedLifetime((qk, v)) {}
+    count = (count + time) % layout.chunk
+    return o
+  }
+
+  /// One piece of one sequence: `time` queries over all keys of the chunk.
+  private func attend(
+    _ pieces: ValuePieces, _ index: Int, to o: UnsafeMutablePointer<Float>,
+    from q: UnsafeMutablePointer<Float>, kept: UnsafeMutablePointer<Float>, time: Int
+  ) {
+    let (layout, keys) = (pieces.layout, count + time)
+    let (head, feature, width) = pieces.place(index)
+    let isWhole = width == layout.keySize
+    var (value, stride) = (kept + layout.keyWidth + feature, rowSize)
+    var (target, targetStride) = (o + feature, layout.valueWidth)
+    let padded = isWhole ? nil : Tensor(zeros: [keys, layout.keySize])
+    let room = isWhole ? nil : Tensor(uninitialized: [time, layout.keySize])
+    if let padded, let room {
+      apus_copy_rows_f32(padded.floats, value, keys, width, layout.keySize, stride, 0)
+      (value, stride) = (padded.floats, layout.keySize)
+      (target, targetStride) = (room.floats, layout.keySize)
+    }
+    var shape = apus_attention_shape(
+      batch: 1, queries: time, keys: keys, heads: 1, kv_heads: 1, head_size: layout.keySize,
+      q_stride: 2 * layout.keyWidth, k_stride: rowSize, v_stride: stride, o_stride: targetStride,
+      q_batch: 0, k_batch: 0, v_batch: 0, o_batch: 0, window: 0, causal: 1, scale: layout.scale)
+    let at = head * layout.keySize
+    apus_attention_f32(target, nil, q + at, kept + at, value, &shape)
+    if let room {
+      apus_copy_rows_f32(
+        o + feature, room.floats, time, width, layout.valueWidth, layout.keySize, 0)
+    }
+    withExtendedLifetime((padded, room)) {}
+  }
+
+  /// Makes the cache a buffer of this state's own with room for `time` more rows.
+  private mutating func makeRoom(for time: Int, batch: Int, chunk: Int) {
+    let isOwn = !cache.isEmpty && isKnownUniquelyReferenced(&cache[0].storage)
+    if isOwn, count + time <= cache[0].shape[0] { return }
+    let capacity = min(chunk, max(2 * (count + time), 64))
+    cache = (0..<batch).map { row in
+      let buffer = Tensor(uninitialized: [capacity, rowSize])
+      if count > 0 { buffer.floats.update(from: cache[row].floats, count: count * rowSize) }
+      return buffer
+    }
+  }
+}
