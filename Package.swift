@@ -64,7 +64,7 @@ let package = Package(
       .testTarget(
         name: "\(name)Tests",
         dependencies: ["ApusTestSupport", .byName(name: name)],
-        exclude: name == "ApusModels" ? ["Fixtures"] : [],
+        exclude: ["ApusData", "ApusModels"].contains(name) ? ["Fixtures"] : [],
         swiftSettings: settings)
     },
   swiftLanguageModes: [.v6],

@@ -16,8 +16,9 @@ struct ApusCommand: ParsableCommand {
     version: ApusVersion.current,
     subcommands: [
       CompareCommand.self, TrainCommand.self, ForecastCommand.self, StreamCommand.self,
-      ComposeCommand.self, ScoreCommand.self, ProbeCommand.self, BenchCommand.self,
-      CostCommand.self, ModelsCommand.self, EnvCommand.self,
+      ComposeCommand.self, ScoreCommand.self, EmbedCommand.self, InspectCommand.self,
+      ConvertCommand.self, ProbeCommand.self, BenchCommand.self, CostCommand.self,
+      ModelsCommand.self, EnvCommand.self,
     ])
 
   static func main() {

@@ -12,7 +12,8 @@ func exitStatus(of error: any Error) -> Int32 {
     is ComposingError,
     is RouterError:
     65
-  case is TokenFileError, is ScoreError: 65
+  case TokenizerError.missing: 66
+  case is TokenFileError, is ScoreError, is JSONFileError, is TokenizerError: 65
   case is ConfigError: 78
   case let error as FileError where error.isMissing: 66
   case is ProbeError, is ProbeOptionsError: 64

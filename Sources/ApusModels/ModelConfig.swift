@@ -1,3 +1,4 @@
+import ApusTensor
 public import Foundation
 
 /// The hyperparameters of a model: facts, stored as the published `config.json` has them.
@@ -82,10 +83,39 @@ extension ModelConfig {
   public func json() throws -> Data {
     let encoder = JSONEncoder()
     encoder.keyEncodingStrategy = .convertToSnakeCase
-    var object = try Self.object(try encoder.encode(self))
-    object["model_type"] = object["model_type"] ?? Self.modelType
-    return try JSONSerialization.data(
-      withJSONObject: object, options: [.prettyPrinted, .sortedKeys])
+    var object = Self.written(
+      try JSONValue(encoder.encode(self), name: "configuration"), as: self)
+    if object["model_type"] == nil {
+      object = object.setting("model_type", to: .string(Self.modelType))
+    }
+    let sorted = (object.members ?? []).sorted { $0.key < $1.key }
+    return Data(JSONValue.object(sorted).text().utf8)
+  }
+
+  /// `json` with a point in every number of a floating type: the encoder writes 1.0 as 1, which other
+  /// programs refuse where they expect a fraction.
+  private static func written(_ json: JSONValue, as value: Any) -> JSONValue {
+    let mirror = Mirror(reflecting: value)
+    if mirror.displayStyle == .optional {
+      return mirror.children.first.map { written(json, as: $0.value) } ?? json
+    }
+    switch json {
+    case .number(let text) where value is Double || value is Float:
+      return text.allSatisfy { $0.isNumber || $0 == "-" } ? .number(text + ".0") : json
+    case .array(let elements) where elements.count == mirror.children.count:
+      return .array(zip(elements, mirror.children).map { written($0, as: $1.value) })
+    case .object(let members):
+      let parts = Dictionary(
+        mirror.children.map { ($0.label.map(published) ?? "", $0.value) },
+        uniquingKeysWith: { first, _ in first })
+      return .object(
+        members.map { member in
+          JSONValue.Member(
+            key: member.key,
+            value: parts[member.key].map { written(member.value, as: $0) } ?? member.value)
+        })
+    default: return json
+    }
   }
 
   private static func object(_ data: Data) throws -> [String: Any] {

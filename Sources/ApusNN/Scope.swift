@@ -21,6 +21,12 @@ public struct Scope {
     source = Source(checkpoint: checkpoint, key: RandomKey(seed: 0))
   }
 
+  /// A scope whose tensors have shapes and no memory: all zeros, for looking at a model and not for
+  /// running it.
+  package static var describing: Scope {
+    Scope(path: "", source: Source(checkpoint: nil, key: RandomKey(seed: 0), isDescribing: true))
+  }
+
   private init(path: String, source: Source) {
     self.path = path
     self.source = source
@@ -65,7 +71,15 @@ public struct Scope {
         throw CheckpointError.shapeMismatch(name: full, found: found.shape, expected: shape)
       }
       value = found.converted(to: .float32)
+    } else if source.isDescribing {
+      guard let placeholder = Tensor(placeholder: shape) else {
+        throw CheckpointError.tooLarge(name: full, shape: shape)
+      }
+      value = placeholder
     } else {
+      guard shape.checkedCount != nil else {
+        throw CheckpointError.tooLarge(name: full, shape: shape)
+      }
       value = start.tensor(shape, key: source.key.derived(stableHash(full)))
     }
     let parameter = Parameter(full, value, isDecayed: isDecayed, isFixed: !isTrainable)
@@ -93,12 +107,14 @@ public struct Scope {
   private final class Source {
     let checkpoint: [String: Tensor]?
     let key: RandomKey
+    let isDescribing: Bool
     private(set) var parameters: [String: Parameter] = [:]
     private(set) var ordered: [Parameter] = []
 
-    init(checkpoint: [String: Tensor]?, key: RandomKey) {
+    init(checkpoint: [String: Tensor]?, key: RandomKey, isDescribing: Bool = false) {
       self.checkpoint = checkpoint
       self.key = key
+      self.isDescribing = isDescribing
     }
 
     func add(_ parameter: Parameter) {
@@ -148,6 +164,8 @@ public enum CheckpointError: Error, Equatable {
   case shapeMismatch(name: String, found: Shape, expected: Shape)
   /// The checkpoint holds tensors that the configuration has no place for.
   case unusedTensors(names: [String])
+  /// The configuration asks for a tensor that no memory holds.
+  case tooLarge(name: String, shape: Shape)
 }
 
 extension CheckpointError: CustomStringConvertible {
@@ -168,6 +186,11 @@ extension CheckpointError: CustomStringConvertible {
       """
       The checkpoint holds \(names.count) tensors that the configuration has no place for, \
       first '\(names.first ?? "")'. Check that config.json belongs to this checkpoint.
+      """
+    case .tooLarge(let name, let shape):
+      """
+      The configuration asks for a tensor '\(name)' of shape \(shape), which no memory holds. \
+      Check the sizes in config.json.
       """
     }
   }

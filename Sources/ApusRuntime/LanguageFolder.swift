@@ -51,6 +51,9 @@ extension ModelFolder {
     if let card, card.task != "language" {
       throw ModelFolderError.wrongTask(path: path, found: card.task, expected: "language")
     }
+    if PublishedConfig.modelType(json) == BertConfig.modelType {
+      throw ModelFolderError.wrongTask(path: path, found: "encode", expected: "language")
+    }
     let (architecture, config) = try Architecture.reading(json: json)
     // Masks and the like may be of types that nothing else needs.
     let ignored = architecture.languageLayout(of: config)?.ignoredSuffixes ?? []

@@ -4,10 +4,7 @@ import Foundation
 
 /// The `config.json` of a model as other programs are to read it.
 enum PublishedConfig {
-  /// The configuration of a model, over the file that it came from.
-  ///
-  /// Where the file already says what the model is, it stays word for word but for the type of the
-  /// weights: keys that Apus does not know, such as names of activations in other programs, survive.
+  /// The configuration of a language model, over the file that it came from.
   ///
   /// - Parameters:
   ///   - model: The model.
@@ -16,28 +13,48 @@ enum PublishedConfig {
   /// - Returns: The file's content.
   /// - Throws: ``ConfigError`` when `published` is no configuration.
   static func merged(_ model: LanguageModel, over published: Data?, dtype: DType) throws -> Data {
-    let own = try object(model.config.json())
-    var result = own
-    if let published {
-      result = try object(published)
-      let again = try? model.architecture.makeConfiguration(json: published).json()
-      if try again != model.config.json() { result.merge(own) { $1 } }
-    }
-    if result["architectures"] == nil, let name = className(own) {
-      result["architectures"] = [name]
-    }
-    // Files of older programs say torch_dtype.
-    let key = result["torch_dtype"] != nil && result["dtype"] == nil ? "torch_dtype" : "dtype"
-    result[key] = typeName(dtype)
-    return try JSONSerialization.data(
-      withJSONObject: result, options: [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes])
+    try merged(
+      model.config, over: published, className: className(object(model.config.json())),
+      dtype: dtype)
   }
 
-  private static func object(_ json: Data) throws -> [String: Any] {
-    guard let object = try? PublishedJSON.value(json) as? [String: Any] else {
-      throw ConfigError.notAnObject(reason: "the text is not a valid JSON object")
+  /// The same of any configuration.
+  ///
+  /// Where the file already says what the model is, it stays word for word but for the type of the
+  /// weights: keys that Apus does not know, such as those of other programs, survive.
+  static func merged<Config: ModelConfig>(
+    _ config: Config, over published: Data?, className: String?, dtype: DType
+  ) throws -> Data {
+    let own = try config.json()
+    var result = try object(own)
+    if let published {
+      result = try object(published)
+      let again = try? Config(json: published).json()
+      if again != own {
+        for member in try object(own).members ?? [] {
+          result = result.setting(member.key, to: member.value)
+        }
+      }
     }
-    return object
+    let names = result["architectures"]
+    if names == nil || names == .null, let className {
+      result = result.setting("architectures", to: .array([.string(className)]))
+    }
+    // Files of older programs say torch_dtype.
+    let isOld = result["torch_dtype"] != nil && result["dtype"] == nil
+    result = result.setting(isOld ? "torch_dtype" : "dtype", to: .string(typeName(dtype)))
+    return Data((result.text() + "\n").utf8)
+  }
+
+  /// The `model_type` of a file; nil when there is none.
+  static func modelType(_ json: Data) -> String? { (try? object(json))?["model_type"]?.string }
+
+  private static func object(_ json: Data) throws -> JSONValue {
+    let value = try JSONValue(json, name: "config.json")
+    guard case .object = value else {
+      throw ConfigError.notAnObject(reason: "the outermost value is something else")
+    }
+    return value
   }
 
   private static func typeName(_ dtype: DType) -> String {
@@ -50,14 +67,14 @@ enum PublishedConfig {
   }
 
   /// What transformers calls the model; nil when it would compute something else from this file.
-  private static func className(_ config: [String: Any]) -> String? {
-    guard let type = config["model_type"] as? String else { return nil }
+  private static func className(_ config: JSONValue) -> String? {
+    guard let type = config["model_type"]?.string else { return nil }
     if type == "gpt2" {
       let isPlain =
-        config["position_embedding"] as? String == "learned"
-        && config["normalization"] as? String == "layer_norm"
-        && config["activation_function"] as? String != "swiglu"
-        && config["use_bias"] as? Bool == true && config["n_kv_head"] == nil
+        config["position_embedding"]?.string == "learned"
+        && config["normalization"]?.string == "layer_norm"
+        && config["activation_function"]?.string != "swiglu"
+        && config["use_bias"]?.bool == true && config["n_kv_head"] == nil
         && config["sliding_window"] == nil
       return isPlain ? "GPT2LMHeadModel" : nil
     }

@@ -91,18 +91,63 @@ extension TokenScores {
   public init(ofFile file: String, modelAt path: String, logits: String? = nil) throws {
     let tokens = try TokenFile.ids(at: file)
     let folder = try Composition.folder(at: path, for: tokens)
+    let json = try ModelFolder.read(folder + "/config.json", purpose: "the model's configuration")
+    if PublishedConfig.modelType(json) == BertConfig.modelType {
+      let bert = try ModelFolder.bert(at: folder)
+      guard bert.hasMaskedLanguageHead else { throw ScoreError.noHead(path: folder) }
+      let (limit, vocabulary) = (bert.config.maxPositionEmbeddings, bert.config.vocabSize)
+      try Self.check(tokens, vocabulary: vocabulary, context: limit)
+      self = try Self.writing(logits, [tokens.count, vocabulary]) {
+        try TokenScores(tokens, encoder: bert, logits: $0)
+      }
+      return
+    }
     let model = try ModelFolder.languageModel(at: folder).model
     // Before a file is begun.
     try Self.check(tokens, vocabulary: model.vocabulary, context: model.context)
-    guard let logits else {
-      self = try TokenScores(tokens, model: model)
-      return
+    self = try Self.writing(logits, [tokens.count, model.vocabulary]) {
+      try TokenScores(tokens, model: model, logits: $0)
     }
-    var scores: TokenScores?
-    try Safetensors.save("logits", [tokens.count, model.vocabulary], to: logits) { append in
-      scores = try TokenScores(tokens, model: model, logits: append)
+  }
+
+  /// Scores a sequence by an encoder with a masked-language head: each token given all of them.
+  ///
+  /// - Parameters:
+  ///   - tokens: The ids, all in segment 0.
+  ///   - encoder: The encoder.
+  ///   - logits: Called with the logits of one block of rows after the other, `[rows, V]`.
+  /// - Throws: ``ScoreError``, or what `logits` throws.
+  public init(
+    _ tokens: [Int32], encoder: Bert, logits: (Tensor) throws -> Void = { _ in }
+  ) throws {
+    let (limit, vocabulary) = (encoder.config.maxPositionEmbeddings, encoder.config.vocabSize)
+    try Self.check(tokens, vocabulary: vocabulary, context: limit)
+    let hidden = withoutGradient { encoder.hidden(PackedTokens([tokens])) }
+    let width = encoder.config.hiddenSize
+    var scores: [Double?] = []
+    for start in stride(from: 0, to: tokens.count, by: 256) {
+      let end = min(start + 256, tokens.count)
+      let rows = slice(hidden.reshaped([1, tokens.count, width]), times: start..<end)
+        .reshaped([end - start, width])
+      guard let part = withoutGradient({ encoder.logits(rows) }) else {
+        throw ScoreError.noHead(path: "")
+      }
+      try logits(part)
+      let targets = Tensor(Array(tokens[start..<end]), [end - start])
+      try Self.append(crossEntropies(logits: part, targets: targets), to: &scores)
     }
-    self = scores ?? TokenScores(tokens: tokens, logProbabilities: [])
+    self.init(tokens: tokens, logProbabilities: scores)
+  }
+
+  /// Lets `score` write its logits to a file, where one is asked for.
+  private static func writing(
+    _ path: String?, _ shape: Shape,
+    _ score: @escaping ((Tensor) throws -> Void) throws -> TokenScores
+  ) throws -> TokenScores {
+    guard let path else { return try score { _ in } }
+    var scores = TokenScores(tokens: [], logProbabilities: [])
+    try Safetensors.save("logits", shape, to: path) { append in scores = try score(append) }
+    return scores
   }
 }
 
@@ -114,6 +159,8 @@ public enum ScoreError: Error, Equatable {
   case outsideVocabulary(position: Int, found: Int32, vocabulary: Int)
   /// There are more than the model reads.
   case tooLong(found: Int, limit: Int)
+  /// The encoder of a folder has no head over the vocabulary.
+  case noHead(path: String)
   /// A logit is infinite or not a number.
   case notFinite(position: Int)
 }
@@ -130,9 +177,14 @@ extension ScoreError: CustomStringConvertible {
       """
     case .tooLong(let found, let limit):
       "There are \(found) tokens, but the model reads at most \(limit). Score them in parts."
+    case .noHead(let path):
+      """
+      The encoder \(path.isEmpty ? "" : "in '\(path)' ")has no masked-language head, so it gives no \
+      logits. For sentence vectors use apus embed.
+      """
     case .notFinite(let position):
       """
-      The model's logits for token \(position) are not finite. \
+      What the model computes for number \(position) is not finite. \
       Its weights are damaged or too large for float32.
       """
     }

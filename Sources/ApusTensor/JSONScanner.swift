@@ -23,9 +23,9 @@ package struct JSONScanner {
   /// A failure at the present place.
   package func failure(_ problem: String) -> Failure { Failure(problem: problem, offset: offset) }
 
-  private var next: UInt8? { offset < bytes.count ? bytes[offset] : nil }
+  var next: UInt8? { offset < bytes.count ? bytes[offset] : nil }
 
-  private mutating func skipSpace() {
+  mutating func skipSpace() {
     while let byte = next, byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 {
       offset += 1
     }
@@ -198,14 +198,17 @@ package struct JSONScanner {
     }
   }
 
-  /// A number, `true`, `false` or `null`.
-  private mutating func skipWord() throws {
+  /// Takes a number, `true`, `false`, `null`, or one of the words that are let through beside them.
+  @discardableResult
+  mutating func skipWord(allowing more: [String] = []) throws -> String {
     let start = offset
     while let byte = next, Self.isWord(byte) { offset += 1 }
     let word = String(decoding: bytes[start..<offset], as: UTF8.self)
-    guard ["true", "false", "null"].contains(word) || Double(word)?.isFinite == true else {
+    guard (["true", "false", "null"] + more).contains(word) || Double(word)?.isFinite == true
+    else {
       throw Failure(problem: "a value is expected", offset: start)
     }
+    return word
   }
 
   private static func isWord(_ byte: UInt8) -> Bool {

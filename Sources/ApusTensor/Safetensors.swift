@@ -25,6 +25,8 @@ public struct SafetensorsFile: Sendable {
   /// All tensors, in the order of their bytes.
   public let entries: [Entry]
   private let indices: [String: Int]
+  /// Bytes of the whole file.
+  public var byteCount: Int { file.bytes.count }
   private let file: MappedFile
   private let dataStart: Int
 
@@ -129,6 +131,16 @@ public enum Safetensors {
       throw SafetensorsError.refusedFormat(path: "\(path)/\(name)", found: "PyTorch or Keras")
     }
     throw SafetensorsError.noWeights(path: path)
+  }
+
+  /// The files with the weights of a folder by name, and their paths; a path is nil where a shard that
+  /// the index names is missing or may not be read. Empty when the folder has no weights.
+  ///
+  /// - Throws: ``SafetensorsError`` when the index is wrong.
+  package static func files(of folder: String) throws -> [(name: String, path: String?)] {
+    let (single, index) = ("model.safetensors", folder + "/model.safetensors.index.json")
+    if Files.isFile("\(folder)/\(single)") { return [(single, "\(folder)/\(single)")] }
+    return Files.isFile(index) ? try SafetensorsIndex(path: index).files() : []
   }
 
   private static func tensors(

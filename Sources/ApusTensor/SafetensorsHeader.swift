@@ -178,6 +178,14 @@ struct SafetensorsIndex {
     self.shards = shards ?? [:]
   }
 
+  /// The files that the index names, in order; checked only for being there and where they lie.
+  func files() -> [(name: String, path: String?)] {
+    let first = Dictionary(shards.map { ($1, $0) }, uniquingKeysWith: min)
+    return first.sorted { $0.key < $1.key }.map { shard, tensor in
+      (shard, try? checked(shard, of: tensor))
+    }
+  }
+
   /// Reads the tensors that are wanted.
   func load(where isWanted: (String) -> Bool) throws -> [String: Tensor] {
     var files: [String: SafetensorsFile] = [:]

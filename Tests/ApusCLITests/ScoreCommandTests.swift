@@ -5,31 +5,45 @@ import Testing
 
 @Suite("apus score")
 struct ScoreCommandTests {
-  /// Every golden fixture: a folder with a model and a case.
-  static let fixtures: [String] = {
-    let top = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-      .appending(path: "ApusModelsTests/Fixtures").path
-    return ["", "/encoders"].flatMap { part in
-      ((try? FileManager.default.contentsOfDirectory(atPath: top + part)) ?? []).sorted()
-        .map { top + part + "/" + $0 }
-    }
-    .filter { folder in
-      ["config.json", "model.safetensors", "case.safetensors"].allSatisfy {
-        FileManager.default.fileExists(atPath: folder + "/" + $0)
-      }
-    }
-  }()
+  /// Every golden fixture of a language model: a folder with a model and a case.
+  static let fixtures = folders("")
+  /// The same of encoders.
+  static let encoders = folders("/encoders")
 
-  @Test("writes the logits of every golden fixture", arguments: fixtures)
+  private static func folders(_ part: String) -> [String] {
+    let top =
+      URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .appending(path: "ApusModelsTests/Fixtures").path + part
+    return ((try? FileManager.default.contentsOfDirectory(atPath: top)) ?? []).sorted()
+      .map { top + "/" + $0 }
+      .filter { folder in
+        ["config.json", "model.safetensors", "case.safetensors"].allSatisfy {
+          FileManager.default.fileExists(atPath: folder + "/" + $0)
+        }
+      }
+  }
+
+  /// The ids of each row without padding; nil where segments matter, which a list of ids has none of.
+  private static func rows(_ known: [String: Tensor]) throws -> [[Int32]]? {
+    let ids = try #require(known["input_ids"])
+    if let types = known["token_type_ids"], types.integers.contains(where: { $0 != 0 }) {
+      return nil
+    }
+    let (batch, time) = (ids.shape[0], ids.shape[1])
+    let mask = known["attention_mask"]?.integers ?? Array(repeating: 1, count: batch * time)
+    return (0..<batch).map { row in
+      (row * time..<(row + 1) * time).filter { mask[$0] != 0 }.map { ids.integers[$0] }
+    }
+  }
+
+  @Test("writes the logits of every golden fixture", arguments: fixtures + encoders)
   func golden(fixture: String) throws {
     let known = try Safetensors.load(fixture + "/case.safetensors")
-    let (ids, expected) = (try #require(known["input_ids"]), try #require(known["logits"]))
-    // Padding and segments are no part of a list of ids.
-    guard known["attention_mask"] == nil else { return }
-    let (batch, time, vocabulary) = (ids.shape[0], ids.shape[1], expected.shape[2])
+    guard let expected = known["logits"], let rows = try Self.rows(known) else { return }
+    let (width, vocabulary) = (expected.shape[1], expected.shape[2])
     let folder = try TemporaryFolder()
-    for row in 0..<batch {
-      let tokens = Array(ids.integers[row * time..<(row + 1) * time])
+    for (row, tokens) in rows.enumerated() {
+      let time = tokens.count
       let file = try folder.write("\(tokens)", to: "ids.json")
       let output = folder.path + "/logits.safetensors"
       let result = try apus(
@@ -39,7 +53,7 @@ struct ScoreCommandTests {
       #expect(written.entries.map(\.name) == ["logits"])
       let logits = try written.tensor("logits")
       #expect(logits.shape == [time, vocabulary])
-      let range = row * time * vocabulary..<(row + 1) * time * vocabulary
+      let range = row * width * vocabulary..<(row * width + time) * vocabulary
       expectClose(logits.values, Array(expected.values[range]), absolute: 1e-4, "row \(row)")
       let printed = try #require(
         try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any])
