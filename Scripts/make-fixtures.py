@@ -10,13 +10,17 @@ Each module of Scripts/fixtures has a table FIXTURES, from the name to (model cl
 batch, time, seed). It may have a function `prepare(model)` that is called before anything else, a
 function `finish(model, folder)` that is called at the end, and a set LOOSE of names whose float32
 reference is not to be trusted.
+batch, time, seed), and may have a function `prepare(model)` that is called before anything else, and
+a set STEPWISE of names whose logits a token at a time are stored as well, because the reference
+implementation makes them differ from those of all tokens at once.
 
 Each fixture is a folder:
   config.json         the configuration, as published checkpoints have it
   model.safetensors   the weights, under their published names
   case.safetensors    `input_ids` int32 [B, T]; `logits` float32 [B, T, V]; `loss` float32 [1], the
                       mean cross-entropy of each token from the ones before it; `grad.<parameter>`,
-                      the gradient of that loss, for every parameter the file of weights names
+                      the gradient of that loss, for every parameter the file of weights names;
+                      `step_logits` [B, T, V] where they differ from `logits`
   versions.json       what made it, and the tolerances of a comparison in float32
 
 Weights are stored in float32; logits, loss and gradients are computed from them in float64 where
@@ -63,6 +67,17 @@ def evaluate(model: torch.nn.Module, ids: torch.Tensor) -> tuple[torch.Tensor, t
     return logits, loss, {name: p.grad for name, p in model.named_parameters()}
 
 
+def stepwise(model: torch.nn.Module, ids: torch.Tensor) -> torch.Tensor:
+    """Logits of one token at a time, with a cache."""
+    parts, cache = [], None
+    with torch.no_grad():
+        for t in range(ids.shape[1]):
+            output = model(input_ids=ids[:, t:t + 1], past_key_values=cache, use_cache=True)
+            cache = output.past_key_values
+            parts.append(output.logits)
+    return torch.cat(parts, dim=1)
+
+
 def largest_difference(a: torch.Tensor, b: torch.Tensor) -> float:
     return (a.double() - b.double()).abs().max().item()
 
@@ -82,6 +97,10 @@ def make(module, name: str, folder: pathlib.Path) -> None:
     single = evaluate(model, ids)
     single = (single[0].detach(), single[1].detach(), {k: v.clone() for k, v in single[2].items()})
     logits, loss, gradients = evaluate(model.double(), ids)
+    steps = {}
+    if name in getattr(module, "STEPWISE", ()):
+        steps["step_logits"] = stepwise(model, ids).float().contiguous()
+        assert largest_difference(steps["step_logits"], logits) > 1e-4, f"{name}: no difference"
     away = {
         "logits": largest_difference(single[0], logits),
         "loss": largest_difference(single[1], loss),
@@ -101,7 +120,7 @@ def make(module, name: str, folder: pathlib.Path) -> None:
     assert stored == set(gradients), f"{name}: {stored ^ set(gradients)}"
     save_file(
         {"input_ids": ids.int(), "logits": logits.detach().float().contiguous(),
-         "loss": loss.detach().float().reshape(1),
+         "loss": loss.detach().float().reshape(1), **steps,
          **{f"grad.{k}": g.float().contiguous() for k, g in gradients.items()}},
         folder / "case.safetensors",
     )

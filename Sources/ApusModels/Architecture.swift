@@ -172,6 +172,9 @@ extension Architecture {
   /// Every architecture, in the order of tables.
   public static let all: [Architecture] = [
     .transformer,
+    .gpt1,
+    .llama,
+    .cohere,
     .mamba,
     .mamba2,
     .reformer,
@@ -179,6 +182,7 @@ extension Architecture {
     .skyformer,
     .linear,
     .megalodon,
+    .sliding,
     .lstm,
   ]
 
@@ -211,9 +215,9 @@ extension Architecture {
 }
 
 extension BackboneSize {
-  /// Heads of 32 features where the width allows it.
+  /// Heads of 32 features where the width allows it, of 256 at most.
   var heads: Int {
     for size in [32, 64, 16, 8] where width % size == 0 { return width / size }
-    return 1
+    return (1...max(width, 1)).first { width % $0 == 0 && width / $0 <= 256 } ?? 1
   }
 }

@@ -11,6 +11,9 @@ public protocol ModelConfig: Codable, Sendable {
   static var modelType: String { get }
   /// All defaults.
   init()
+  /// All defaults of a `model_type`, for a configuration that several types share; those of ``init()``
+  /// unless it says otherwise.
+  static func defaults(for modelType: String) -> Self
   /// Throws ``ConfigError`` naming the key, its value and the rule broken.
   func validate() throws
 }
@@ -48,20 +51,24 @@ extension ConfigError: CustomStringConvertible {
 }
 
 extension ModelConfig {
+  public static func defaults(for modelType: String) -> Self { Self() }
+
   /// Reads a configuration: defaults first, then `json`, then `overrides`, decoded once, validated.
   ///
+  /// A null in a file says "none" where there may be none, and "the default" elsewhere.
   /// - Parameters:
   ///   - json: A published file, whose unknown keys pass; nil for none.
   ///   - overrides: Keys from a person; unknown ones are refused.
   /// - Throws: ``ConfigError``.
   public init(json: Data?, overrides: [String: any Sendable] = [:]) throws {
-    let encoder = JSONEncoder()
-    encoder.keyEncodingStrategy = .convertToSnakeCase
-    var merged = try Self.object(try encoder.encode(AllKeys(Self())))
+    let object = try json.map(Self.object) ?? [:]
+    let type = overrides["model_type"] as? String ?? object["model_type"] as? String
+    let defaults = type.map(Self.defaults(for:)) ?? Self()
+    var merged = try Self.encoded(defaults)
     let known = merged.keys.sorted()
-    if let json {
-      // A null says "the default", as published files use it.
-      for (key, value) in try Self.object(json) where !(value is NSNull) { merged[key] = value }
+    let optional = Self.optionalKeys
+    for (key, value) in object where !(value is NSNull) || optional.contains(key) {
+      merged[key] = value
     }
     for (key, value) in overrides {
       guard known.contains(key) else { throw ConfigError.unknownKey(key, known: known) }
@@ -116,6 +123,30 @@ extension ModelConfig {
         })
     default: return json
     }
+    var object = try Self.encoded(self)
+    let type = object["model_type"] as? String ?? Self.modelType
+    object["model_type"] = type
+    // A null is written where leaving the key out would say something else.
+    let defaults = try Self.encoded(Self.defaults(for: type))
+    object = object.filter { !($0.value is NSNull) || !(defaults[$0.key] is NSNull) }
+    return try JSONSerialization.data(
+      withJSONObject: object, options: [.prettyPrinted, .sortedKeys])
+  }
+
+  /// Every key with its value, null where there is none.
+  private static func encoded(_ config: Self) throws -> [String: Any] {
+    let encoder = JSONEncoder()
+    encoder.keyEncodingStrategy = .convertToSnakeCase
+    return try object(try encoder.encode(AllKeys(config)))
+  }
+
+  /// The keys that may have no value.
+  private static var optionalKeys: Set<String> {
+    Set(
+      Mirror(reflecting: Self()).children.compactMap { child in
+        Mirror(reflecting: child.value).displayStyle == .optional
+          ? child.label.map(published) : nil
+      })
   }
 
   private static func object(_ data: Data) throws -> [String: Any] {

@@ -12,6 +12,9 @@ public struct GroupedAttention {
   public let input: SideBySide
   /// From the heads back to the residual stream.
   public let output: Linear
+  /// Gains of the normalization of each query and key head, `[H, K]` and `[H_kv, K]`; none without.
+  public let headGains: [Parameter]
+  private let headEpsilon: Float
 
   /// Creates the layer with weights from `scope`.
   ///
@@ -20,14 +23,17 @@ public struct GroupedAttention {
   ///   - layout: Heads, window, scale.
   ///   - bias: Whether queries, keys and values have biases.
   ///   - outputBias: Whether the way out has one; as `bias` says when nil.
+  ///   - headNorm: The epsilon of a layer normalization of each query and key head before positions,
+  ///     with gains of its own (`q_norm`, `k_norm`); nil for none.
   ///   - start: How the weights start; uniform in ±1/√inputs when nil.
   ///   - scope: Where the weights come from.
   /// - Throws: ``CheckpointError`` when a checkpoint does not fit.
   public init(
     _ width: Int, layout: AttentionLayout, bias: Bool = false, outputBias: Bool? = nil,
-    start: Initialization? = nil, in scope: Scope
+    headNorm: Float? = nil, start: Initialization? = nil, in scope: Scope
   ) throws {
     self.layout = layout
+    headEpsilon = headNorm ?? 0
     let (queries, keys) = (
       layout.heads * layout.headSize, layout.keyValueHeads * layout.headSize
     )
@@ -36,6 +42,10 @@ public struct GroupedAttention {
       in: scope)
     output = try Linear(
       queries, width, bias: outputBias ?? bias, start: start, in: scope["o_proj"])
+    let gains = [("q_norm", layout.heads), ("k_norm", layout.keyValueHeads)]
+    headGains = try (headNorm == nil ? [] : gains).map { name, heads in
+      try scope[name].parameter("weight", [heads, layout.headSize], .ones, isDecayed: false)
+    }
   }
 
   /// Attends within whole sequences.
@@ -45,7 +55,7 @@ public struct GroupedAttention {
   ///   - rotary: Positions turned into queries and keys; nil for none.
   /// - Returns: `[B, T, width]`.
   public func callAsFunction(_ x: Tensor, rotary: RotaryTable?) -> Tensor {
-    output(attention(input(x), layout: layout, rotary: rotary))
+    output(attention(fused(x), layout: layout, rotary: rotary))
   }
 
   /// Attends from T further tokens to those kept in `state` and to each other. Records nothing.
@@ -56,7 +66,16 @@ public struct GroupedAttention {
   ///   - state: An ``MixerState/attention(_:)``; advanced by T.
   /// - Returns: `[B, T, width]`.
   public func callAsFunction(_ x: Tensor, rotary: RotaryTable?, state: inout MixerState) -> Tensor {
-    output(attend(input(x), layout: layout, rotary: rotary, state: &state))
+    output(attend(fused(x), layout: layout, rotary: rotary, state: &state))
+  }
+
+  /// Queries, keys and values of each token, normalized where the layer does so.
+  private func fused(_ x: Tensor) -> Tensor {
+    let row = input(x)
+    guard !headGains.isEmpty else { return row }
+    let gains = concatenated(headGains.map { $0.value.reshaped([1, $0.value.count]) })
+    let heads = layout.heads + layout.keyValueHeads
+    return headNorm(row, weight: gains.reshaped([heads, layout.headSize]), epsilon: headEpsilon)
   }
 }
 

@@ -33,6 +33,20 @@ struct ConfigTests {
     Breach("mamba", "hidden_act", "relu"), Breach("mamba", "time_step_min", 0.5),
     Breach("lstm", "vocab_size", -3), Breach("lstm", "hidden_size", 0),
     Breach("lstm", "num_hidden_layers", 257),
+    Breach("transformer", "attention_windows", [Int]()),
+    Breach("transformer", "attention_windows", [0, -1]),
+    Breach("transformer", "model_type", "gpt3"),
+    Breach("gpt1", "n_head", 7), Breach("gpt1", "afn", "gelu_new"),
+    Breach("gpt1", "n_positions", 0),
+    Breach("gpt1", "position_embedding", "none"), Breach("gpt1", "sliding_window", 0),
+    Breach("llama", "hidden_size", 0), Breach("llama", "num_attention_heads", 33),
+    Breach("llama", "num_key_value_heads", 5), Breach("llama", "head_dim", 7),
+    Breach("llama", "head_dim", 258), Breach("llama", "hidden_act", "gelu"),
+    Breach("llama", "sliding_window", 16), Breach("llama", "rms_norm_eps", 0),
+    Breach("llama", "intermediate_size", -1), Breach("llama", "max_position_embeddings", 0),
+    Breach("llama", "model_type", "qwen"), Breach("cohere", "sliding_window", 16),
+    Breach("cohere", "layer_types", ["full_attention"]), Breach("cohere", "logit_scale", 0),
+    Breach("cohere", "layer_norm_eps", 0), Breach("cohere", "hidden_act", "relu"),
   ]
 
   @Test("a value that breaks a rule is refused, and the key named", arguments: invalid)
@@ -46,6 +60,28 @@ struct ConfigTests {
       return
     }
     #expect(key == breach.key && !rule.isEmpty)
+  }
+
+  @Test(
+    "types that share a configuration refuse each other's keys",
+    arguments: [
+      ("mistral", "attention_bias", "true"), ("mistral", "mlp_bias", "true"),
+      ("cohere2", "use_qk_norm", "true"), ("cohere2", "layer_types", #"["full_attention"]"#),
+      ("cohere2", "layer_types", #"["dense", "full_attention"]"#),
+      ("cohere2", "sliding_window", "null"), ("cohere2", "sliding_window_pattern", "0"),
+      ("sliding", "sliding_window", "null"), ("sliding", "attention_windows", "[3]"),
+      ("sliding", "position_embedding", #""learned""#),
+    ])
+  func types(type: String, key: String, value: String) throws {
+    let layers = type == "sliding" ? "n_layer" : "num_hidden_layers"
+    let json = #"{"model_type": "\#(type)", "\#(layers)": 2, "\#(key)": \#(value)}"#
+    let error = #expect(throws: ConfigError.self) {
+      try Architecture.reading(json: Data(json.utf8))
+    }
+    guard case .invalid(key, _, _) = error else {
+      Issue.record("another error: \(String(describing: error))")
+      return
+    }
   }
 
   static let wrongTypes = [

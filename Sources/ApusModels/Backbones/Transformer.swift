@@ -3,9 +3,12 @@ public import ApusNN
 public import ApusTensor
 
 /// The hyperparameters of ``Transformer``. The defaults are those of GPT-2 (124M), whose published
-/// keys these are; the last group goes beyond it.
+/// keys these are; the last group goes beyond it. The type `sliding` is ours: rotary positions and a
+/// short window in every layer.
 public struct TransformerConfig: ModelConfig {
   public static let modelType = "gpt2"
+  /// `gpt2` or `sliding`.
+  public var modelType = "gpt2"
   /// Token ids, V.
   public var vocabSize = 50257
   /// The most tokens a sequence may have.
@@ -41,13 +44,31 @@ public struct TransformerConfig: ModelConfig {
   public var normalization = "layer_norm"
   /// Whether linear maps and LayerNorm have biases.
   public var useBias = true
-  /// A token sees at most this many tokens, itself included; all when nil.
+  /// A token sees at most this many tokens, itself included; all when nil. 256 in `sliding`.
   public var slidingWindow: Int?
+  /// The window of each layer in turn, from the first and then over again; 0 for a dense one. GPT-3
+  /// alternates dense and banded layers but says neither which come first nor how wide the band is:
+  /// `[0, 256]`, dense first as in GPT-Neo, is our reading. Nil: all as ``slidingWindow`` says.
+  public var attentionWindows: [Int]?
 
   /// All defaults.
   public init() {}
 
+  /// All defaults of a `model_type`.
+  public static func defaults(for modelType: String) -> TransformerConfig {
+    var config = TransformerConfig()
+    config.modelType = modelType
+    if modelType == "sliding" {
+      config.slidingWindow = 256
+      config.positionEmbedding = "rotary"
+    }
+    return config
+  }
+
   public func validate() throws {
+    try require(
+      ["gpt2", "sliding"].contains(modelType), "model_type", modelType,
+      "it must be gpt2 or sliding")
     try require(vocabSize > 0, "vocab_size", vocabSize, "it must be at least 1")
     try require(nPositions > 0, "n_positions", nPositions, "it must be at least 1")
     try require(nEmbd > 0 && nEmbd <= 65536, "n_embd", nEmbd, "it must be in 1...65536")
@@ -72,11 +93,37 @@ public struct TransformerConfig: ModelConfig {
     try require(
       activationFunction == "swiglu" || activation != nil, "activation_function",
       activationFunction, "it must be gelu_new, gelu, relu, silu or swiglu")
+    try require(
+      layerNormEpsilon > 0, "layer_norm_epsilon", layerNormEpsilon, "it must be above 0")
+    try validateWindows()
+  }
+
+  private func validateWindows() throws {
     if let slidingWindow {
       try require(slidingWindow > 0, "sliding_window", slidingWindow, "it must be at least 1")
     }
-    try require(
-      layerNormEpsilon > 0, "layer_norm_epsilon", layerNormEpsilon, "it must be above 0")
+    if let attentionWindows {
+      try require(
+        slidingWindow == nil, "attention_windows", attentionWindows,
+        "sliding_window gives every layer its window already")
+      try require(
+        !attentionWindows.isEmpty && attentionWindows.allSatisfy { $0 >= 0 }, "attention_windows",
+        attentionWindows, "it must have at least one window, none below 0")
+    }
+    if modelType == "sliding" {
+      try require(
+        slidingWindow != nil, "sliding_window", "missing", "the type sliding is made of windows")
+      try require(
+        ["rotary", "none"].contains(positionEmbedding), "position_embedding", positionEmbedding,
+        "the type sliding goes on forever and learns no positions; it must be rotary or none")
+    }
+  }
+
+  /// How many tokens a layer's tokens see, themselves included; nil for all.
+  func window(inLayer layer: Int) -> Int? {
+    guard let attentionWindows else { return slidingWindow }
+    let window = attentionWindows[layer % attentionWindows.count]
+    return window == 0 ? nil : window
   }
 
   var activation: Activation? { Activation(rawValue: activationFunction) }
@@ -87,7 +134,7 @@ public struct TransformerConfig: ModelConfig {
     let size = nEmbd / nHead
     let root = scaleAttnWeights ? Float(size).squareRoot() : 1
     return AttentionLayout(
-      heads: nHead, keyValueHeads: nKvHead, headSize: size, window: slidingWindow,
+      heads: nHead, keyValueHeads: nKvHead, headSize: size, window: window(inLayer: layer),
       scale: 1 / (scaleAttnByInverseLayerIdx ? root * Float(layer + 1) : root))
   }
 }

@@ -32,6 +32,38 @@ public func layerNorm(_ x: Tensor, weight: Tensor, bias: Tensor?, epsilon: Float
   }
 }
 
+/// Layer normalization of each of a row's first heads alone, without a bias; the rest of the row
+/// passes unchanged. For queries and keys in a fused row.
+///
+/// - Parameters:
+///   - x: `[..., features]`.
+///   - weight: `[heads, K]`; the first `heads · K` features are normalized.
+///   - epsilon: Added to the variance of a head.
+/// - Returns: `[..., features]`.
+public func headNorm(_ x: Tensor, weight: Tensor, epsilon: Float) -> Tensor {
+  let (heads, size, stride) = (weight.shape[0], weight.shape[1], x.shape.last)
+  precondition(
+    weight.shape.rank == 2 && weight.count <= stride,
+    "headNorm: x is \(x.shape), weight is \(weight.shape)")
+  let rows = x.shape.rows
+  let y = x.copied()
+  let statistics = Tensor(uninitialized: [rows, heads, 2])
+  apus_head_norm_f32(
+    y.floats, statistics.floats, y.floats, weight.floats, rows, heads, size, stride, epsilon)
+  withExtendedLifetime((weight, statistics)) {}
+  guard Tensor.records(x, weight) else { return y }
+  let (savedX, savedWeight) = (x.detached(), weight.detached())
+  return y.tracked(from: [x, weight]) { dy in
+    let dx = dy.copied()
+    let dweight = Tensor(uninitialized: savedWeight.shape)
+    apus_head_norm_backward_f32(
+      dx.floats, dweight.floats, dy.floats, savedX.floats, savedWeight.floats, statistics.floats,
+      rows, heads, size, stride)
+    withExtendedLifetime((dy, savedX, savedWeight, statistics)) {}
+    return [dx, dweight]
+  }
+}
+
 /// `x · weight/√(mean(x²) + epsilon)` over the last axis.
 ///
 /// Zhang and Sennrich, 2019, *Root Mean Square Layer Normalization*, arXiv:1910.07467.

@@ -185,6 +185,23 @@ void apus_layer_norm_backward_reference_f32(float* dx, float* dweight, float* db
                                             const float* dy, const float* x, const float* weight,
                                             const float* statistics, ptrdiff_t rows,
                                             ptrdiff_t features);
+/// The same for each of the first `heads` heads of a row alone, without a bias: `weight` is
+/// [heads, head_size], `statistics` [rows, heads, 2]. x and y are [rows, stride]; what lies behind
+/// the heads is neither read nor written. y may be x.
+void apus_head_norm_f32(float* y, float* statistics, const float* x, const float* weight,
+                        ptrdiff_t rows, ptrdiff_t heads, ptrdiff_t head_size, ptrdiff_t stride,
+                        float epsilon);
+/// `dweight` is overwritten. dx and dy have the stride of x; `dx` may be `dy`.
+void apus_head_norm_backward_f32(float* dx, float* dweight, const float* dy, const float* x,
+                                 const float* weight, const float* statistics, ptrdiff_t rows,
+                                 ptrdiff_t heads, ptrdiff_t head_size, ptrdiff_t stride);
+void apus_head_norm_reference_f32(float* y, float* statistics, const float* x, const float* weight,
+                                  ptrdiff_t rows, ptrdiff_t heads, ptrdiff_t head_size,
+                                  ptrdiff_t stride, float epsilon);
+void apus_head_norm_backward_reference_f32(float* dx, float* dweight, const float* dy,
+                                           const float* x, const float* weight,
+                                           const float* statistics, ptrdiff_t rows, ptrdiff_t heads,
+                                           ptrdiff_t head_size, ptrdiff_t stride);
 /// y = x · weight / √(mean x² + epsilon). Zhang and Sennrich, 2019, arXiv:1910.07467.
 /// `weight` may be NULL (all ones).
 void apus_rms_norm_f32(float* y, float* statistics, const float* x, const float* weight,

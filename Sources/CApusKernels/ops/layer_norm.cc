@@ -8,71 +8,22 @@
 #include <cmath>
 
 #include "include/apus_kernels.h"
-#include "ops/loops-inl.h"
+#include "ops/layer_norm-inl.h"
 #include "ops/row_blocks.h"
 #include "support/parallel.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace apus::HWY_NAMESPACE {
 
-using D = hn::ScalableTag<float>;
-using V = hn::Vec<D>;
-
-void LayerNormRows(float* y, float* statistics, const float* x, const float* weight,
+void NormalizeRows(float* y, float* statistics, const float* x, const float* weight,
                    const float* bias, ptrdiff_t rows, ptrdiff_t features, float epsilon) {
-  const D d;
-  for (ptrdiff_t r = 0; r < rows; ++r, x += features, y += features, statistics += 2) {
-    const float mean = MapSum(
-                           features, [](V v) HWY_ATTR { return v; }, x) /
-                       features;
-    const V m = hn::Set(d, mean);
-    const auto square = [&](V v) HWY_ATTR {
-      const V centered = hn::Sub(v, m);
-      return hn::Mul(centered, centered);
-    };
-    const float variance = MapSum(features, square, x) / features;
-    const float scale = 1.0f / std::sqrt(variance + epsilon);
-    const V s = hn::Set(d, scale);
-    if (bias == nullptr) {
-      const auto f = [&](V v, V w) HWY_ATTR { return hn::Mul(hn::Mul(hn::Sub(v, m), s), w); };
-      Map(y, features, f, x, weight);
-    } else {
-      const auto f = [&](V v, V w, V b)
-                         HWY_ATTR { return hn::MulAdd(hn::Mul(hn::Sub(v, m), s), w, b); };
-      Map(y, features, f, x, weight, bias);
-    }
-    statistics[0] = mean;
-    statistics[1] = scale;
-  }
+  LayerNormRows(y, statistics, x, weight, bias, rows, features, epsilon);
 }
 
-/// Writes dx and adds the rows' share to dweight and dbias. With g = dy ⊙ weight and x̂ the
-/// normalized row: dx = (g − mean g − x̂ · mean(g ⊙ x̂)) / deviation.
-void LayerNormBackwardRows(float* dx, float* dweight, float* dbias, const float* dy, const float* x,
+void NormalizeRowsBackward(float* dx, float* dweight, float* dbias, const float* dy, const float* x,
                            const float* weight, const float* statistics, ptrdiff_t rows,
                            ptrdiff_t features) {
-  const D d;
-  for (ptrdiff_t r = 0; r < rows; ++r, x += features, dy += features, dx += features) {
-    const V mean = hn::Set(d, statistics[2 * r]);
-    const V scale = hn::Set(d, statistics[2 * r + 1]);
-    const auto normalized = [&](V v) HWY_ATTR { return hn::Mul(hn::Sub(v, mean), scale); };
-    const auto product = [](V g, V w) HWY_ATTR { return hn::Mul(g, w); };
-    const auto triple = [&](V g, V w, V v)
-                            HWY_ATTR { return hn::Mul(hn::Mul(g, w), normalized(v)); };
-    const V mean_g = hn::Set(d, MapSum(features, product, dy, weight) / features);
-    const V mean_gx = hn::Set(d, MapSum(features, triple, dy, weight, x) / features);
-    const auto share = [&](V sum, V g, V v) HWY_ATTR { return hn::MulAdd(g, normalized(v), sum); };
-    Map(dweight, features, share, dweight, dy, x);
-    if (dbias != nullptr) {
-      Map(
-          dbias, features, [](V sum, V g) HWY_ATTR { return hn::Add(sum, g); }, dbias, dy);
-    }
-    const auto input = [&](V g, V w, V v) HWY_ATTR {
-      const V centered = hn::Sub(hn::Mul(g, w), mean_g);
-      return hn::Mul(scale, hn::NegMulAdd(normalized(v), mean_gx, centered));
-    };
-    Map(dx, features, input, dy, weight, x);
-  }
+  LayerNormBackwardRows(dx, dweight, dbias, dy, x, weight, statistics, rows, features);
 }
 
 }  // namespace apus::HWY_NAMESPACE
@@ -82,8 +33,8 @@ HWY_AFTER_NAMESPACE();
 namespace apus {
 namespace {
 
-HWY_EXPORT(LayerNormRows);
-HWY_EXPORT(LayerNormBackwardRows);
+HWY_EXPORT(NormalizeRows);
+HWY_EXPORT(NormalizeRowsBackward);
 
 }  // namespace
 
@@ -92,7 +43,7 @@ extern "C" {
 void apus_layer_norm_f32(float* y, float* statistics, const float* x, const float* weight,
                          const float* bias, ptrdiff_t rows, ptrdiff_t features, float epsilon) {
   ParallelRanges(rows, RowGrain(features), [&](ptrdiff_t begin, ptrdiff_t end) {
-    HWY_DYNAMIC_DISPATCH(LayerNormRows)
+    HWY_DYNAMIC_DISPATCH(NormalizeRows)
     (y + begin * features, statistics + begin * 2, x + begin * features, weight, bias, end - begin,
      features, epsilon);
   });
@@ -103,7 +54,7 @@ void apus_layer_norm_backward_f32(float* dx, float* dweight, float* dbias, const
                                   ptrdiff_t rows, ptrdiff_t features) {
   float* totals[2] = {dweight, dbias};
   SumRowBlocks(totals, features, rows, false, [&](float** sums, ptrdiff_t begin, ptrdiff_t end) {
-    HWY_DYNAMIC_DISPATCH(LayerNormBackwardRows)
+    HWY_DYNAMIC_DISPATCH(NormalizeRowsBackward)
     (dx + begin * features, sums[0], sums[1], dy + begin * features, x + begin * features, weight,
      statistics + begin * 2, end - begin, features);
   });

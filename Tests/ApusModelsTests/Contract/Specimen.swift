@@ -2,6 +2,7 @@ import ApusModels
 import ApusNN
 import ApusTensor
 import ApusTestSupport
+import Foundation
 import Testing
 
 /// A tiny model of an architecture, in its plain form or with settings of its own.
@@ -38,7 +39,36 @@ struct Specimen: Sendable, CustomTestStringConvertible {
           "normalization": "rms_norm", "use_bias": false, "position_embedding": "sinusoidal",
         ]
       ),
+      (
+        "transformer", "dense and banded layers in turn",
+        ["sliding_window": NSNull(), "attention_windows": [0, 5]]
+      ),
       ("transformer", "without positions", ["position_embedding": "none"]),
+      ("gpt1", "learned positions, relu", ["position_embedding": "learned", "afn": "relu"]),
+      (
+        "llama", "without a window, with biases, wide heads, untied",
+        [
+          "model_type": "llama", "sliding_window": NSNull(), "num_attention_heads": 3,
+          "num_key_value_heads": 1, "head_dim": 10, "attention_bias": true, "mlp_bias": true,
+          "intermediate_size": 29, "tie_word_embeddings": false,
+          "rope_parameters": [
+            "rope_type": "yarn", "factor": 4.0, "rope_theta": 500.0,
+          ] as [String: any Sendable],
+        ]
+      ),
+      ("llama", "windowed", ["sliding_window": 5]),
+      (
+        "cohere", "with head norms and biases, untied",
+        [
+          "model_type": "cohere", "sliding_window": NSNull(), "sliding_window_pattern": NSNull(),
+          "use_qk_norm": true, "attention_bias": true, "num_attention_heads": 4, "head_dim": 6,
+          "num_key_value_heads": 2, "logit_scale": 0.5, "tie_word_embeddings": false,
+        ]
+      ),
+      (
+        "cohere", "windowed, every other layer without positions",
+        ["sliding_window": 5, "sliding_window_pattern": 2]
+      ),
       (
         "mamba", "with biases, untied",
         [

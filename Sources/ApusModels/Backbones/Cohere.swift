@@ -1,0 +1,247 @@
+public import ApusNN
+public import ApusTensor
+
+/// The hyperparameters of ``Cohere``, for both published types: `cohere`, whose defaults these are,
+/// and `cohere2`, in which most layers attend within a window.
+public struct CohereConfig: ModelConfig {
+  public static let modelType = "cohere"
+  /// `cohere` or `cohere2`.
+  public var modelType = "cohere"
+  /// Token ids, V.
+  public var vocabSize = 256_000
+  /// Width of the residual stream, D.
+  public var hiddenSize = 8192
+  /// Width inside the feed-forward.
+  public var intermediateSize = 22528
+  /// Blocks.
+  public var numHiddenLayers = 40
+  /// Query heads, H.
+  public var numAttentionHeads = 64
+  /// Key-value heads, which divide the query heads; as many when nil.
+  public var numKeyValueHeads: Int?
+  /// Features of a head, K; D / H when nil, as it is in every published `cohere2`.
+  public var headDim: Int?
+  /// The gate's activation; `silu` is the only one.
+  public var hiddenAct = "silu"
+  /// The context of training where rotary positions are scaled. No bound: published files say 8192 for
+  /// models that reach 131072.
+  public var maxPositionEmbeddings = 8192
+  /// Multiplies the logits.
+  public var logitScale: Float = 0.0625
+  /// Deviation of the weights' start.
+  public var initializerRange: Float = 0.02
+  /// Added to the variance in normalization.
+  public var layerNormEps: Float = 1e-5
+  /// Whether each query and key head is normalized before positions; never in `cohere2`.
+  public var useQkNorm = false
+  /// Base of the rotary frequencies where `ropeParameters` name none; 500000 when nil, 10000 in
+  /// `cohere2`.
+  public var ropeTheta: Double?
+  /// How rotary frequencies are chosen; plain when nil.
+  public var ropeParameters: RotaryParameters?
+  /// The same, as older files call it.
+  public var ropeScaling: RotaryParameters?
+  /// Whether queries, keys, values and the way out have biases.
+  public var attentionBias = false
+  /// `cohere2`: in layers of type `sliding_attention` a token sees at most this many tokens, itself
+  /// included; 4096 by default.
+  public var slidingWindow: Int?
+  /// `cohere2`: `sliding_attention` or `full_attention` for each layer; by `slidingWindowPattern` when
+  /// nil.
+  public var layerTypes: [String]?
+  /// `cohere2`: every so many layers one attends to everything, without positions; 4 by default.
+  public var slidingWindowPattern: Int?
+  /// Whether the head is the transposed embedding.
+  public var tieWordEmbeddings = true
+
+  /// All defaults of `cohere`.
+  public init() {}
+
+  /// All defaults of a `model_type`.
+  public static func defaults(for modelType: String) -> CohereConfig {
+    var config = CohereConfig()
+    config.modelType = modelType
+    if modelType == "cohere2" { config.slidingWindow = 4096 }
+    return config
+  }
+
+  public func validate() throws {
+    try require(
+      ["cohere", "cohere2"].contains(modelType), "model_type", modelType,
+      "it must be cohere or cohere2")
+    try decoderShape.validate()
+    try require(
+      maxPositionEmbeddings > 0, "max_position_embeddings", maxPositionEmbeddings,
+      "it must be at least 1")
+    try require(hiddenAct == "silu", "hidden_act", hiddenAct, "it must be silu")
+    try require(layerNormEps > 0, "layer_norm_eps", layerNormEps, "it must be above 0")
+    try require(logitScale != 0, "logit_scale", logitScale, "it must not be 0")
+    try isSecond ? validateSecond() : validateFirst()
+    _ = try rotary()
+  }
+
+  private func validateFirst() throws {
+    for (key, isSet) in [
+      ("sliding_window", slidingWindow != nil), ("layer_types", layerTypes != nil),
+      ("sliding_window_pattern", slidingWindowPattern != nil),
+    ] {
+      try require(!isSet, key, "set", "the type cohere has none; only the type cohere2 does")
+    }
+  }
+
+  private func validateSecond() throws {
+    try require(!useQkNorm, "use_qk_norm", useQkNorm, "the type cohere2 has none")
+    let kinds = ["sliding_attention", "full_attention"]
+    if let layerTypes {
+      try require(
+        layerTypes.count == numHiddenLayers && layerTypes.allSatisfy(kinds.contains),
+        "layer_types", layerTypes,
+        "it must be \(kinds.joined(separator: " or ")) for each of \(numHiddenLayers) layers")
+    }
+    let pattern = slidingWindowPattern ?? 4
+    try require(pattern > 0, "sliding_window_pattern", pattern, "it must be at least 1")
+    try require(
+      (slidingWindow ?? 0) > 0 || !(0..<numHiddenLayers).contains(where: slides),
+      "sliding_window", slidingWindow.map { "\($0)" } ?? "missing",
+      "layers of type sliding_attention need one of at least 1")
+  }
+
+  var isSecond: Bool { modelType == "cohere2" }
+
+  /// Whether a layer attends within the window, with positions.
+  private func slides(inLayer layer: Int) -> Bool {
+    guard isSecond else { return false }
+    if let layerTypes { return layerTypes[layer] == "sliding_attention" }
+    return (layer + 1) % (slidingWindowPattern ?? 4) != 0
+  }
+
+  func window(inLayer layer: Int) -> Int? { slides(inLayer: layer) ? slidingWindow : nil }
+
+  func hasPositions(inLayer layer: Int) -> Bool { !isSecond || slides(inLayer: layer) }
+
+  var decoderShape: DecoderShape {
+    DecoderShape(
+      vocabSize: vocabSize, hiddenSize: hiddenSize, intermediateSize: intermediateSize,
+      numHiddenLayers: numHiddenLayers, numAttentionHeads: numAttentionHeads,
+      numKeyValueHeads: numKeyValueHeads, headDim: headDim)
+  }
+
+  func rotary() throws -> RotaryPositions {
+    try RotaryPositions(
+      ropeScaling ?? ropeParameters, theta: ropeTheta ?? (isSecond ? 10_000 : 500_000),
+      headSize: decoderShape.headSize, context: maxPositionEmbeddings, isInterleaved: true)
+  }
+}
+
+/// The decoder of Command R: attention and feed-forward side by side on one normalized stream,
+/// neighboring features turned by rotary positions, logits scaled.
+///
+/// Cohere, 2024, *Command R* and *Command R+* (weights and reference code; no paper); the parallel
+/// block is Wang and Komatsuzaki's, 2021, *GPT-J-6B*. Cohere et al., 2025, *Command A*,
+/// arXiv:2504.00698, section 2, for the layers of `cohere2`.
+/// Shapes: B batch, T time, D width.
+public struct Cohere: Backbone {
+  /// The hyperparameters.
+  public let config: CohereConfig
+  let rotary: RotaryPositions
+  let blocks: [Block]
+  let norm: LayerNorm
+
+  /// Creates the backbone with weights from `scope`.
+  public init(_ config: CohereConfig, in scope: Scope) throws {
+    self.config = config
+    rotary = try config.rotary()
+    blocks = try (0..<config.numHiddenLayers).map {
+      try Block(config, layer: $0, in: scope["layers"][$0])
+    }
+    norm = try LayerNorm(
+      config.hiddenSize, epsilon: config.layerNormEps, bias: false, in: scope["norm"])
+  }
+
+  public var width: Int { config.hiddenSize }
+
+  /// Maps `[B, T, D]` to `[B, T, D]`.
+  public func output(_ x: Tensor) -> BackboneOutput {
+    let table = rotary.table(for: 0..<x.shape[1])
+    var x = x
+    for block in blocks { x = modelBlock(x) { block($0, rotary: table) } }
+    return BackboneOutput(hidden: norm(x))
+  }
+
+  public func initialState(batch: Int) -> BackboneState {
+    BackboneState(layers: blocks.map { _ in .attention(AttentionState()) })
+  }
+
+  /// Continues sequences by T tokens from `state`.
+  public func callAsFunction(_ x: Tensor, state: inout BackboneState) -> Tensor {
+    withoutGradient {
+      let table = rotary.table(for: state.position..<state.position + x.shape[1])
+      var x = x
+      for (index, block) in blocks.enumerated() {
+        x = block(x, rotary: table, state: &state.layers[index])
+      }
+      state.position += x.shape[1]
+      return norm(x)
+    }
+  }
+}
+
+extension Cohere {
+  /// `x + attention(n) + feedForward(n)` with `n = norm(x)`.
+  struct Block {
+    let norm: LayerNorm
+    let attention: GroupedAttention
+    let feedForward: GatedFeedForward
+    let hasPositions: Bool
+
+    init(_ config: CohereConfig, layer: Int, in scope: Scope) throws {
+      let width = config.hiddenSize
+      let start = Initialization.normal(deviation: config.initializerRange)
+      hasPositions = config.hasPositions(inLayer: layer)
+      norm = try LayerNorm(
+        width, epsilon: config.layerNormEps, bias: false, in: scope["input_layernorm"])
+      attention = try GroupedAttention(
+        width, layout: config.decoderShape.attentionLayout(window: config.window(inLayer: layer)),
+        bias: config.attentionBias, headNorm: config.useQkNorm ? config.layerNormEps : nil,
+        start: start, in: scope["self_attn"])
+      feedForward = try GatedFeedForward(
+        width, inner: config.intermediateSize, start: start, in: scope["mlp"])
+    }
+
+    func callAsFunction(_ x: Tensor, rotary: RotaryTable) -> Tensor {
+      let n = norm(x)
+      let mixed = attention(n, rotary: hasPositions ? rotary : nil)
+      return add(add(x, mixed), feedForward(n))
+    }
+
+    func callAsFunction(_ x: Tensor, rotary: RotaryTable, state: inout MixerState) -> Tensor {
+      let n = norm(x)
+      let mixed = attention(n, rotary: hasPositions ? rotary : nil, state: &state)
+      return add(add(x, mixed), feedForward(n))
+    }
+  }
+}
+
+extension Architecture {
+  /// ``Cohere`` in the registry.
+  static let cohere = Architecture(
+    name: "cohere", modelTypes: ["cohere", "cohere2"],
+    summary: "Command R: attention and feed-forward side by side, scaled logits",
+    paper: "Cohere, 2024, Command R; Cohere et al., 2025, arXiv:2504.00698",
+    isRecurrent: false, backbonePath: "model", config: CohereConfig.self,
+    make: { try Cohere($0, in: $1) },
+    sized: { size in
+      // Of the two types the second bounds what is remembered; no layer attends to everything.
+      DecoderShape.sized(size).merging([
+        "model_type": "cohere2", "sliding_window": size.context,
+        "sliding_window_pattern": size.layers + 1, "max_position_embeddings": 2 * size.context,
+        "logit_scale": 1,
+      ]) { $1 }
+    },
+    language: { config in
+      LanguageLayout(
+        vocabulary: config.vocabSize, context: nil, embeddingName: "embed_tokens",
+        isTied: config.tieWordEmbeddings, logitScale: config.logitScale,
+        ignoredSuffixes: [".rotary_emb.inv_freq"])
+    })
+}

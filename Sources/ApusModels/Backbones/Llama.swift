@@ -1,0 +1,207 @@
+public import ApusNN
+public import ApusTensor
+
+/// The hyperparameters of ``Llama``, for both published types: `llama`, whose defaults these are, and
+/// `mistral`, which attends within a window.
+public struct LlamaConfig: ModelConfig {
+  public static let modelType = "llama"
+  /// `llama` or `mistral`.
+  public var modelType = "llama"
+  /// Token ids, V.
+  public var vocabSize = 32000
+  /// Width of the residual stream, D.
+  public var hiddenSize = 4096
+  /// Width inside the feed-forward; 14336 in `mistral`.
+  public var intermediateSize = 11008
+  /// Blocks.
+  public var numHiddenLayers = 32
+  /// Query heads, H.
+  public var numAttentionHeads = 32
+  /// Key-value heads, which divide the query heads; as many when nil. 8 in `mistral`.
+  public var numKeyValueHeads: Int?
+  /// Features of a head, K; D / H when nil.
+  public var headDim: Int?
+  /// The gate's activation; `silu` is the only one.
+  public var hiddenAct = "silu"
+  /// The most tokens a sequence may have; 131072 in `mistral`.
+  public var maxPositionEmbeddings = 2048
+  /// Deviation of the weights' start.
+  public var initializerRange: Float = 0.02
+  /// Added to the mean square in normalization.
+  public var rmsNormEps: Float = 1e-6
+  /// Base of the rotary frequencies where `ropeParameters` name none; 10000 when nil.
+  public var ropeTheta: Double?
+  /// How rotary frequencies are chosen; plain when nil.
+  public var ropeParameters: RotaryParameters?
+  /// The same, as older files call it.
+  public var ropeScaling: RotaryParameters?
+  /// A token sees at most this many tokens, itself included; all when nil. 4096 in `mistral`, and
+  /// never set in `llama`.
+  public var slidingWindow: Int?
+  /// Whether queries, keys, values and the way out have biases; never in `mistral`.
+  public var attentionBias = false
+  /// Whether the feed-forward has biases; never in `mistral`.
+  public var mlpBias = false
+  /// Whether the head is the transposed embedding.
+  public var tieWordEmbeddings = false
+
+  /// All defaults of `llama`.
+  public init() {}
+
+  /// All defaults of a `model_type`.
+  public static func defaults(for modelType: String) -> LlamaConfig {
+    var config = LlamaConfig()
+    config.modelType = modelType
+    if modelType == "mistral" {
+      config.intermediateSize = 14336
+      config.numKeyValueHeads = 8
+      config.maxPositionEmbeddings = 131072
+      config.slidingWindow = 4096
+    }
+    return config
+  }
+
+  public func validate() throws {
+    try require(
+      ["llama", "mistral"].contains(modelType), "model_type", modelType,
+      "it must be llama or mistral")
+    try decoderShape.validate()
+    try require(
+      maxPositionEmbeddings > 0, "max_position_embeddings", maxPositionEmbeddings,
+      "it must be at least 1")
+    try require(hiddenAct == "silu", "hidden_act", hiddenAct, "it must be silu")
+    try require(rmsNormEps > 0, "rms_norm_eps", rmsNormEps, "it must be above 0")
+    if let slidingWindow {
+      try require(slidingWindow > 0, "sliding_window", slidingWindow, "it must be at least 1")
+    }
+    if modelType == "llama" {
+      try require(
+        slidingWindow == nil, "sliding_window", slidingWindow ?? 0,
+        "the type llama has none; only the type mistral does")
+    } else {
+      try require(
+        !attentionBias, "attention_bias", attentionBias, "the type mistral has no biases")
+      try require(!mlpBias, "mlp_bias", mlpBias, "the type mistral has no biases")
+    }
+    _ = try rotary()
+  }
+
+  var decoderShape: DecoderShape {
+    DecoderShape(
+      vocabSize: vocabSize, hiddenSize: hiddenSize, intermediateSize: intermediateSize,
+      numHiddenLayers: numHiddenLayers, numAttentionHeads: numAttentionHeads,
+      numKeyValueHeads: numKeyValueHeads, headDim: headDim)
+  }
+
+  func rotary() throws -> RotaryPositions {
+    try RotaryPositions(
+      ropeScaling ?? ropeParameters, theta: ropeTheta ?? 10000, headSize: decoderShape.headSize,
+      context: maxPositionEmbeddings)
+  }
+}
+
+/// The decoder of Llama and Mistral: rotary positions, grouped heads, a gated feed-forward, each part
+/// behind a root-mean-square normalization, without biases.
+///
+/// Touvron et al., 2023, *LLaMA*, arXiv:2302.13971; Jiang et al., 2023, *Mistral 7B*,
+/// arXiv:2310.06825. Shapes: B batch, T time, D width, H heads, K head size.
+public struct Llama: Backbone {
+  /// The hyperparameters.
+  public let config: LlamaConfig
+  let rotary: RotaryPositions
+  let blocks: [Block]
+  let norm: RMSNorm
+
+  /// Creates the backbone with weights from `scope`.
+  public init(_ config: LlamaConfig, in scope: Scope) throws {
+    self.config = config
+    rotary = try config.rotary()
+    blocks = try (0..<config.numHiddenLayers).map {
+      try Block(config, in: scope["layers"][$0])
+    }
+    norm = try RMSNorm(config.hiddenSize, epsilon: config.rmsNormEps, in: scope["norm"])
+  }
+
+  public var width: Int { config.hiddenSize }
+
+  /// Maps `[B, T, D]` to `[B, T, D]`.
+  public func output(_ x: Tensor) -> BackboneOutput {
+    let table = rotary.table(for: 0..<x.shape[1])
+    var x = x
+    for block in blocks { x = modelBlock(x) { block($0, rotary: table) } }
+    return BackboneOutput(hidden: norm(x))
+  }
+
+  public func initialState(batch: Int) -> BackboneState {
+    BackboneState(layers: blocks.map { _ in .attention(AttentionState()) })
+  }
+
+  /// Continues sequences by T tokens from `state`.
+  public func callAsFunction(_ x: Tensor, state: inout BackboneState) -> Tensor {
+    withoutGradient {
+      let table = rotary.table(for: state.position..<state.position + x.shape[1])
+      var x = x
+      for (index, block) in blocks.enumerated() {
+        x = block(x, rotary: table, state: &state.layers[index])
+      }
+      state.position += x.shape[1]
+      return norm(x)
+    }
+  }
+}
+
+extension Llama {
+  /// `x + attention(norm(x))`, then `x + feedForward(norm(x))`.
+  struct Block {
+    let attentionNorm: RMSNorm
+    let attention: GroupedAttention
+    let feedForwardNorm: RMSNorm
+    let feedForward: GatedFeedForward
+
+    init(_ config: LlamaConfig, in scope: Scope) throws {
+      let (width, shape) = (config.hiddenSize, config.decoderShape)
+      let start = Initialization.normal(deviation: config.initializerRange)
+      attentionNorm = try RMSNorm(
+        width, epsilon: config.rmsNormEps, in: scope["input_layernorm"])
+      attention = try GroupedAttention(
+        width, layout: shape.attentionLayout(window: config.slidingWindow),
+        bias: config.attentionBias, start: start, in: scope["self_attn"])
+      feedForwardNorm = try RMSNorm(
+        width, epsilon: config.rmsNormEps, in: scope["post_attention_layernorm"])
+      feedForward = try GatedFeedForward(
+        width, inner: config.intermediateSize, bias: config.mlpBias, start: start, in: scope["mlp"])
+    }
+
+    func callAsFunction(_ x: Tensor, rotary: RotaryTable) -> Tensor {
+      let x = add(x, attention(attentionNorm(x), rotary: rotary))
+      return add(x, feedForward(feedForwardNorm(x)))
+    }
+
+    func callAsFunction(_ x: Tensor, rotary: RotaryTable, state: inout MixerState) -> Tensor {
+      let x = add(x, attention(attentionNorm(x), rotary: rotary, state: &state))
+      return add(x, feedForward(feedForwardNorm(x)))
+    }
+  }
+}
+
+extension Architecture {
+  /// ``Llama`` in the registry.
+  static let llama = Architecture(
+    name: "llama", modelTypes: ["llama", "mistral"],
+    summary: "Llama and Mistral: rotary positions, grouped heads, gated feed-forward",
+    paper: "Touvron et al., 2023, arXiv:2302.13971; Jiang et al., 2023, arXiv:2310.06825",
+    isRecurrent: false, backbonePath: "model", config: LlamaConfig.self,
+    make: { try Llama($0, in: $1) },
+    sized: { size in
+      DecoderShape.sized(size).merging([
+        "model_type": "mistral", "sliding_window": size.context,
+        "max_position_embeddings": 2 * size.context, "tie_word_embeddings": true,
+      ]) { $1 }
+    },
+    language: { config in
+      LanguageLayout(
+        vocabulary: config.vocabSize, context: config.maxPositionEmbeddings,
+        embeddingName: "embed_tokens", isTied: config.tieWordEmbeddings,
+        ignoredSuffixes: [".rotary_emb.inv_freq"])
+    })
+}
