@@ -79,6 +79,8 @@ def main() -> None:
     sys.exit(1 if failures else 0)
 """Checks that transformers reads a saved model as Apus does: loads each folder there and compares the
 logits.
+"""Checks that transformers reads a saved model as Apus does: loads each folder there and compares
+the logits.
 
 Usage: check-transformers.py FOLDER...
 Each FOLDER holds a model and `check.safetensors` with `input_ids` int32 [B, T] and the `logits`
@@ -87,8 +89,8 @@ float32 [B, T, V] that Apus makes of them. To have such folders written, one for
     APUS_CHECK_FOLDERS=/tmp/check swift test -c release --filter PublishedFolderTests
     python Scripts/check-transformers.py /tmp/check/*
 
-Needs: pip install torch==2.13.0 transformers==5.23.0 safetensors==0.8.0. The project itself needs no
-Python.
+Needs: pip install torch==2.13.0 transformers==5.23.0 safetensors==0.8.0. The project itself needs
+no Python.
 """
 
 import pathlib

@@ -12,6 +12,8 @@ function `finish(model, folder)` that is called at the end, and a set LOOSE of n
 reference is not to be trusted.
 batch, time, seed), and may have a function `prepare(model)` that is called before anything else, and
 a set STEPWISE of names whose logits a token at a time are stored as well, because the reference
+batch, time, seed), and may have a function `prepare(model)` that is called before anything else,
+and a set STEPWISE of names whose logits a token at a time are stored as well, because the reference
 implementation makes them differ from those of all tokens at once.
 
 Each fixture is a folder:

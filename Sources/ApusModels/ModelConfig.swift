@@ -6,13 +6,13 @@ public import Foundation
 /// A property is the published key in camel case (`num_hidden_layers` is `numHiddenLayers`), and
 /// every property has a default.
 public protocol ModelConfig: Codable, Sendable {
-  /// The published `model_type`. A configuration that several types share keeps which one it is in a
-  /// property `modelType`.
+  /// The published `model_type`. A configuration that several types share keeps which one it is in
+  /// a property `modelType`.
   static var modelType: String { get }
   /// All defaults.
   init()
-  /// All defaults of a `model_type`, for a configuration that several types share; those of ``init()``
-  /// unless it says otherwise.
+  /// All defaults of a `model_type`, for a configuration that several types share; those of
+  /// ``init()`` unless it says otherwise.
   static func defaults(for modelType: String) -> Self
   /// Throws ``ConfigError`` naming the key, its value and the rule broken.
   func validate() throws

@@ -1,7 +1,8 @@
 package import ApusTensor
 import Foundation
 
-/// How rotary frequencies are chosen: the object `rope_parameters`, or `rope_scaling` in older files.
+/// How rotary frequencies are chosen: the object `rope_parameters`, or `rope_scaling` in older
+/// files.
 ///
 /// Which keys count depends on the type; a key that is nil takes the value that its comment says.
 public struct RotaryParameters: Codable, Sendable, Hashable {
@@ -49,8 +50,8 @@ public struct RotaryParameters: Codable, Sendable, Hashable {
 ///
 /// Su et al., 2021, arXiv:2104.09864; θₘ = base^(−2m/K) for pair m of K features that turn. The
 /// longer contexts: linear, Chen et al., 2023, arXiv:2306.15595; yarn, Peng et al., 2023,
-/// arXiv:2309.00071; longrope, Ding et al., 2024, arXiv:2402.13753; llama3, Grattafiori et al., 2024,
-/// arXiv:2407.21783.
+/// arXiv:2309.00071; longrope, Ding et al., 2024, arXiv:2402.13753; llama3, Grattafiori et al.,
+/// 2024, arXiv:2407.21783.
 ///
 /// The types `dynamic` and `longrope` change all frequencies when a sequence passes the context of
 /// training. Keys that a state kept by then stay turned as they were, as in the reference

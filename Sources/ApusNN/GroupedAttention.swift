@@ -3,8 +3,8 @@ public import ApusTensor
 /// Causal self-attention in which several query heads share the keys and values of one head, with a
 /// separate published matrix for queries, keys, values and the way out.
 ///
-/// Ainslie et al., 2023, *GQA*, arXiv:2305.13245. The names are those of the Llama family: `q_proj`,
-/// `k_proj`, `v_proj`, `o_proj`.
+/// Ainslie et al., 2023, *GQA*, arXiv:2305.13245. The names are those of the Llama family:
+/// `q_proj`, `k_proj`, `v_proj`, `o_proj`.
 public struct GroupedAttention {
   /// Heads, window, scale.
   public let layout: AttentionLayout
@@ -23,8 +23,8 @@ public struct GroupedAttention {
   ///   - layout: Heads, window, scale.
   ///   - bias: Whether queries, keys and values have biases.
   ///   - outputBias: Whether the way out has one; as `bias` says when nil.
-  ///   - headNorm: The epsilon of a layer normalization of each query and key head before positions,
-  ///     with gains of its own (`q_norm`, `k_norm`); nil for none.
+  ///   - headNorm: The epsilon of a layer normalization of each query and key head before
+  ///     positions, with gains of its own (`q_norm`, `k_norm`); nil for none.
   ///   - start: How the weights start; uniform in ±1/√inputs when nil.
   ///   - scope: Where the weights come from.
   /// - Throws: ``CheckpointError`` when a checkpoint does not fit.

@@ -76,7 +76,17 @@ enum PublishedConfig {
         && config["activation_function"]?.string != "swiglu"
         && config["use_bias"]?.bool == true && config["n_kv_head"] == nil
         && config["sliding_window"] == nil
+        config["position_embedding"] as? String == "learned"
+        && config["normalization"] as? String == "layer_norm"
+        && config["activation_function"] as? String != "swiglu"
+        && config["use_bias"] as? Bool == true && config["n_kv_head"] == nil
+        && config["sliding_window"] == nil && config["attention_windows"] == nil
       return isPlain ? "GPT2LMHeadModel" : nil
+    }
+    if type == "openai-gpt" {
+      let isPlain =
+        config["position_embedding"] as? String == "learned" && config["sliding_window"] == nil
+      return isPlain ? "OpenAIGPTLMHeadModel" : nil
     }
     return classNames[type]
   }
@@ -85,7 +95,6 @@ enum PublishedConfig {
     "cohere": "CohereForCausalLM", "cohere2": "Cohere2ForCausalLM", "dbrx": "DbrxForCausalLM",
     "gpt_neo": "GPTNeoForCausalLM", "jamba": "JambaForCausalLM", "llama": "LlamaForCausalLM",
     "mamba": "MambaForCausalLM", "mamba2": "Mamba2ForCausalLM", "mistral": "MistralForCausalLM",
-    "mixtral": "MixtralForCausalLM", "openai-gpt": "OpenAIGPTLMHeadModel",
-    "reformer": "ReformerModelWithLMHead",
+    "mixtral": "MixtralForCausalLM", "reformer": "ReformerModelWithLMHead",
   ]
 }

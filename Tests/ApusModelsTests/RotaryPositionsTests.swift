@@ -141,7 +141,8 @@ struct RotaryPositionsTests {
     ])
   func refused(key: String, rope: String) throws {
     let json = """
-      {"model_type": "llama", "hidden_size": 8, "num_attention_heads": 1, "rope_parameters": \(rope)}
+      {"model_type": "llama", "hidden_size": 8, "num_attention_heads": 1,
+       "rope_parameters": \(rope)}
       """
     let error = #expect(throws: ConfigError.self) {
       try Architecture.reading(json: Data(json.utf8))

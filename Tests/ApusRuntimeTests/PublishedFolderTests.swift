@@ -5,8 +5,8 @@ import ApusTestSupport
 import Foundation
 import Testing
 
-/// Writes what `Scripts/check-transformers.py` compares with the reference implementation. Runs when
-/// the environment names a folder in `APUS_CHECK_FOLDERS`.
+/// Writes what `Scripts/check-transformers.py` compares with the reference implementation. Runs
+/// when the environment names a folder in `APUS_CHECK_FOLDERS`.
 @Suite("Folders for other programs")
 struct PublishedFolderTests {
   static let target = ProcessInfo.processInfo.environment["APUS_CHECK_FOLDERS"]

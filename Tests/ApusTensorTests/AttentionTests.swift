@@ -135,6 +135,17 @@ struct AttentionTests {
     }
     #expect(state.byteCount <= 64 * 2 * 2 * 4 * 4)
   }
+
+  @Test("a window beyond all tokens takes no memory in advance and hides nothing")
+  func hugeWindow() {
+    let open = AttentionLayout(heads: 2, headSize: 4)
+    let huge = AttentionLayout(heads: 2, headSize: 4, window: 1 << 60)
+    let x = Tensor.random([1, 9, open.fusedSize], seed: 8)
+    expectSameBits(attention(x, layout: huge).values, attention(x, layout: open).values)
+    var state = AttentionState()
+    _ = state.attend(x, layout: huge)
+    #expect(state.byteCount <= 64 * 2 * 2 * 4 * 4)
+  }
 }
 
 /// A random cut of `0..<count` into pieces; seed 0 has single tokens, seed 1 one piece.

@@ -41,6 +41,15 @@ struct SlicesTests {
       ])
   }
 
+  @Test("joined parts get their gradients when the result is used under another shape")
+  func reshaped() {
+    let (a, b) = (
+      Tensor.random([1, 6], seed: 1).tracked(), Tensor.random([1, 6], seed: 2).tracked()
+    )
+    mean(concatenated([a, b]).reshaped([2, 6])).backward()
+    expectClose(b.gradient?.values ?? [], [Float](repeating: 1 / 12, count: 6), relative: 1e-6)
+  }
+
   @Test("give back what was joined")
   func inverse() {
     let x = Tensor.random([3, 8], seed: 1)

@@ -23,8 +23,8 @@ public struct CohereConfig: ModelConfig {
   public var headDim: Int?
   /// The gate's activation; `silu` is the only one.
   public var hiddenAct = "silu"
-  /// The context of training where rotary positions are scaled. No bound: published files say 8192 for
-  /// models that reach 131072.
+  /// The context of training where rotary positions are scaled. No bound: published files say 8192
+  /// for models that reach 131072.
   public var maxPositionEmbeddings = 8192
   /// Multiplies the logits.
   public var logitScale: Float = 0.0625
@@ -46,8 +46,8 @@ public struct CohereConfig: ModelConfig {
   /// `cohere2`: in layers of type `sliding_attention` a token sees at most this many tokens, itself
   /// included; 4096 by default.
   public var slidingWindow: Int?
-  /// `cohere2`: `sliding_attention` or `full_attention` for each layer; by `slidingWindowPattern` when
-  /// nil.
+  /// `cohere2`: `sliding_attention` or `full_attention` for each layer; by `slidingWindowPattern`
+  /// when nil.
   public var layerTypes: [String]?
   /// `cohere2`: every so many layers one attends to everything, without positions; 4 by default.
   public var slidingWindowPattern: Int?

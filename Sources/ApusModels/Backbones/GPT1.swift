@@ -14,8 +14,8 @@ public struct GPT1Config: ModelConfig {
   public var nLayer = 12
   /// Heads, H; divides the width.
   public var nHead = 12
-  /// The feed-forward's activation: `gelu`, which here means the tanh form, `relu`, or `silu`, which
-  /// is also called `swish`.
+  /// The feed-forward's activation: `gelu`, which here means the tanh form, `relu`, or `silu`,
+  /// which is also called `swish`.
   public var afn = "gelu"
   /// Added to the variance in normalization.
   public var layerNormEpsilon: Float = 1e-5

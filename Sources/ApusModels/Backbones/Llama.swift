@@ -1,8 +1,8 @@
 public import ApusNN
 public import ApusTensor
 
-/// The hyperparameters of ``Llama``, for both published types: `llama`, whose defaults these are, and
-/// `mistral`, which attends within a window.
+/// The hyperparameters of ``Llama``, for both published types: `llama`, whose defaults these are,
+/// and `mistral`, which attends within a window.
 public struct LlamaConfig: ModelConfig {
   public static let modelType = "llama"
   /// `llama` or `mistral`.
@@ -100,8 +100,8 @@ public struct LlamaConfig: ModelConfig {
   }
 }
 
-/// The decoder of Llama and Mistral: rotary positions, grouped heads, a gated feed-forward, each part
-/// behind a root-mean-square normalization, without biases.
+/// The decoder of Llama and Mistral: rotary positions, grouped heads, a gated feed-forward, each
+/// part behind a root-mean-square normalization, without biases.
 ///
 /// Touvron et al., 2023, *LLaMA*, arXiv:2302.13971; Jiang et al., 2023, *Mistral 7B*,
 /// arXiv:2310.06825. Shapes: B batch, T time, D width, H heads, K head size.

@@ -1,8 +1,8 @@
 import ApusNN
 
 extension Architecture {
-  /// ``Transformer`` with a short window in every layer: a token costs and remembers the same however
-  /// many came before, and what lies further back reaches it through the layers below.
+  /// ``Transformer`` with a short window in every layer: a token costs and remembers the same
+  /// however many came before, and what lies further back reaches it through the layers below.
   ///
   /// Child et al., 2019, *Generating Long Sequences with Sparse Transformers*, arXiv:1904.10509;
   /// Beltagy et al., 2020, *Longformer*, arXiv:2004.05150, section 3.1.

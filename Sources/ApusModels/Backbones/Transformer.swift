@@ -3,8 +3,8 @@ public import ApusNN
 public import ApusTensor
 
 /// The hyperparameters of ``Transformer``. The defaults are those of GPT-2 (124M), whose published
-/// keys these are; the last group goes beyond it. The type `sliding` is ours: rotary positions and a
-/// short window in every layer.
+/// keys these are; the last group goes beyond it. The type `sliding` is ours: rotary positions and
+/// a short window in every layer.
 public struct TransformerConfig: ModelConfig {
   public static let modelType = "gpt2"
   /// `gpt2` or `sliding`.

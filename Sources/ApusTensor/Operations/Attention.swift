@@ -228,7 +228,7 @@ public struct AttentionState: Sendable {
       first += count - (window - 1)
       count = window - 1
     }
-    makeRoom(for: time, batch: batch, rowSize: 2 * keys, window: layout.window)
+    makeRoom(for: time, batch: batch, rowSize: 2 * keys)
     let o = Tensor(uninitialized: [batch, time, queries])
     for row in 0..<batch {
       let source = turned.floats + row * time * width
@@ -248,11 +248,12 @@ public struct AttentionState: Sendable {
   }
 
   /// Makes the cache a buffer of this state's own with room for `time` more rows.
-  private mutating func makeRoom(for time: Int, batch: Int, rowSize: Int, window: Int?) {
+  private mutating func makeRoom(for time: Int, batch: Int, rowSize: Int) {
     let needed = first + count + time
     let isOwn = !cache.isEmpty && isKnownUniquelyReferenced(&cache[0].storage)
     if isOwn, needed <= cache[0].shape[0] { return }
-    let capacity = max(2 * (count + time), window.map { 2 * $0 } ?? 0, 64)
+    // With a window the rows in use stay few, and the memory bounded.
+    let capacity = max(2 * (count + time), 64)
     var fresh: [Tensor] = []
     for row in 0..<batch {
       let buffer = Tensor(uninitialized: [capacity, rowSize])

@@ -44,7 +44,7 @@ struct Specimen: Sendable, CustomTestStringConvertible {
         ["sliding_window": NSNull(), "attention_windows": [0, 5]]
       ),
       ("transformer", "without positions", ["position_embedding": "none"]),
-      ("gpt1", "learned positions, relu", ["position_embedding": "learned", "afn": "relu"]),
+      ("gpt1", "learned positions, silu", ["position_embedding": "learned", "afn": "silu"]),
       (
         "llama", "without a window, with biases, wide heads, untied",
         [

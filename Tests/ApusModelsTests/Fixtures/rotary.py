@@ -1,5 +1,5 @@
-"""Makes rotary.json: frequencies of rotary positions in float64, straight from the formulas, and held
-against what transformers makes of the same parameters in float32.
+"""Makes rotary.json: frequencies of rotary positions in float64, straight from the formulas, and
+held against what transformers makes of the same parameters in float32.
 
 Run: python rotary.py > rotary.json
 Needs: pip install torch==2.13.0 transformers==5.23.0
