@@ -77,53 +77,6 @@ def main() -> None:
                 print(f"{name}: {files} files, logits {away:.1e} away, "
                       f"{'WRONG ' + str(sorted(changed)) if wrong else 'the same configuration'}")
     sys.exit(1 if failures else 0)
-"""Checks that transformers reads a saved model as Apus does: loads each folder there and compares the
-logits.
-"""Checks that transformers reads a saved model as Apus does: loads each folder there and compares
-the logits.
-
-Usage: check-transformers.py FOLDER...
-Each FOLDER holds a model and `check.safetensors` with `input_ids` int32 [B, T] and the `logits`
-float32 [B, T, V] that Apus makes of them. To have such folders written, one for every architecture:
-
-    APUS_CHECK_FOLDERS=/tmp/check swift test -c release --filter PublishedFolderTests
-    python Scripts/check-transformers.py /tmp/check/*
-
-Needs: pip install torch==2.13.0 transformers==5.23.0 safetensors==0.8.0. The project itself needs
-no Python.
-"""
-
-import pathlib
-import sys
-
-import torch
-from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM
-
-TOLERANCE = 1e-4  # of the largest logit; both sides compute in float32
-
-
-def check(folder: pathlib.Path) -> bool:
-    case = load_file(folder / "check.safetensors")
-    model, report = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True)
-    unmatched = {key: sorted(value) for key, value in report.items() if value}
-    with torch.no_grad():
-        logits = model.eval()(input_ids=case["input_ids"].long(), use_cache=False).logits
-    largest = logits.abs().max().item()
-    away = (logits - case["logits"]).abs().max().item()
-    good = not unmatched and away <= TOLERANCE * largest
-    print(f"{'same' if good else 'DIFFERENT'}: {folder.name}, {type(model).__name__}, "
-          f"away by {away:.1e} of {largest:.2f}", unmatched or "")
-    return good
-
-
-def main() -> None:
-    folders = [pathlib.Path(name) for name in sys.argv[1:]]
-    if not folders:
-        sys.exit(__doc__)
-    results = [check(folder) for folder in folders]
-    sys.exit(0 if all(results) else 1)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,9 @@ no Python; the output is committed.
 
 Each module of Scripts/fixtures has a table FIXTURES, from the name to (model class, configuration,
 batch, time, seed). It may have a function `prepare(model)` that is called before anything else, a
-function `finish(model, folder)` that is called at the end, and a set LOOSE of names whose float32
-reference is not to be trusted.
-batch, time, seed), and may have a function `prepare(model)` that is called before anything else, and
-a set STEPWISE of names whose logits a token at a time are stored as well, because the reference
-batch, time, seed), and may have a function `prepare(model)` that is called before anything else,
-and a set STEPWISE of names whose logits a token at a time are stored as well, because the reference
-implementation makes them differ from those of all tokens at once.
+function `finish(model, folder)` that is called at the end, a set LOOSE of names whose float32
+reference is not to be trusted, and a set STEPWISE of names whose logits a token at a time are stored
+as well, because the reference implementation makes them differ from those of all tokens at once.
 
 Each fixture is a folder:
   config.json         the configuration, as published checkpoints have it

@@ -177,11 +177,11 @@ extension Architecture {
     .cohere,
     .mamba,
     .mamba2,
+    .megalodon,
     .reformer,
     .performer,
     .skyformer,
     .linear,
-    .megalodon,
     .sliding,
     .lstm,
   ]

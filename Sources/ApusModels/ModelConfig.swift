@@ -91,12 +91,15 @@ extension ModelConfig {
     let encoder = JSONEncoder()
     encoder.keyEncodingStrategy = .convertToSnakeCase
     var object = Self.written(
-      try JSONValue(encoder.encode(self), name: "configuration"), as: self)
-    if object["model_type"] == nil {
-      object = object.setting("model_type", to: .string(Self.modelType))
+      try JSONValue(encoder.encode(AllKeys(self)), name: "configuration"), as: self)
+    let type = object["model_type"]?.string ?? Self.modelType
+    object = object.setting("model_type", to: .string(type))
+    // A null is written where leaving the key out would say something else.
+    let defaults = try Self.encoded(Self.defaults(for: type))
+    let members = (object.members ?? []).filter {
+      $0.value != .null || !(defaults[$0.key] is NSNull)
     }
-    let sorted = (object.members ?? []).sorted { $0.key < $1.key }
-    return Data(JSONValue.object(sorted).text().utf8)
+    return Data(JSONValue.object(members.sorted { $0.key < $1.key }).text().utf8)
   }
 
   /// `json` with a point in every number of a floating type: the encoder writes 1.0 as 1, which other
@@ -123,14 +126,6 @@ extension ModelConfig {
         })
     default: return json
     }
-    var object = try Self.encoded(self)
-    let type = object["model_type"] as? String ?? Self.modelType
-    object["model_type"] = type
-    // A null is written where leaving the key out would say something else.
-    let defaults = try Self.encoded(Self.defaults(for: type))
-    object = object.filter { !($0.value is NSNull) || !(defaults[$0.key] is NSNull) }
-    return try JSONSerialization.data(
-      withJSONObject: object, options: [.prettyPrinted, .sortedKeys])
   }
 
   /// Every key with its value, null where there is none.

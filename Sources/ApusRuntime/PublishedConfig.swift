@@ -75,17 +75,12 @@ enum PublishedConfig {
         && config["normalization"]?.string == "layer_norm"
         && config["activation_function"]?.string != "swiglu"
         && config["use_bias"]?.bool == true && config["n_kv_head"] == nil
-        && config["sliding_window"] == nil
-        config["position_embedding"] as? String == "learned"
-        && config["normalization"] as? String == "layer_norm"
-        && config["activation_function"] as? String != "swiglu"
-        && config["use_bias"] as? Bool == true && config["n_kv_head"] == nil
         && config["sliding_window"] == nil && config["attention_windows"] == nil
       return isPlain ? "GPT2LMHeadModel" : nil
     }
     if type == "openai-gpt" {
       let isPlain =
-        config["position_embedding"] as? String == "learned" && config["sliding_window"] == nil
+        config["position_embedding"]?.string == "learned" && config["sliding_window"] == nil
       return isPlain ? "OpenAIGPTLMHeadModel" : nil
     }
     return classNames[type]

@@ -68,7 +68,6 @@ public func concatenated(_ parts: [Tensor]) -> Tensor {
   let (shapes, whole) = (parts.map(\.shape), y.shape)
   return y.tracked(from: parts) { dy in
     let dy = dy.reshaped(whole)  // gradients come flat
-    let dy = dy.reshaped(whole)  // it has the shape under which the result was used
     var offset = 0
     return shapes.map { shape in
       defer { offset += shape.last }

@@ -83,9 +83,9 @@ struct Specimen: Sendable, CustomTestStringConvertible {
           "use_bias": true, "use_conv_bias": false, "tie_word_embeddings": false, "conv_kernel": 3,
           "num_heads": 6, "head_dim": 8, "n_groups": 3, "state_size": 5, "chunk_size": 7,
           "time_step_limit": [0.01, 0.9],
-          ]
-        ),
-        (
+        ]
+      ),
+      (
         "reformer", "one bucket, smooth",
         ["num_buckets": 1, "hidden_act": "gelu", "lsh_attn_chunk_length": 4]
       ),
@@ -104,6 +104,7 @@ struct Specimen: Sendable, CustomTestStringConvertible {
           "lsh_mode": "sorted",
         ]
       ),
+      (
         "performer", "rectified features, learned positions, untied",
         [
           "kernel_function": "relu", "nb_features": 5, "position_embedding_type": "learned",
