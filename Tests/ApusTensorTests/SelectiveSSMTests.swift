@@ -26,7 +26,9 @@ struct SelectiveSSMTests {
     func weights(_ x: [Tensor]) -> SelectiveSSMWeights {
       SelectiveSSMWeights(
         convolution: x[1], convolutionBias: x[2], projection: x[3], step: x[4], stepBias: x[5],
-        logA: x[6], skip: x[7])
+        logA: x[6], skip: x[7],
+        norms: x.count > 8
+          ? SelectiveSSMNorms(step: x[8], input: x[9], output: x[10], epsilon: 1e-3) : nil)
     }
 
     /// The recurrence as the paper writes it, one number at a time.
@@ -36,7 +38,7 @@ struct SelectiveSSMTests {
         var h = [Double](repeating: 0, count: channels * states)
         for t in 0..<time {
           let s = convolved(x, row: row, t: t)
-          let p = productTransposed(s, x[3], inner: channels)
+          let p = normalized(productTransposed(s, x[3], inner: channels), x)
           for e in 0..<channels {
             var step: Double = x[5][e]
             for r in 0..<rank { step += x[4][e * rank + r] * p[r] }
@@ -54,6 +56,19 @@ struct SelectiveSSMTests {
         }
       }
       return output
+    }
+
+    /// Step sizes, B and C as Jamba normalizes them, where there are gains.
+    private func normalized(_ p: [Double], _ x: [[Double]]) -> [Double] {
+      guard x.count > 8 else { return p }
+      var (result, start) = ([Double](), 0)
+      for gain in x[8...] {
+        let part = p[start..<start + gain.count]
+        let square = part.reduce(0) { $0 + $1 * $1 } / Double(gain.count)
+        result += zip(part, gain).map { $0 * $1 / (square + 1e-3).squareRoot() }
+        start += gain.count
+      }
+      return result
     }
 
     /// The causal convolution and its activation at one time: `[E]`.
@@ -82,6 +97,25 @@ struct SelectiveSSMTests {
     expectAgreement(
       of: { selectiveSSM($0[0], weights: sizes.weights($0)) }, with: sizes.reference,
       at: sizes.inputs(seed: 10))
+  }
+
+  @Test("normalizes step sizes, B and C where asked", arguments: sizes)
+  func norms(sizes: Sizes) {
+    let gains = [sizes.rank, sizes.states, sizes.states].enumerated().map { index, width in
+      Tensor.random([width], seed: 70 &+ UInt64(index))
+    }
+    let inputs = sizes.inputs(seed: 10) + gains
+    expectAgreement(
+      of: { selectiveSSM($0[0], weights: sizes.weights($0)) }, with: sizes.reference, at: inputs)
+    var state = SelectiveSSMState(
+      batch: sizes.batch, channels: sizes.channels, states: sizes.states,
+      convolutionWidth: sizes.taps)
+    let whole = selectiveSSM(inputs[0], weights: sizes.weights(inputs))
+    for t in 0..<sizes.time {
+      let part = selectiveSSM(
+        slice(inputs[0], times: t..<t + 1), weights: sizes.weights(inputs), state: &state)
+      expectClose(part, slice(whole, times: t..<t + 1), absolute: 1e-5, "token \(t)")
+    }
   }
 
   @Test("equals the recurrence past a chunk")

@@ -194,7 +194,10 @@ public struct AttentionState: Sendable {
   public init() {}
 
   /// Bytes of the keys and values kept.
-  public var byteCount: Int { cache.reduce(0) { $0 + $1.count * 4 } }
+  public var byteCount: Int { cache.reduce(0) { $0 + count * $1.shape.last * 4 } }
+
+  /// Bytes of the buffers that hold them: they grow by doubling, so up to twice as much.
+  public var allocatedByteCount: Int { cache.reduce(0) { $0 + $1.count * 4 } }
 
   /// How many tokens are visible.
   public var visible: Int { count }

@@ -16,11 +16,13 @@ public struct SelectiveSSMWeights: Sendable {
   public var logA: Tensor
   /// The skip of each channel, `[E]`.
   public var skip: Tensor
+  /// Gains of normalizations between ``projection`` and what follows, as Jamba has them; or nil.
+  public var norms: SelectiveSSMNorms?
 
   /// Names each weight.
   public init(
     convolution: Tensor, convolutionBias: Tensor?, projection: Tensor, step: Tensor,
-    stepBias: Tensor, logA: Tensor, skip: Tensor
+    stepBias: Tensor, logA: Tensor, skip: Tensor, norms: SelectiveSSMNorms? = nil
   ) {
     self.convolution = convolution
     self.convolutionBias = convolutionBias
@@ -29,6 +31,7 @@ public struct SelectiveSSMWeights: Sendable {
     self.stepBias = stepBias
     self.logA = logA
     self.skip = skip
+    self.norms = norms
   }
 
   /// E.
@@ -42,13 +45,42 @@ public struct SelectiveSSMWeights: Sendable {
 
   var all: [Tensor] {
     [convolution, projection, step, stepBias, logA, skip] + (convolutionBias.map { [$0] } ?? [])
+      + (norms?.all ?? [])
   }
 
   var detached: SelectiveSSMWeights {
     SelectiveSSMWeights(
       convolution: convolution.detached(), convolutionBias: convolutionBias?.detached(),
       projection: projection.detached(), step: step.detached(), stepBias: stepBias.detached(),
-      logA: logA.detached(), skip: skip.detached())
+      logA: logA.detached(), skip: skip.detached(), norms: norms?.detached)
+  }
+}
+
+/// Root-mean-square normalizations of the low-rank step sizes (before they are mapped to channels), of
+/// B and of C. Without them large models diverge. Lieber et al., 2024, arXiv:2403.19887.
+public struct SelectiveSSMNorms: Sendable {
+  /// Of the step sizes, `[R]`.
+  public var step: Tensor
+  /// Of B, `[N]`.
+  public var input: Tensor
+  /// Of C, `[N]`.
+  public var output: Tensor
+  /// Added to the mean square.
+  public var epsilon: Float
+
+  /// Names each part.
+  public init(step: Tensor, input: Tensor, output: Tensor, epsilon: Float) {
+    self.step = step
+    self.input = input
+    self.output = output
+    self.epsilon = epsilon
+  }
+
+  var all: [Tensor] { [step, input, output] }
+
+  var detached: SelectiveSSMNorms {
+    SelectiveSSMNorms(
+      step: step.detached(), input: input.detached(), output: output.detached(), epsilon: epsilon)
   }
 }
 
@@ -89,18 +121,18 @@ public func selectiveSSM(_ xz: Tensor, weights: SelectiveSSMWeights) -> Tensor {
   product(
     p, s, weights.projection, rows: sizes.rows, columns: sizes.projected, inner: sizes.channels,
     transposeB: true, bf16: bf16)
-  let delta = steps(p, weights, sizes, bf16: bf16)
+  let projected = Projected(p, weights, sizes)
+  let delta = steps(projected, weights, sizes, bf16: bf16)
   let o = Tensor(uninitialized: [sizes.batch, sizes.time, sizes.channels])
-  var shape = sizes.scanShape
+  var shape = projected.scanShape(sizes)
   let chunks = (sizes.time + shape.chunk - 1) / shape.chunk
   let checkpoints =
     records
     ? Tensor(uninitialized: [sizes.batch, chunks, sizes.channels, sizes.states]) : nil
-  let b = p.floats + sizes.rank
   apus_selective_scan_f32(
-    o.floats, nil, checkpoints?.floats, s.floats, delta.floats, weights.logA.floats, b,
-    b + sizes.states, weights.skip.floats, xz.floats + sizes.channels, &shape)
-  withExtendedLifetime((xz, s, delta, p)) {}
+    o.floats, nil, checkpoints?.floats, s.floats, delta.floats, weights.logA.floats, projected.b,
+    projected.c, weights.skip.floats, xz.floats + sizes.channels, &shape)
+  withExtendedLifetime((xz, s, delta, projected)) {}
   guard records, let checkpoints else { return o }
   let (saved, savedXZ) = (weights.detached, xz.detached())
   return o.tracked(from: [xz] + weights.all) { dout in
@@ -124,16 +156,16 @@ public func selectiveSSM(
   product(
     p, s, weights.projection, rows: sizes.rows, columns: sizes.projected, inner: sizes.channels,
     transposeB: true, bf16: false)
-  let delta = steps(p, weights, sizes, bf16: false)
+  let projected = Projected(p, weights, sizes)
+  let delta = steps(projected, weights, sizes, bf16: false)
   let o = Tensor(uninitialized: [sizes.batch, sizes.time, sizes.channels])
-  var shape = sizes.scanShape
+  var shape = projected.scanShape(sizes)
   state.hidden.withMutableFloats { hidden in
-    let b = p.floats + sizes.rank
     apus_selective_scan_f32(
-      o.floats, hidden.baseAddress, nil, s.floats, delta.floats, weights.logA.floats, b,
-      b + sizes.states, weights.skip.floats, xz.floats + sizes.channels, &shape)
+      o.floats, hidden.baseAddress, nil, s.floats, delta.floats, weights.logA.floats, projected.b,
+      projected.c, weights.skip.floats, xz.floats + sizes.channels, &shape)
   }
-  withExtendedLifetime((xz, s, delta, p, weights.all)) {}
+  withExtendedLifetime((xz, s, delta, projected, weights.all)) {}
   return o
 }
 
@@ -153,10 +185,98 @@ private struct Sizes {
 
   var rows: Int { batch * time }
   var projected: Int { rank + 2 * states }
-  var scanShape: apus_scan_shape {
+}
+
+/// The low-rank step sizes, B and C of every token: parts of the projection's rows, or tensors of
+/// their own once normalized.
+private struct Projected {
+  /// One tensor of all three, or three.
+  let tensors: [Tensor]
+  /// 1/root-mean-square of each row of each tensor, when normalized.
+  let statistics: [Tensor]
+  let rank: Int, states: Int
+
+  init(_ p: Tensor, _ weights: SelectiveSSMWeights, _ sizes: Sizes) {
+    (rank, states) = (sizes.rank, sizes.states)
+    guard let norms = weights.norms else {
+      (tensors, statistics) = ([p], [])
+      return
+    }
+    let parts = Projected.split(p, sizes)
+    statistics = parts.map { Tensor(uninitialized: [$0.shape[0]]) }
+    tensors = parts.map { Tensor(uninitialized: $0.shape) }
+    for (index, weight) in norms.all.enumerated() {
+      let (rows, width) = (parts[index].shape[0], parts[index].shape[1])
+      precondition(weight.count == width, "selectiveSSM: a norm of \(weight.shape) for \(width)")
+      apus_rms_norm_f32(
+        tensors[index].floats, statistics[index].floats, parts[index].floats, weight.floats, rows,
+        width, norms.epsilon)
+    }
+    withExtendedLifetime((parts, norms)) {}
+  }
+
+  var isNormalized: Bool { tensors.count == 3 }
+  /// The step sizes begin every row of this.
+  var step: UnsafeMutablePointer<Float> { tensors[0].floats }
+  var stepStride: Int { tensors[0].shape.last }
+  var b: UnsafeMutablePointer<Float> { isNormalized ? tensors[1].floats : step + rank }
+  var c: UnsafeMutablePointer<Float> { isNormalized ? tensors[2].floats : b + states }
+
+  func scanShape(_ sizes: Sizes) -> apus_scan_shape {
     apus_scan_shape(
-      batch: batch, time: time, channels: channels, states: states, z_stride: 2 * channels,
-      bc_stride: projected, chunk: apus_selective_scan_chunk())
+      batch: sizes.batch, time: sizes.time, channels: sizes.channels, states: states,
+      z_stride: 2 * sizes.channels, bc_stride: isNormalized ? states : stepStride,
+      chunk: apus_selective_scan_chunk())
+  }
+
+  /// Memory for the gradients of the three, laid out alike.
+  func gradients() -> Projected {
+    Projected(
+      tensors: tensors.map { Tensor(uninitialized: $0.shape) }, statistics: statistics, rank: rank,
+      states: states)
+  }
+
+  private init(tensors: [Tensor], statistics: [Tensor], rank: Int, states: Int) {
+    self.tensors = tensors
+    self.statistics = statistics
+    self.rank = rank
+    self.states = states
+  }
+
+  /// The three parts of every row, copied.
+  private static func split(_ p: Tensor, _ sizes: Sizes) -> [Tensor] {
+    var offset = 0
+    return [sizes.rank, sizes.states, sizes.states].map { width in
+      let part = Tensor(uninitialized: [sizes.rows, width])
+      apus_copy_rows_f32(
+        part.floats, p.floats + offset, sizes.rows, width, width, sizes.projected, 0)
+      offset += width
+      return part
+    }
+  }
+
+  /// From the gradients of the three, `self`, to that of the projection's rows and of the gains.
+  func back(
+    to p: Tensor, _ weights: SelectiveSSMWeights, _ sizes: Sizes
+  ) -> (dp: Tensor, dnorms: [Tensor]) {
+    guard let norms = weights.norms else { return (tensors[0], []) }
+    let dp = Tensor(uninitialized: p.shape)
+    var offset = 0
+    let parts = Projected.split(p, sizes)
+    let dnorms = norms.all.enumerated().map { index, weight in
+      let (part, gradient) = (parts[index], tensors[index])
+      let (rows, width) = (part.shape[0], part.shape[1])
+      let dweight = Tensor(uninitialized: weight.shape)
+      apus_rms_norm_backward_f32(
+        gradient.floats, dweight.floats, gradient.floats, part.floats, weight.floats,
+        statistics[index].floats, rows, width)
+      apus_copy_rows_f32(
+        dp.floats + offset, gradient.floats, rows, width, sizes.projected, width, 0)
+      offset += width
+      return dweight
+    }
+    withExtendedLifetime((parts, self)) {}
+    return (dp, dnorms)
   }
 }
 
@@ -173,16 +293,16 @@ private func convolved(
   return s
 }
 
-/// The step sizes before softplus, from the first R columns of p.
+/// The step sizes before softplus, from the low-rank ones.
 private func steps(
-  _ p: Tensor, _ weights: SelectiveSSMWeights, _ sizes: Sizes, bf16: Bool
+  _ projected: Projected, _ weights: SelectiveSSMWeights, _ sizes: Sizes, bf16: Bool
 ) -> Tensor {
   let delta = Tensor(uninitialized: [sizes.batch, sizes.time, sizes.channels])
   product(
-    delta.floats, p.floats, weights.step.floats, bias: weights.stepBias.floats, rows: sizes.rows,
-    columns: sizes.channels, inner: sizes.rank, aStride: sizes.projected, bStride: sizes.rank,
-    cStride: sizes.channels, transposeB: true, bf16: bf16)
-  withExtendedLifetime((p, weights.all)) {}
+    delta.floats, projected.step, weights.step.floats, bias: weights.stepBias.floats,
+    rows: sizes.rows, columns: sizes.channels, inner: sizes.rank, aStride: projected.stepStride,
+    bStride: sizes.rank, cStride: sizes.channels, transposeB: true, bf16: bf16)
+  withExtendedLifetime((projected, weights.all)) {}
   return delta
 }
 
@@ -190,31 +310,33 @@ private func selectiveSSMBackward(
   _ dout: Tensor, xz: Tensor, p: Tensor, checkpoints: Tensor, weights: SelectiveSSMWeights,
   sizes: Sizes, bf16: Bool
 ) -> [Tensor?] {
-  let (rows, channels, states, rank) = (sizes.rows, sizes.channels, sizes.states, sizes.rank)
+  let (rows, channels, rank) = (sizes.rows, sizes.channels, sizes.rank)
   let s = convolved(xz, weights, sizes, window: nil)
-  let delta = steps(p, weights, sizes, bf16: bf16)
+  let projected = Projected(p, weights, sizes)
+  let delta = steps(projected, weights, sizes, bf16: bf16)
   let dxz = Tensor(uninitialized: xz.shape)
   let ds = Tensor(uninitialized: s.shape)
   let ddelta = Tensor(uninitialized: delta.shape)
-  let dp = Tensor(uninitialized: p.shape)
+  let dprojected = projected.gradients()
   let dlogA = Tensor(uninitialized: weights.logA.shape)
   let dskip = Tensor(uninitialized: weights.skip.shape)
-  var shape = sizes.scanShape
-  let (b, db) = (p.floats + rank, dp.floats + rank)
+  var shape = projected.scanShape(sizes)
   apus_selective_scan_backward_f32(
-    ds.floats, ddelta.floats, dlogA.floats, db, db + states, dskip.floats, dxz.floats + channels,
-    dout.floats, checkpoints.floats, s.floats, delta.floats, weights.logA.floats, b, b + states,
-    weights.skip.floats, xz.floats + channels, &shape)
-  // Through the step's projection: its weight, its bias, and the first R columns of dp.
+    ds.floats, ddelta.floats, dlogA.floats, dprojected.b, dprojected.c, dskip.floats,
+    dxz.floats + channels, dout.floats, checkpoints.floats, s.floats, delta.floats,
+    weights.logA.floats, projected.b, projected.c, weights.skip.floats, xz.floats + channels, &shape
+  )
+  // Through the step's projection: its weight, its bias, and the low-rank step sizes.
   let dstep = Tensor(uninitialized: weights.step.shape)
   product(
-    dstep.floats, ddelta.floats, p.floats, rows: channels, columns: rank, inner: rows,
-    aStride: channels, bStride: sizes.projected, cStride: rank, transposeA: true, bf16: bf16)
+    dstep.floats, ddelta.floats, projected.step, rows: channels, columns: rank, inner: rows,
+    aStride: channels, bStride: projected.stepStride, cStride: rank, transposeA: true, bf16: bf16)
   let dstepBias = Tensor(uninitialized: [channels])
   apus_column_sum_f32(dstepBias.floats, ddelta.floats, rows, channels, channels, 0)
   product(
-    dp.floats, ddelta.floats, weights.step.floats, rows: rows, columns: rank, inner: channels,
-    aStride: channels, bStride: rank, cStride: sizes.projected, bf16: bf16)
+    dprojected.step, ddelta.floats, weights.step.floats, rows: rows, columns: rank,
+    inner: channels, aStride: channels, bStride: rank, cStride: projected.stepStride, bf16: bf16)
+  let (dp, dnorms) = dprojected.back(to: p, weights, sizes)
   // Through the projection: its weight, and a second share of ds.
   let dprojection = Tensor(uninitialized: weights.projection.shape)
   product(
@@ -229,7 +351,7 @@ private func selectiveSSMBackward(
     dxz.floats, dconvolution.floats, dbias?.floats, ds.floats, xz.floats,
     weights.convolution.floats, weights.convolutionBias?.floats, sizes.batch, sizes.time, channels,
     sizes.width, 2 * channels, 2 * channels)
-  withExtendedLifetime((dout, xz, p, checkpoints, weights.all)) {}
+  withExtendedLifetime((dout, xz, p, projected, checkpoints, weights.all)) {}
   return [dxz, dconvolution, dprojection, dstep, dstepBias, dlogA, dskip]
-    + (dbias.map { [$0] } ?? [])
+    + (dbias.map { [$0] } ?? []) + dnorms
 }

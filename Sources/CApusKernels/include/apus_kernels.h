@@ -150,6 +150,15 @@ void apus_gate_silu_f32(float* y, const float* a, const float* b, ptrdiff_t coun
 void apus_gate_silu_backward_f32(float* da, float* db, const float* dy, const float* a,
                                  const float* b, ptrdiff_t count);
 
+/// y = x held within ±limit. Not-a-number stays one. y may be x.
+void apus_clamp_f32(float* y, const float* x, float limit, ptrdiff_t count);
+/// dx = dy where |x| < limit, 0 elsewhere. dx may be dy.
+void apus_clamp_backward_f32(float* dx, const float* dy, const float* x, float limit,
+                             ptrdiff_t count);
+void apus_clamp_reference_f32(float* y, const float* x, float limit, ptrdiff_t count);
+void apus_clamp_backward_reference_f32(float* dx, const float* dy, const float* x, float limit,
+                                       ptrdiff_t count);
+
 /// Dropout by counter: keeps element i with probability `keep`, scaled by 1/keep, decided by
 /// Philox4x32-10 of (seed, stream, i). Backward is the same call on dy. y may be x.
 void apus_dropout_f32(float* y, const float* x, ptrdiff_t count, float keep, uint64_t seed,
@@ -723,6 +732,107 @@ void apus_lstm_backward_reference_f32(float* dgates, float* drecurrent, const fl
                                       const float* hidden, const float* cells, const float* gates,
                                       const float* recurrent, ptrdiff_t batch, ptrdiff_t time,
                                       ptrdiff_t features);
+
+// ---------------------------------------------------------------------------------------------
+// Mixture of experts without capacity: every chosen pair of token and expert is computed.
+// Shazeer et al., 2017, arXiv:1701.06538; Gale et al., 2022, MegaBlocks, arXiv:2211.15841.
+
+typedef struct {
+  ptrdiff_t tokens, experts, chosen;  ///< n, X, k; a token may see fewer than k experts
+  float norm;  ///< the chosen probabilities are divided by their norm of this order; 0: they stay
+} apus_route_shape;
+
+/// probabilities [n, X] = softmax(logits) over the experts a token sees (`visible` [n, X] not 0;
+/// NULL: all), 0 for the others; log_sums [n] = ln Σ exp(logit), may be NULL. chosen [n, k] gets
+/// the k largest logits' experts, of equal ones the lower first, in ascending order; −1 where a
+/// token sees fewer. weights [n, k] are their gates, 0 beside −1.
+void apus_expert_route_f32(float* probabilities, float* log_sums, int32_t* chosen, float* weights,
+                           const float* logits, const int32_t* visible,
+                           const apus_route_shape* shape);
+/// dlogits [n, X] from the gradient of the gates; the choice itself is not differentiated.
+void apus_expert_route_backward_f32(float* dlogits, const float* dweights,
+                                    const float* probabilities, const int32_t* chosen,
+                                    const float* weights, const apus_route_shape* shape);
+void apus_expert_route_reference_f32(float* probabilities, float* log_sums, int32_t* chosen,
+                                     float* weights, const float* logits, const int32_t* visible,
+                                     const apus_route_shape* shape);
+void apus_expert_route_backward_reference_f32(float* dlogits, const float* dweights,
+                                              const float* probabilities, const int32_t* chosen,
+                                              const float* weights, const apus_route_shape* shape);
+/// dlogits [n, X] of Σ_t (Σ_i slopes[i] p_t[i] + z lse_t²): the losses that keep routers in
+/// balance.
+void apus_router_losses_backward_f32(float* dlogits, const float* probabilities,
+                                     const float* log_sums, const float* slopes, float z,
+                                     ptrdiff_t tokens, ptrdiff_t experts);
+void apus_router_losses_backward_reference_f32(float* dlogits, const float* probabilities,
+                                               const float* log_sums, const float* slopes, float z,
+                                               ptrdiff_t tokens, ptrdiff_t experts);
+
+/// Sorts the chosen pairs by expert, then by token. offsets [X + 1]: where each expert's rows
+/// begin; row_slots: the place in `chosen` of each row; slot_rows [n, k]: the inverse, −1 beside
+/// −1. Returns the number of rows, at most n · k.
+ptrdiff_t apus_expert_dispatch(int32_t* offsets, int32_t* row_slots, int32_t* slot_rows,
+                               const int32_t* chosen, ptrdiff_t tokens, ptrdiff_t experts,
+                               ptrdiff_t per_token);
+/// y [rows, D] with y_stride: row r is the row row_slots[r] / per_token of x [n, D].
+void apus_expert_gather_f32(float* y, const float* x, const int32_t* row_slots, ptrdiff_t rows,
+                            ptrdiff_t features, ptrdiff_t per_token, ptrdiff_t y_stride);
+/// y_t = Σ_s weights[t, s] · x[slot_rows[t, s]], in ascending s: no order of threads shows.
+/// `weights` NULL: all ones.
+void apus_expert_combine_f32(float* y, const float* x, const float* weights,
+                             const int32_t* slot_rows, ptrdiff_t tokens, ptrdiff_t features,
+                             ptrdiff_t per_token, ptrdiff_t x_stride);
+ptrdiff_t apus_expert_dispatch_reference(int32_t* offsets, int32_t* row_slots, int32_t* slot_rows,
+                                         const int32_t* chosen, ptrdiff_t tokens, ptrdiff_t experts,
+                                         ptrdiff_t per_token);
+void apus_expert_gather_reference_f32(float* y, const float* x, const int32_t* row_slots,
+                                      ptrdiff_t rows, ptrdiff_t features, ptrdiff_t per_token,
+                                      ptrdiff_t y_stride);
+void apus_expert_combine_reference_f32(float* y, const float* x, const float* weights,
+                                       const int32_t* slot_rows, ptrdiff_t tokens,
+                                       ptrdiff_t features, ptrdiff_t per_token, ptrdiff_t x_stride);
+
+/// a = silu(gate) ⊙ up, with gate and up the first and second F of each row of h.
+void apus_expert_swiglu_f32(float* a, const float* h, ptrdiff_t rows, ptrdiff_t features,
+                            ptrdiff_t a_stride, ptrdiff_t h_stride);
+/// From da before the gate w = weights[row_slots[r]]: dh = w · (da through the activation),
+/// wa = w · a, and dweights[row_slots[r]] = Σ da ⊙ a. wa has da's stride, dh has h's; wa may be da,
+/// and dh may be h.
+void apus_expert_swiglu_backward_f32(float* dh, float* wa, float* dweights, const float* da,
+                                     const float* h, const float* weights, const int32_t* row_slots,
+                                     ptrdiff_t rows, ptrdiff_t features, ptrdiff_t a_stride,
+                                     ptrdiff_t h_stride);
+void apus_expert_swiglu_reference_f32(float* a, const float* h, ptrdiff_t rows, ptrdiff_t features,
+                                      ptrdiff_t a_stride, ptrdiff_t h_stride);
+void apus_expert_swiglu_backward_reference_f32(float* dh, float* wa, float* dweights,
+                                               const float* da, const float* h,
+                                               const float* weights, const int32_t* row_slots,
+                                               ptrdiff_t rows, ptrdiff_t features,
+                                               ptrdiff_t a_stride, ptrdiff_t h_stride);
+
+typedef struct {
+  ptrdiff_t groups, columns, inner;        ///< X; the sizes of b: [inner, columns]
+  ptrdiff_t a_stride, b_stride, c_stride;  ///< distance between stored rows
+  int transpose_b;                         ///< every b is stored [columns, inner]
+  int accumulate;                          ///< add to c instead of overwriting it
+  int bf16;                                ///< round to bfloat16 as apus_product_bf16 does
+} apus_grouped_shape;
+
+/// c = a · op(b[g]) for the rows offsets[g] ..< offsets[g + 1] of each group g: one queue of tiles
+/// over all groups. With fewer than 32 rows to a group on average the bits of a row do not depend
+/// on the others. Returns 0, or a oneDNN status.
+int apus_grouped_product_f32(float* c, const float* a, const float* const* b,
+                             const int32_t* offsets, const apus_grouped_shape* shape);
+/// The gradients of every b as it is stored from a (the first argument's rows) and dc:
+/// db[g] = aᵀ · dc, [inner, columns], over the rows of the group; dcᵀ · a when transposed.
+/// Zeros for a group without rows; a NULL is skipped.
+int apus_grouped_product_backward_f32(float* const* db, const float* a, const float* dc,
+                                      const int32_t* offsets, const apus_grouped_shape* shape);
+void apus_grouped_product_reference_f32(float* c, const float* a, const float* const* b,
+                                        const int32_t* offsets, const apus_grouped_shape* shape);
+void apus_grouped_product_backward_reference_f32(float* const* db, const float* a, const float* dc,
+                                                 const int32_t* offsets,
+                                                 const apus_grouped_shape* shape);
 
 // ---------------------------------------------------------------------------------------------
 // Optimizers, fused: one pass over the parameter.

@@ -1,0 +1,197 @@
+import CApusKernels
+
+/// How the gates of the chosen experts follow from p, the softmax of the router's logits.
+public enum RouterRule: Sendable, Hashable {
+  /// `p_i` of a single expert: not 1, or no gradient would reach the router. Fedus, Zoph and Shazeer,
+  /// 2021, arXiv:2101.03961.
+  case switchTransformer
+  /// `p_i` over the sum of the chosen. Jiang et al., 2024, arXiv:2401.04088.
+  case mixtral
+  /// `p_i` over the norm of the chosen of this order; nil: `p_i`. Databricks, 2024.
+  case dbrx(norm: Float?)
+  /// `p_i` as it is. Lieber et al., 2024, arXiv:2403.19887.
+  case jamba
+
+  /// The order of the norm, 0 for none.
+  var order: Float {
+    switch self {
+    case .switchTransformer, .jamba: 0
+    case .mixtral: 1
+    case .dbrx(let norm): norm ?? 0
+    }
+  }
+}
+
+/// Which experts each token takes and how much of each: what a router's logits come to.
+///
+/// Of n tokens, X experts, k for each token. Softmax in float whatever the precision of products; of
+/// equal logits the expert of the lower index is taken.
+public struct ExpertRoutes: Sendable {
+  /// The chosen experts of each token in ascending order, `[n, k]` integers; −1 where a token sees
+  /// fewer than k.
+  public let experts: Tensor
+  /// Their gates, `[n, k]`; 0 beside −1.
+  public let weights: Tensor
+  /// The softmax over the experts that a token sees, `[n, X]`; 0 for the others.
+  public let probabilities: Tensor
+  /// How gates follow from probabilities.
+  public let rule: RouterRule
+  /// k.
+  public let perToken: Int
+  /// Logarithm of the sum of the exponentials, `[n]`.
+  let logSums: Tensor
+  /// Where each expert's rows begin, `[X + 1]`.
+  let offsets: Tensor
+  /// The place in `experts` of each row, in the order of experts, then tokens.
+  let rowSlots: Tensor
+  /// The row of each place, −1 beside −1.
+  let slotRows: Tensor
+  /// How many pairs of token and expert there are.
+  public let rowCount: Int
+
+  /// Chooses experts. Records nothing: gradients reach the logits through ``mixtureOfExperts``.
+  ///
+  /// - Parameters:
+  ///   - logits: The router's, `[..., X]`.
+  ///   - perToken: k, in `1...X`.
+  ///   - rule: How gates follow from probabilities.
+  ///   - visible: `[..., X]` integers, 0 for an expert that the token must not see; nil: it sees all.
+  public init(logits: Tensor, perToken: Int, rule: RouterRule, visible: Tensor? = nil) {
+    let (tokens, count) = (logits.shape.rows, logits.shape.last)
+    precondition(
+      perToken > 0 && perToken <= count, "ExpertRoutes: \(perToken) of \(count) experts")
+    precondition(
+      visible.map { $0.count == logits.count && $0.dtype == .int32 } ?? true,
+      "ExpertRoutes: logits \(logits.shape), visible is not")
+    precondition(tokens <= Int(Int32.max) / perToken, "ExpertRoutes: \(tokens) tokens")
+    self.rule = rule
+    self.perToken = perToken
+    experts = Tensor(uninitialized: [tokens, perToken], dtype: .int32)
+    weights = Tensor(uninitialized: [tokens, perToken])
+    probabilities = Tensor(uninitialized: [tokens, count])
+    logSums = Tensor(uninitialized: [tokens])
+    offsets = Tensor(uninitialized: [count + 1], dtype: .int32)
+    rowSlots = Tensor(uninitialized: [tokens * perToken], dtype: .int32)
+    slotRows = Tensor(uninitialized: [tokens, perToken], dtype: .int32)
+    var shape = apus_route_shape(
+      tokens: tokens, experts: count, chosen: perToken, norm: rule.order)
+    apus_expert_route_f32(
+      probabilities.floats, logSums.floats, experts.ints, weights.floats, logits.floats,
+      visible?.ints, &shape)
+    rowCount = apus_expert_dispatch(
+      offsets.ints, rowSlots.ints, slotRows.ints, experts.ints, tokens, count, perToken)
+    withExtendedLifetime((logits, visible)) {}
+  }
+
+  /// X.
+  public var expertCount: Int { probabilities.shape[1] }
+
+  /// How many tokens each expert gets.
+  public var counts: [Int] {
+    let starts = offsets.integers
+    return zip(starts, starts.dropFirst()).map { Int($1 - $0) }
+  }
+
+  /// The gradient of the logits, `[n, X]`, from that of the gates.
+  func gradient(ofWeights dweights: Tensor) -> Tensor {
+    let dlogits = Tensor(uninitialized: probabilities.shape)
+    var shape = apus_route_shape(
+      tokens: probabilities.shape[0], experts: expertCount, chosen: perToken, norm: rule.order)
+    apus_expert_route_backward_f32(
+      dlogits.floats, dweights.floats, probabilities.floats, experts.ints, weights.floats, &shape)
+    withExtendedLifetime((dweights, probabilities, experts, weights)) {}
+    return dlogits
+  }
+}
+
+/// How the balance of experts is measured.
+public enum BalanceForm: String, Sendable, Codable {
+  /// Per layer, with fractions of tokens that sum to 1, then the mean over layers: 1 at perfect
+  /// balance. Fedus et al., 2021, arXiv:2101.03961, equations 4 to 6.
+  case perLayer = "per_layer"
+  /// Counts and probabilities of all layers pooled first, fractions that sum to k: k at perfect
+  /// balance. As Hugging Face's libraries have it; a layer that collapses can hide behind another.
+  case pooled
+}
+
+/// What keeps routers in balance, as a scalar to add to a loss.
+///
+/// `balance · X · Σ f_i P_i` with f_i the fraction of tokens that took expert i, constant for
+/// differentiation, and P_i the mean of its probability; and `z` times the mean of the squared log-sum
+/// of the logits (Zoph et al., 2022, arXiv:2202.08906, equation 5), averaged over layers.
+/// - Parameters:
+///   - logits: Of each layer's router, `[..., X]` and alike in shape; at least one layer.
+///   - perToken: k.
+///   - balance: The coefficient of the balance.
+///   - z: The coefficient of the squared log-sums.
+///   - form: How the balance is measured.
+/// - Returns: A scalar.
+public func routerLoss(
+  _ logits: [Tensor], perToken: Int, balance: Float, z: Float = 0, form: BalanceForm = .perLayer
+) -> Tensor {
+  precondition(!logits.isEmpty, "routerLoss: no layers")
+  let routes = logits.map { ExpertRoutes(logits: $0, perToken: perToken, rule: .mixtral) }
+  let measures = routes.map(RouterMeasure.init)
+  let layers = Double(routes.count)
+  let count = routes[0].expertCount
+  let sum: ([[Double]]) -> [Double] = { rows in
+    (0..<count).map { i in rows.reduce(0) { $0 + $1[i] } }
+  }
+  // Fractions as each layer's gradient sees them.
+  let fractions: [[Double]]
+  let value: Double
+  switch form {
+  case .perLayer:
+    fractions = measures.map { $0.fractions.map { $0 / Double(perToken) } }
+    value =
+      zip(fractions, measures).reduce(0) { $0 + dot($1.0, $1.1.probabilities) } / layers
+  case .pooled:
+    let pooled = sum(measures.map(\.fractions)).map { $0 / layers }
+    fractions = measures.map { _ in pooled }
+    value = dot(pooled, sum(measures.map(\.probabilities)).map { $0 / layers })
+  }
+  let squares = measures.reduce(0) { $0 + $1.square } / layers
+  let loss = Tensor(Float(Double(balance) * Double(count) * value + Double(z) * squares))
+  guard logits.contains(where: \.isTracked), Arithmetic.current.recordsGradients else {
+    return loss
+  }
+  return loss.tracked(from: logits) { gradient in
+    let scale = Double(gradient.floats[0]) / layers
+    return zip(routes, fractions).map { routes, fractions in
+      let tokens = routes.probabilities.shape[0]
+      let share = scale / Double(max(tokens, 1))
+      let slopes = fractions.map { Float(share * Double(balance) * Double(count) * $0) }
+      let dlogits = Tensor(uninitialized: routes.probabilities.shape)
+      apus_router_losses_backward_f32(
+        dlogits.floats, routes.probabilities.floats, routes.logSums.floats, slopes,
+        Float(share * Double(z)), tokens, count)
+      withExtendedLifetime(routes.probabilities) {}
+      return dlogits
+    }
+  }
+}
+
+/// What the losses of a router are made of.
+private struct RouterMeasure {
+  /// Tokens that took each expert, over all tokens; they sum to k.
+  let fractions: [Double]
+  /// The mean probability of each expert.
+  let probabilities: [Double]
+  /// The mean of the squared log-sums.
+  let square: Double
+
+  init(_ routes: ExpertRoutes) {
+    let (tokens, count) = (routes.probabilities.shape[0], routes.expertCount)
+    let share = 1 / Double(max(tokens, 1))
+    fractions = routes.counts.map { Double($0) * share }
+    let sums = Tensor(uninitialized: [count])
+    apus_column_sum_f32(sums.floats, routes.probabilities.floats, tokens, count, count, 0)
+    probabilities = sums.values.map { Double($0) * share }
+    square = apus_sum_of_squares_f32(routes.logSums.floats, tokens) * share
+    withExtendedLifetime((routes.probabilities, routes.logSums)) {}
+  }
+}
+
+private func dot(_ a: [Double], _ b: [Double]) -> Double {
+  zip(a, b).reduce(0) { $0 + $1.0 * $1.1 }
+}
