@@ -183,6 +183,10 @@ extension Architecture {
     .skyformer,
     .linear,
     .sliding,
+    .mixtral,
+    .dbrx,
+    .mamba,
+    .jamba,
     .lstm,
   ]
 

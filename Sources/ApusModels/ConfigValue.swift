@@ -4,6 +4,8 @@ public enum ConfigValue: Sendable, Hashable {
   case integer(Int)
   case number(Double)
   case text(String)
+  /// The keys of a part, of which those that are not named stay as they are.
+  case object([String: ConfigValue])
 
   /// Reads what a person types: a number, `true`, `false`, or else a text.
   public init(_ text: String) {
@@ -25,6 +27,7 @@ public enum ConfigValue: Sendable, Hashable {
     case .integer(let value): value
     case .number(let value): value
     case .text(let value): value
+    case .object(let values): values.mapValues(\.plain)
     }
   }
 }
@@ -39,6 +42,8 @@ extension ConfigValue: Codable {
       self = .integer(value)
     } else if let value = try? container.decode(Double.self) {
       self = .number(value)
+    } else if let values = try? container.decode([String: ConfigValue].self) {
+      self = .object(values)
     } else {
       self = .text(try container.decode(String.self))
     }
@@ -52,6 +57,7 @@ extension ConfigValue: Codable {
     case .integer(let value): try container.encode(value)
     case .number(let value): try container.encode(value)
     case .text(let value): try container.encode(value)
+    case .object(let values): try container.encode(values)
     }
   }
 }

@@ -69,13 +69,19 @@ extension ModelConfig {
     let optional = Self.optionalKeys
     for (key, value) in object where !(value is NSNull) || optional.contains(key) {
       merged[key] = value
+    if let json {
+      // A null says "the default", as published files use it.
+      for (key, value) in try Self.object(json) where !(value is NSNull) {
+        merged[key] = joined(merged[key], value)
+      }
     }
     for (key, value) in overrides {
       guard known.contains(key) else { throw ConfigError.unknownKey(key, known: known) }
       guard JSONSerialization.isValidJSONObject([key: value]) else {
         throw ConfigError.wrongType(key: key, reason: "'\(value)' cannot be written as JSON")
       }
-      merged[key] = value
+      try Self.requireKnownParts(of: key, value)
+      merged[key] = joined(merged[key], value)
     }
     merged = merged.filter { !($0.value is NSNull) }
     do {
@@ -157,6 +163,20 @@ extension ModelConfig {
     }
   }
 
+  /// Throws when `value` is an object with keys that the part `key` of the configuration lacks.
+  private static func requireKnownParts(of key: String, _ value: Any) throws {
+    guard
+      let given = value as? [String: Any],
+      let part = Mirror(reflecting: Self()).children.first(where: { $0.label.map(published) == key }
+      ),
+      case let mirror = Mirror(reflecting: part.value), mirror.displayStyle == .struct
+    else { return }
+    let known = mirror.children.compactMap(\.label).map(published).sorted()
+    for name in given.keys.sorted() where !known.contains(name) {
+      throw ConfigError.unknownKey("\(key).\(name)", known: known.map { "\(key).\($0)" })
+    }
+  }
+
   private static func decoded(_ object: [String: Any]) throws -> Self {
     let decoder = JSONDecoder()
     decoder.keyDecodingStrategy = .convertFromSnakeCase
@@ -201,6 +221,12 @@ extension ModelConfig {
       throw ConfigError.invalid(key: key, value: "\(value)", rule: rule)
     }
   }
+}
+
+/// `given` in the place of `base`; of two objects, key by key.
+private func joined(_ base: Any?, _ given: Any) -> Any {
+  guard let base = base as? [String: Any], let given = given as? [String: Any] else { return given }
+  return base.merging(given) { joined($0, $1) }
 }
 
 /// Encodes a configuration with its nil properties as null, so that every known key shows.

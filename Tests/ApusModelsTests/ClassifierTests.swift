@@ -18,15 +18,28 @@ struct ClassifierTests {
       ClassifierConfig.Pooling.allCases.map { Case(architecture: architecture.name, pooling: $0) }
     }
 
-    func config(_ input: ClassifierConfig.Input, classes: Int = 3) -> ClassifierConfig {
+    func config(
+      _ input: ClassifierConfig.Input, classes: Int = 3, settings: [String: ConfigValue] = [:]
+    ) -> ClassifierConfig {
       ClassifierConfig(
         architecture: architecture, size: BackboneSize(width: 24, layers: 2, context: 48),
-        input: input, classes: classes, pooling: pooling)
+        settings: settings, input: input, classes: classes, pooling: pooling)
+    }
+
+    /// What makes the loss smooth in the weights of experts.
+    func smoothing() throws -> [String: ConfigValue] {
+      let config = try Architecture.named(architecture).makeConfiguration(
+        size: BackboneSize(width: 24, layers: 2, context: 48))
+      let keys = Specimen.routing(config, isQuiet: true, isSmooth: true)
+      return try JSONDecoder().decode(
+        [String: ConfigValue].self, from: JSONSerialization.data(withJSONObject: keys))
     }
 
     /// Weights away from their start, so that no term vanishes.
-    func shaken(_ input: ClassifierConfig.Input) throws -> Classifier {
-      let model = try Classifier(config(input), key: RandomKey(seed: 1))
+    func shaken(
+      _ input: ClassifierConfig.Input, settings: [String: ConfigValue] = [:]
+    ) throws -> Classifier {
+      let model = try Classifier(config(input, settings: settings), key: RandomKey(seed: 1))
       for (index, parameter) in model.parameters.enumerated() {
         let noise = Tensor.random(parameter.shape, seed: 100 + UInt64(index), scale: 0.2)
         parameter.set(withoutGradient { add(parameter.value, noise) })
@@ -67,7 +80,7 @@ struct ClassifierTests {
   @Test("gradients equal finite differences", .tags(.gradient), arguments: Case.all)
   func finiteDifferences(one: Case) throws {
     for input in [ClassifierConfig.Input.tokens(vocabulary: 11), .features(count: 2)] {
-      let model = try one.shaken(input)
+      let model = try one.shaken(input, settings: one.smoothing())
       let isTokens = input == .tokens(vocabulary: 11)
       let sequences = isTokens ? Self.tokens(3, 7, seed: 4) : Tensor.random([3, 7, 2], seed: 4)
       let labels = Tensor([2, 0, 1] as [Int32], [3])

@@ -178,6 +178,8 @@ extension Mamba {
     let stepBias: Parameter
     let logA: Parameter
     let skip: Parameter
+    /// Gains between the projection and what follows, where a hybrid has them.
+    let norms: InnerNorms?
 
     /// What step sizes, B and C come from.
     enum Selection {
@@ -187,7 +189,7 @@ extension Mamba {
       case none(inputOutput: Parameter)
     }
 
-    init(_ config: MambaConfig, in scope: Scope) throws {
+    init(_ config: MambaConfig, innerNormEpsilon: Float? = nil, in scope: Scope) throws {
       let (width, channels, states) = (config.hiddenSize, config.innerSize, config.stateSize)
       let taps = config.convKernel
       input = try Linear(width, 2 * channels, bias: config.useBias, in: scope["in_proj"])
@@ -211,6 +213,7 @@ extension Mamba {
         "A_log", [channels, states], .values((0..<channels).flatMap { _ in logs }),
         isDecayed: false)
       skip = try scope.parameter("D", [channels], .ones)
+      norms = try innerNormEpsilon.map { try InnerNorms(config, epsilon: $0, in: scope) }
     }
 
     func callAsFunction(_ x: Tensor) -> Tensor {
@@ -242,13 +245,34 @@ extension Mamba {
       SelectiveSSMWeights(
         convolution: convolution.value, convolutionBias: convolutionBias?.value,
         projection: projection.value, step: step.value, stepBias: stepBias.value,
-        logA: logA.value, skip: skip.value)
+        logA: logA.value, skip: skip.value, norms: norms?.weights)
     }
 
     private func weights(_ inputOutput: Parameter) -> InvariantSSMWeights {
       InvariantSSMWeights(
         convolution: convolution.value, convolutionBias: convolutionBias?.value,
         step: stepBias.value, inputOutput: inputOutput.value, logA: logA.value, skip: skip.value)
+    }
+  }
+}
+
+extension Mamba {
+  /// Normalizations of the low-rank step sizes, of B and of C, under the names that Jamba gives them.
+  struct InnerNorms {
+    let step: RMSNorm
+    let input: RMSNorm
+    let output: RMSNorm
+
+    init(_ config: MambaConfig, epsilon: Float, in scope: Scope) throws {
+      step = try RMSNorm(config.rank, epsilon: epsilon, in: scope["dt_layernorm"])
+      input = try RMSNorm(config.stateSize, epsilon: epsilon, in: scope["b_layernorm"])
+      output = try RMSNorm(config.stateSize, epsilon: epsilon, in: scope["c_layernorm"])
+    }
+
+    var weights: SelectiveSSMNorms {
+      SelectiveSSMNorms(
+        step: step.weight.value, input: input.weight.value, output: output.weight.value,
+        epsilon: step.epsilon)
     }
   }
 }

@@ -10,6 +10,10 @@ struct Specimen: Sendable, CustomTestStringConvertible {
   let architecture: Architecture
   let overrides: [String: any Sendable]
   let variant: String
+  /// Whether the loss is the cross-entropy alone, without what keeps routers in balance.
+  var isQuiet = false
+  /// Whether it is smooth in the weights besides: every token takes all experts, since a choice jumps.
+  var isSmooth = false
 
   static let vocabulary = 29
   /// The window of attention is shorter than the sequences of the tests.
@@ -135,6 +139,45 @@ struct Specimen: Sendable, CustomTestStringConvertible {
         [
           "num_heads": 2, "swiglu": true, "rescale_nffn": true, "share_emb": true,
           "chunk_size": 7, "cema_ndim": 3,
+          ]
+        ),
+        (
+        "mixtral", "three of five, grouped, narrow heads, pooled balance",
+        [
+          "num_local_experts": 5, "num_experts_per_tok": 3, "num_attention_heads": 4,
+          "num_key_value_heads": 2, "head_dim": 10, "sliding_window": 5,
+          "tie_word_embeddings": true, "router_balance": "pooled",
+        ]
+      ),
+      (
+        "dbrx", "grouped, gates over a norm of order 2",
+        [
+          "attn_config": ["kv_n_heads": 1],
+          "ffn_config": [
+            "moe_num_experts": 5, "moe_top_k": 2, "moe_normalize_expert_weights": 2.5,
+          ] as [String: any Sendable],
+        ]
+      ),
+      (
+        "jamba", "attention only, all routed",
+        [
+          "attn_layer_period": 1, "attn_layer_offset": 0, "expert_layer_period": 1,
+          "expert_layer_offset": 0, "num_experts": 3, "sliding_window": 5,
+        ]
+      ),
+      (
+        "jamba", "four layers, two of each",
+        [
+          "num_hidden_layers": 4, "attn_layer_period": 2, "attn_layer_offset": 1,
+          "expert_layer_period": 2, "expert_layer_offset": 0, "num_experts": 3,
+          "num_experts_per_tok": 1,
+        ]
+      ),
+      (
+        "jamba", "dense, with biases, tied",
+        [
+          "num_experts": 1, "mamba_proj_bias": true, "mamba_conv_bias": false, "mamba_d_conv": 3,
+          "mamba_d_state": 5, "mamba_dt_rank": 3, "tie_word_embeddings": true,
         ]
       ),
       ("lstm", "untied", ["tie_word_embeddings": false]),
@@ -155,7 +198,41 @@ struct Specimen: Sendable, CustomTestStringConvertible {
     let size = BackboneSize(
       width: 24, layers: 2, context: Self.context, vocabulary: Self.vocabulary)
     let base = try architecture.makeConfiguration(size: size)
-    return try architecture.makeConfiguration(json: try base.json(), overrides: overrides)
+    let config = try architecture.makeConfiguration(
+      json: try base.json(), overrides: overrides)
+    let routing = Self.routing(config, isQuiet: isQuiet, isSmooth: isSmooth)
+    return try architecture.makeConfiguration(json: try config.json(), overrides: routing)
+  }
+
+  /// The same without losses of routers.
+  var quiet: Specimen {
+    var copy = self
+    copy.isQuiet = true
+    return copy
+  }
+
+  /// The same with all experts for each token, and without losses of routers.
+  var smooth: Specimen {
+    var copy = quiet
+    copy.isSmooth = true
+    return copy
+  }
+
+  /// What ``isQuiet`` and ``isSmooth`` ask of a configuration with experts.
+  static func routing(
+    _ config: any ModelConfig, isQuiet: Bool, isSmooth: Bool
+  ) -> [String: any Sendable] {
+    let (key, all): (String, any Sendable)
+    switch config {
+    case let config as MixtralConfig: (key, all) = ("num_experts_per_tok", config.numLocalExperts)
+    case let config as DBRXConfig:
+      (key, all) = ("ffn_config", ["moe_top_k": config.ffnConfig.moeNumExperts])
+    case let config as JambaConfig: (key, all) = ("num_experts_per_tok", config.numExperts)
+    default: return [:]
+    }
+    var keys: [String: any Sendable] = isQuiet ? ["output_router_logits": false] : [:]
+    if isSmooth { keys[key] = all }
+    return keys
   }
 
   /// A model whose weights are large enough for every path to matter.

@@ -1,0 +1,317 @@
+import Foundation
+public import ApusNN
+public import ApusTensor
+
+/// The hyperparameters of ``DBRX``, under their published keys. The defaults are those of the
+/// released model; the last group goes beyond it.
+public struct DBRXConfig: ModelConfig {
+  public static let modelType = "dbrx"
+  /// Width of the residual stream, D.
+  public var dModel = 6144
+  /// Query heads, H; divides the width.
+  public var nHeads = 48
+  /// Layers.
+  public var nLayers = 40
+  /// The most tokens a sequence may have.
+  public var maxSeqLen = 32768
+  /// Token ids, V.
+  public var vocabSize = 100_352
+  /// Deviation of the weights' start.
+  public var initializerRange: Float = 0.02
+  /// False; the head has weights of its own.
+  public var tieWordEmbeddings = false
+  /// Attention.
+  public var attnConfig = Attention()
+  /// Experts.
+  public var ffnConfig = Experts()
+  /// Rotary settings as newer files have them; ``Attention/ropeTheta`` goes first.
+  public var ropeParameters: RotarySettings?
+  /// Whether training adds the loss that keeps routers in balance.
+  public var outputRouterLogits = false
+
+  /// A token sees at most this many tokens, itself included; all when nil.
+  public var slidingWindow: Int?
+  /// The coefficient of the squared log-sums of the router's logits; counts where the balance does.
+  public var routerZLossCoef: Float = 0
+  /// How the balance is measured: `pooled` over layers as the authors' library has it, or `per_layer`.
+  public var routerBalance = BalanceForm.pooled
+
+  /// The keys of `attn_config`.
+  public struct Attention: Sendable, Codable {
+    /// Queries, keys and values are held within ± this; nil: they are not.
+    public var clipQkv: Float? = 8
+    /// Key-value heads; divides the query heads.
+    public var kvNHeads = 8
+    /// Base of the rotary frequencies; `rope_parameters.rope_theta`, else 500000, when nil.
+    public var ropeTheta: Double?
+  }
+
+  /// The keys of `ffn_config`.
+  public struct Experts: Sendable, Codable {
+    /// The gate of an expert; `silu`, nothing else is known to work.
+    public var ffnActFn = Gate()
+    /// Features inside an expert, F.
+    public var ffnHiddenSize = 10752
+    /// Experts of a layer, X.
+    public var moeNumExperts = 16
+    /// Experts of a token, k.
+    public var moeTopK = 4
+    /// Noise on the router's input; nil or 0, nothing else is known to work.
+    public var moeJitterEps: Float?
+    /// The coefficient of the balance.
+    public var moeLossWeight: Float = 0.05
+    /// The order of the norm by which gates are divided; null: they are not.
+    public var moeNormalizeExpertWeights = GateNorm.order(1)
+  }
+
+  /// The key of `ffn_act_fn`.
+  public struct Gate: Sendable, Codable {
+    /// `silu`.
+    public var name = "silu"
+  }
+
+  /// All defaults.
+  public init() {}
+
+  public func validate() throws {
+    let (attention, experts) = (attnConfig, ffnConfig)
+    try require(vocabSize > 0, "vocab_size", vocabSize, "it must be at least 1")
+    try require(dModel > 0 && dModel <= 65536, "d_model", dModel, "it must be in 1...65536")
+    try require(nLayers > 0 && nLayers <= 1024, "n_layers", nLayers, "it must be in 1...1024")
+    try require(maxSeqLen > 0, "max_seq_len", maxSeqLen, "it must be at least 1")
+    try require(
+      nHeads > 0 && dModel % nHeads == 0, "n_heads", nHeads,
+      "it must divide d_model, which is \(dModel)")
+    try require(
+      headSize <= 256 && headSize % 2 == 0, "n_heads", nHeads,
+      "a head must have an even number of features, up to 256")
+    try require(
+      attention.kvNHeads > 0 && nHeads % attention.kvNHeads == 0, "attn_config.kv_n_heads",
+      attention.kvNHeads, "it must divide n_heads, which is \(nHeads)")
+    if let clip = attention.clipQkv {
+      try require(clip > 0, "attn_config.clip_qkv", clip, "it must be above 0")
+    }
+    try ropeParameters?.validate()
+    try require(theta > 0, "attn_config.rope_theta", theta, "it must be above 0")
+    try require(
+      experts.ffnHiddenSize > 0 && experts.ffnHiddenSize <= 1_048_576,
+      "ffn_config.ffn_hidden_size", experts.ffnHiddenSize, "it must be in 1...1048576")
+    try requireExperts(
+      experts.moeNumExperts, named: "ffn_config.moe_num_experts", perToken: experts.moeTopK,
+      named: "ffn_config.moe_top_k")
+    try require(
+      experts.ffnActFn.name == "silu", "ffn_config.ffn_act_fn", experts.ffnActFn.name,
+      "experts know silu only")
+    try require(
+      (experts.moeJitterEps ?? 0) == 0, "ffn_config.moe_jitter_eps", experts.moeJitterEps ?? 0,
+      "noise on the router's input is not supported, so it must be 0")
+    if case .order(let order) = experts.moeNormalizeExpertWeights {
+      try require(
+        order > 0 && order.isFinite, "ffn_config.moe_normalize_expert_weights", order,
+        "it must be above 0 and finite, or null")
+    }
+    try require(
+      !tieWordEmbeddings, "tie_word_embeddings", tieWordEmbeddings, "DBRX's head is not tied")
+    if let slidingWindow {
+      try require(slidingWindow > 0, "sliding_window", slidingWindow, "it must be at least 1")
+    }
+  }
+
+  var headSize: Int { dModel / max(nHeads, 1) }
+  var theta: Double { attnConfig.ropeTheta ?? ropeParameters?.ropeTheta ?? 500_000 }
+
+  var attention: AttentionLayout {
+    AttentionLayout(
+      heads: nHeads, keyValueHeads: attnConfig.kvNHeads, headSize: headSize, window: slidingWindow)
+  }
+
+  var losses: RouterLossOptions {
+    guard outputRouterLogits else { return RouterLossOptions(balance: 0) }
+    return RouterLossOptions(
+      balance: ffnConfig.moeLossWeight, z: routerZLossCoef, form: routerBalance)
+  }
+}
+
+/// The order of a norm, or none.
+public enum GateNorm: Sendable, Hashable {
+  case none
+  case order(Float)
+
+  var value: Float? {
+    switch self {
+    case .none: nil
+    case .order(let order): order
+    }
+  }
+}
+
+extension GateNorm: Codable {
+  /// Reads a number or null.
+  public init(from decoder: any Decoder) throws {
+    let container = try decoder.singleValueContainer()
+    self = container.decodeNil() ? .none : .order(try container.decode(Float.self))
+  }
+
+  /// Writes the number or null.
+  public func encode(to encoder: any Encoder) throws {
+    var container = encoder.singleValueContainer()
+    switch self {
+    case .none: try container.encodeNil()
+    case .order(let order): try container.encode(order)
+    }
+  }
+}
+
+/// DBRX: a decoder with grouped attention on clipped queries, keys and values, and sixteen experts of
+/// which each token takes four.
+///
+/// Databricks, 2024, *Introducing DBRX*, and the released code. Shapes: B batch, T time, D width,
+/// X experts, k experts of a token, F features inside an expert.
+public struct DBRX: RoutingBackbone {
+  /// The hyperparameters.
+  public let config: DBRXConfig
+  let rotary: RotaryTable
+  let layers: [Block]
+  let norm: LayerNorm
+
+  /// Creates the backbone with weights from `scope`.
+  public init(_ config: DBRXConfig, in scope: Scope) throws {
+    self.config = config
+    rotary = halfSplitRotary(
+      context: config.maxSeqLen, headSize: config.headSize, theta: config.theta)
+    layers = try (0..<config.nLayers).map { try Block(config, in: scope["blocks"][$0]) }
+    norm = try LayerNorm(config.dModel, bias: false, in: scope["norm_f"])
+  }
+
+  public var width: Int { config.dModel }
+
+  /// Maps `[B, T, D]` to `[B, T, D]`.
+  public func output(_ x: Tensor) -> BackboneOutput {
+    let rotary = rotary.covering(0..<x.shape[1])
+    let (hidden, logits) = routedBlocks(x, layers) { layer, x in layer(x, rotary: rotary) }
+    return BackboneOutput(
+      hidden: norm(hidden), auxiliaryLoss: config.losses(logits, perToken: config.ffnConfig.moeTopK)
+    )
+  }
+
+  public func routes(_ x: Tensor) -> [ExpertRoutes] {
+    let rotary = rotary.covering(0..<x.shape[1])
+    return collectedRoutes(x, layers) { layer, x in layer(x, rotary: rotary) }
+  }
+
+  public func initialState(batch: Int) -> BackboneState {
+    BackboneState(layers: layers.map { _ in .attention(AttentionState()) })
+  }
+
+  /// Continues sequences by T tokens from `state`.
+  public func callAsFunction(_ x: Tensor, state: inout BackboneState) -> Tensor {
+    withoutGradient {
+      let rotary = rotary.covering(state.position..<state.position + x.shape[1])
+      var x = x
+      for (index, layer) in layers.enumerated() {
+        x = layer(x, rotary: rotary, state: &state.layers[index])
+      }
+      state.position += x.shape[1]
+      return norm(x)
+    }
+  }
+}
+
+extension DBRX {
+  /// `x + attention(norm(x))`, then `x + experts(norm(x))`.
+  struct Block {
+    let attentionNorm: LayerNorm
+    let attention: SelfAttention
+    let expertNorm: LayerNorm
+    let experts: MixtureOfExperts
+
+    init(_ config: DBRXConfig, in scope: Scope) throws {
+      let mixer = scope["norm_attn_norm"]
+      attentionNorm = try LayerNorm(config.dModel, bias: false, in: mixer["norm_1"])
+      attention = try SelfAttention(config, in: mixer["attn"])
+      expertNorm = try LayerNorm(config.dModel, bias: false, in: mixer["norm_2"])
+      let experts = config.ffnConfig
+      self.experts = try MixtureOfExperts(
+        width: config.dModel, hiddenSize: experts.ffnHiddenSize, experts: experts.moeNumExperts,
+        perToken: experts.moeTopK, rule: .dbrx(norm: experts.moeNormalizeExpertWeights.value),
+        names: ExpertNames(
+          router: "router.layer", experts: "experts.mlp", gate: "w1", up: "v1", down: "w2",
+          isFused: true),
+        start: .normal(deviation: config.initializerRange), in: scope["ffn"])
+    }
+
+    func callAsFunction(_ x: Tensor, rotary: RotaryTable) -> RoutedOutput {
+      routed(add(x, attention(attentionNorm(x), rotary: rotary)))
+    }
+
+    func callAsFunction(_ x: Tensor, rotary: RotaryTable, state: inout MixerState) -> Tensor {
+      routed(add(x, attention(attentionNorm(x), rotary: rotary, state: &state))).hidden
+    }
+
+    private func routed(_ x: Tensor) -> RoutedOutput {
+      var output = experts(expertNorm(x))
+      output.hidden = add(x, output.hidden)
+      return output
+    }
+  }
+
+  /// Attention with one published matrix for queries, keys and values, whose results are clipped
+  /// before positions are turned into them.
+  struct SelfAttention {
+    let layout: AttentionLayout
+    let clip: Float?
+    let input: Linear
+    let output: Linear
+
+    init(_ config: DBRXConfig, in scope: Scope) throws {
+      let start = Initialization.normal(deviation: config.initializerRange)
+      layout = config.attention
+      clip = config.attnConfig.clipQkv
+      input = try Linear(
+        config.dModel, layout.fusedSize, bias: false, start: start, in: scope["Wqkv"])
+      output = try Linear(
+        config.dModel, config.dModel, bias: false, start: start, in: scope["out_proj"])
+    }
+
+    func callAsFunction(_ x: Tensor, rotary: RotaryTable) -> Tensor {
+      output(ApusTensor.attention(fused(x), layout: layout, rotary: rotary))
+    }
+
+    func callAsFunction(_ x: Tensor, rotary: RotaryTable, state: inout MixerState) -> Tensor {
+      output(attend(fused(x), layout: layout, rotary: rotary, state: &state))
+    }
+
+    private func fused(_ x: Tensor) -> Tensor {
+      let row = input(x)
+      return clip.map { clamped(row, to: $0) } ?? row
+    }
+  }
+}
+
+extension Architecture {
+  /// ``DBRX`` in the registry.
+  static let dbrx = Architecture(
+    name: "dbrx",
+    summary: "Decoder with fine-grained experts: sixteen small ones, four for each token",
+    paper: "Databricks, 2024",
+    isRecurrent: false, backbonePath: "transformer", config: DBRXConfig.self,
+    make: { try DBRX($0, in: $1) },
+    sized: { size in
+      let attention: [String: any Sendable] = ["kv_n_heads": size.heads, "rope_theta": 10000.0]
+      let experts: [String: any Sendable] = [
+        "ffn_hidden_size": size.expertSize(perToken: 4), "moe_num_experts": 16, "moe_top_k": 4,
+        "moe_loss_weight": 0.01,
+      ]
+      return [
+        "d_model": size.width, "n_layers": size.layers, "n_heads": size.heads,
+        "max_seq_len": 2 * size.context, "sliding_window": size.context,
+        "vocab_size": size.vocabulary, "attn_config": attention, "ffn_config": experts,
+        "output_router_logits": true, "router_z_loss_coef": 0.001, "router_balance": "per_layer",
+      ]
+    },
+    language: { config in
+      LanguageLayout(
+        vocabulary: config.vocabSize, context: config.maxSeqLen, embeddingName: "wte",
+        isTied: false, ignoredSuffixes: [".rotary_emb.inv_freq"])
+    })
+}

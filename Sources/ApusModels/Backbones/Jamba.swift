@@ -1,0 +1,333 @@
+import Foundation
+public import ApusNN
+public import ApusTensor
+
+/// The hyperparameters of ``Jamba``, under their published keys. The defaults are those of the first
+/// release; the last group goes beyond it.
+public struct JambaConfig: ModelConfig {
+  public static let modelType = "jamba"
+  /// Token ids, V.
+  public var vocabSize = 65536
+  /// Width of the residual stream, D.
+  public var hiddenSize = 4096
+  /// Features inside a feed-forward, dense or expert, F.
+  public var intermediateSize = 14336
+  /// Layers.
+  public var numHiddenLayers = 32
+  /// Query heads, H; divides the width.
+  public var numAttentionHeads = 32
+  /// Key-value heads; divides the query heads.
+  public var numKeyValueHeads = 8
+  /// `silu`; nothing else is known to work.
+  public var hiddenAct = "silu"
+  /// Deviation of the weights' start; the state spaces start as Mamba's do.
+  public var initializerRange: Float = 0.02
+  /// Added to the mean square in every normalization.
+  public var rmsNormEps: Float = 1e-6
+  /// The most tokens a sequence may have. There are no positions to embed.
+  public var maxPositionEmbeddings = 262_144
+  /// Whether the head is the transposed embedding.
+  public var tieWordEmbeddings = false
+  /// Experts of a layer that has any, X; with 1 every feed-forward is dense.
+  public var numExperts = 16
+  /// Experts of a token, k.
+  public var numExpertsPerTok = 2
+  /// One layer in this many has experts; the others are dense.
+  public var expertLayerPeriod = 2
+  /// Which layer of each period it is, from 0.
+  public var expertLayerOffset = 1
+  /// One layer in this many mixes by attention; the others by a selective state space.
+  public var attnLayerPeriod = 8
+  /// Which layer of each period it is, from 0.
+  public var attnLayerOffset = 4
+  /// States of each channel, N.
+  public var mambaDState = 16
+  /// Taps of the causal convolution, K.
+  public var mambaDConv = 4
+  /// Inner channels per feature: E = expand · D.
+  public var mambaExpand = 2
+  /// Rank R of the step sizes: a number, or `"auto"` for ⌈D / 16⌉.
+  public var mambaDtRank = TimeStepRank.auto
+  /// Whether the convolution has a bias.
+  public var mambaConvBias = true
+  /// Whether the projections around the state space have biases.
+  public var mambaProjBias = false
+  /// Whether training adds the loss that keeps routers in balance.
+  public var outputRouterLogits = false
+  /// The coefficient of the balance.
+  public var routerAuxLossCoef: Float = 0.001
+
+  /// In attention a token sees at most this many tokens, itself included; all when nil.
+  public var slidingWindow: Int?
+  /// The coefficient of the squared log-sums of the router's logits; counts where the balance does.
+  public var routerZLossCoef: Float = 0
+  /// How the balance is measured: `pooled` over layers as the authors' library has it, or `per_layer`.
+  public var routerBalance = BalanceForm.pooled
+
+  /// All defaults.
+  public init() {}
+
+  public func validate() throws {
+    try require(vocabSize > 0, "vocab_size", vocabSize, "it must be at least 1")
+    try require(
+      intermediateSize > 0 && intermediateSize <= 1_048_576, "intermediate_size", intermediateSize,
+      "it must be in 1...1048576")
+    try require(
+      numAttentionHeads > 0 && hiddenSize % numAttentionHeads == 0, "num_attention_heads",
+      numAttentionHeads, "it must divide hidden_size, which is \(hiddenSize)")
+    try require(
+      hiddenSize / numAttentionHeads <= 256, "num_attention_heads", numAttentionHeads,
+      "a head may have at most 256 features")
+    try require(
+      numKeyValueHeads > 0 && numAttentionHeads % numKeyValueHeads == 0, "num_key_value_heads",
+      numKeyValueHeads, "it must divide num_attention_heads, which is \(numAttentionHeads)")
+    try require(rmsNormEps > 0, "rms_norm_eps", rmsNormEps, "it must be above 0")
+    try require(
+      maxPositionEmbeddings > 0, "max_position_embeddings", maxPositionEmbeddings,
+      "it must be at least 1")
+    try requireExperts(
+      numExperts, named: "num_experts", perToken: numExperts == 1 ? 1 : numExpertsPerTok,
+      named: "num_experts_per_tok")
+    for (period, offset, name) in [
+      (expertLayerPeriod, expertLayerOffset, "expert_layer"),
+      (attnLayerPeriod, attnLayerOffset, "attn_layer"),
+    ] {
+      try require(period > 0, "\(name)_period", period, "it must be at least 1")
+      try require(
+        offset >= 0 && offset < period, "\(name)_offset", offset,
+        "it must be at least 0 and below \(name)_period, which is \(period)")
+    }
+    if let slidingWindow {
+      try require(slidingWindow > 0, "sliding_window", slidingWindow, "it must be at least 1")
+    }
+    do {
+      try mamba.validate()
+    } catch let error as ConfigError {
+      throw renamed(error)
+    }
+  }
+
+  /// Mamba's complaint about a key of its own, under the key that it has here.
+  private func renamed(_ error: ConfigError) -> ConfigError {
+    guard case .invalid(let key, let value, let rule) = error else { return error }
+    let names = [
+      "state_size": "mamba_d_state", "conv_kernel": "mamba_d_conv", "expand": "mamba_expand",
+      "time_step_rank": "mamba_dt_rank",
+    ]
+    return .invalid(key: names[key] ?? key, value: value, rule: rule)
+  }
+
+  /// Whether layer `layer` mixes by attention.
+  func hasAttention(inLayer layer: Int) -> Bool { layer % attnLayerPeriod == attnLayerOffset }
+
+  /// Whether the feed-forward of layer `layer` is routed.
+  func hasExperts(inLayer layer: Int) -> Bool {
+    numExperts > 1 && layer % expertLayerPeriod == expertLayerOffset
+  }
+
+  var attention: AttentionLayout {
+    AttentionLayout(
+      heads: numAttentionHeads, keyValueHeads: numKeyValueHeads,
+      headSize: hiddenSize / numAttentionHeads, window: slidingWindow)
+  }
+
+  /// The state spaces, in Mamba's words.
+  var mamba: MambaConfig {
+    var config = MambaConfig()
+    (config.hiddenSize, config.numHiddenLayers) = (hiddenSize, numHiddenLayers)
+    (config.stateSize, config.convKernel, config.expand) = (mambaDState, mambaDConv, mambaExpand)
+    (config.timeStepRank, config.hiddenAct) = (mambaDtRank, hiddenAct)
+    (config.useBias, config.useConvBias) = (mambaProjBias, mambaConvBias)
+    return config
+  }
+
+  var losses: RouterLossOptions {
+    guard outputRouterLogits else { return RouterLossOptions(balance: 0) }
+    return RouterLossOptions(balance: routerAuxLossCoef, z: routerZLossCoef, form: routerBalance)
+  }
+}
+
+/// Jamba: attention and selective state spaces in turn, dense and expert feed-forwards in turn, and no
+/// positions of any kind.
+///
+/// Lieber et al., 2024, *Jamba: A Hybrid Transformer-Mamba Language Model*, arXiv:2403.19887. Shapes:
+/// B batch, T time, D width, X experts, k experts of a token, F features inside a feed-forward.
+public struct Jamba: RoutingBackbone {
+  /// The hyperparameters.
+  public let config: JambaConfig
+  let layers: [Block]
+  let norm: RMSNorm
+
+  /// Creates the backbone with weights from `scope`.
+  public init(_ config: JambaConfig, in scope: Scope) throws {
+    self.config = config
+    layers = try (0..<config.numHiddenLayers).map {
+      try Block(config, layer: $0, in: scope["layers"][$0])
+    }
+    norm = try RMSNorm(config.hiddenSize, epsilon: config.rmsNormEps, in: scope["final_layernorm"])
+  }
+
+  public var width: Int { config.hiddenSize }
+
+  /// Maps `[B, T, D]` to `[B, T, D]`.
+  public func output(_ x: Tensor) -> BackboneOutput {
+    let (hidden, logits) = routedBlocks(x, layers) { layer, x in layer(x) }
+    return BackboneOutput(
+      hidden: norm(hidden),
+      auxiliaryLoss: config.losses(logits, perToken: config.numExpertsPerTok))
+  }
+
+  public func routes(_ x: Tensor) -> [ExpertRoutes] {
+    collectedRoutes(x, layers) { layer, x in layer(x) }
+  }
+
+  public func initialState(batch: Int) -> BackboneState {
+    BackboneState(layers: layers.map { $0.mixer.initialState(batch: batch, config) })
+  }
+
+  /// Continues sequences by T tokens from `state`.
+  public func callAsFunction(_ x: Tensor, state: inout BackboneState) -> Tensor {
+    withoutGradient {
+      var x = x
+      for (index, layer) in layers.enumerated() { x = layer(x, state: &state.layers[index]) }
+      state.position += x.shape[1]
+      return norm(x)
+    }
+  }
+}
+
+extension Jamba {
+  /// `x + mixer(norm(x))`, then `x + feedForward(norm(x))`.
+  struct Block {
+    let mixerNorm: RMSNorm
+    let mixer: Mixer
+    let feedForwardNorm: RMSNorm
+    let feedForward: FeedForward
+
+    init(_ config: JambaConfig, layer: Int, in scope: Scope) throws {
+      let (width, epsilon) = (config.hiddenSize, config.rmsNormEps)
+      mixerNorm = try RMSNorm(width, epsilon: epsilon, in: scope["input_layernorm"])
+      mixer = try Mixer(config, layer: layer, in: scope)
+      feedForwardNorm = try RMSNorm(width, epsilon: epsilon, in: scope["pre_ff_layernorm"])
+      feedForward = try FeedForward(config, layer: layer, in: scope["feed_forward"])
+    }
+
+    func callAsFunction(_ x: Tensor) -> RoutedOutput { fed(add(x, mixer(mixerNorm(x)))) }
+
+    func callAsFunction(_ x: Tensor, state: inout MixerState) -> Tensor {
+      fed(add(x, mixer(mixerNorm(x), state: &state))).hidden
+    }
+
+    private func fed(_ x: Tensor) -> RoutedOutput {
+      var output = feedForward(feedForwardNorm(x))
+      output.hidden = add(x, output.hidden)
+      return output
+    }
+  }
+
+  /// What lets tokens see earlier ones.
+  enum Mixer {
+    case attention(GroupedAttention)
+    case selectiveSSM(Mamba.Mixer)
+
+    init(_ config: JambaConfig, layer: Int, in scope: Scope) throws {
+      if config.hasAttention(inLayer: layer) {
+        self = .attention(
+          try GroupedAttention(
+            config.hiddenSize, layout: config.attention,
+            start: .normal(deviation: config.initializerRange), in: scope["self_attn"]))
+      } else {
+        self = .selectiveSSM(
+          try Mamba.Mixer(config.mamba, innerNormEpsilon: config.rmsNormEps, in: scope["mamba"]))
+      }
+    }
+
+    func callAsFunction(_ x: Tensor) -> Tensor {
+      switch self {
+      case .attention(let attention): attention(x, rotary: nil)
+      case .selectiveSSM(let mixer): mixer(x)
+      }
+    }
+
+    func callAsFunction(_ x: Tensor, state: inout MixerState) -> Tensor {
+      switch self {
+      case .attention(let attention): attention(x, rotary: nil, state: &state)
+      case .selectiveSSM(let mixer): mixer(x, state: &state)
+      }
+    }
+
+    func initialState(batch: Int, _ config: JambaConfig) -> MixerState {
+      switch self {
+      case .attention: .attention(AttentionState())
+      case .selectiveSSM:
+        .selectiveSSM(
+          SelectiveSSMState(
+            batch: batch, channels: config.mamba.innerSize, states: config.mambaDState,
+            convolutionWidth: config.mambaDConv))
+      }
+    }
+  }
+
+  /// What works on each token by itself.
+  enum FeedForward {
+    case dense(GatedFeedForward)
+    case experts(MixtureOfExperts)
+
+    init(_ config: JambaConfig, layer: Int, in scope: Scope) throws {
+      let start = Initialization.normal(deviation: config.initializerRange)
+      let (width, inner) = (config.hiddenSize, config.intermediateSize)
+      if config.hasExperts(inLayer: layer) {
+        self = .experts(
+          try MixtureOfExperts(
+            width: width, hiddenSize: inner, experts: config.numExperts,
+            perToken: config.numExpertsPerTok, rule: .jamba,
+            names: ExpertNames(
+              router: "router", gate: "gate_proj", up: "up_proj", down: "down_proj"),
+            start: start, in: scope))
+      } else {
+        self = .dense(try GatedFeedForward(width, inner: inner, start: start, in: scope))
+      }
+    }
+
+    func callAsFunction(_ x: Tensor) -> RoutedOutput {
+      switch self {
+      case .dense(let feedForward): RoutedOutput(hidden: feedForward(x))
+      case .experts(let experts): experts(x)
+      }
+    }
+  }
+}
+
+extension Architecture {
+  /// ``Jamba`` in the registry.
+  static let jamba = Architecture(
+    name: "jamba",
+    summary: "Hybrid of attention and selective state spaces, with experts in every second layer",
+    paper: "Lieber et al., 2024, arXiv:2403.19887",
+    isRecurrent: false, backbonePath: "model", config: JambaConfig.self,
+    make: { try Jamba($0, in: $1) },
+    sized: { size in
+      // One layer of attention in eight, and at least one.
+      let period = min(8, max(size.layers, 1))
+      return [
+        "hidden_size": size.width, "num_hidden_layers": size.layers,
+        "num_attention_heads": size.heads, "num_key_value_heads": size.heads,
+        "intermediate_size": size.expertSize(perToken: 2), "vocab_size": size.vocabulary,
+        "num_experts": 8, "num_experts_per_tok": 2, "attn_layer_period": period,
+        "attn_layer_offset": period / 2, "max_position_embeddings": 2 * size.context,
+        "sliding_window": size.context, "output_router_logits": true,
+        "router_aux_loss_coef": 0.01, "router_z_loss_coef": 0.001, "router_balance": "per_layer",
+      ]
+    },
+    language: { config in
+      LanguageLayout(
+        vocabulary: config.vocabSize, context: config.maxPositionEmbeddings,
+        embeddingName: "embed_tokens", isTied: config.tieWordEmbeddings)
+    },
+    adapt: { tensors, config in
+      // The library keeps the experts of a layer in two tensors, and so may newer files.
+      try splitExperts(
+        tensors, from: "", to: "", experts: config.numExperts,
+        names: ["gate_proj", "up_proj", "down_proj"])
+    })
+}

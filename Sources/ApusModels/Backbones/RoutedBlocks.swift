@@ -1,0 +1,96 @@
+import ApusNN
+import ApusTensor
+import Foundation
+
+/// Sends `x` through layers that may route, each a block of the model.
+///
+/// - Parameters:
+///   - x: `[B, T, D]`.
+///   - layers: The layers.
+///   - body: What a layer does.
+/// - Returns: The result, and the logits of every router in order.
+func routedBlocks<Layer>(
+  _ x: Tensor, _ layers: [Layer], _ body: @escaping (Layer, Tensor) -> RoutedOutput
+) -> (hidden: Tensor, logits: [Tensor]) {
+  layers.reduce(into: (hidden: x, logits: [])) { result, layer in
+    let output = routedBlock(result.hidden) { body(layer, $0) }
+    result.hidden = output.hidden
+    if let logits = output.logits { result.logits.append(logits) }
+  }
+}
+
+/// What every router does with `x`, in order. Records nothing.
+///
+/// - Parameters:
+///   - x: `[B, T, D]`.
+///   - layers: The layers.
+///   - body: What a layer does.
+/// - Returns: The routes of the layers that have any.
+func collectedRoutes<Layer>(
+  _ x: Tensor, _ layers: [Layer], _ body: (Layer, Tensor) -> RoutedOutput
+) -> [ExpertRoutes] {
+  withoutGradient {
+    var (x, routes) = (x, [ExpertRoutes]())
+    for layer in layers {
+      let output = body(layer, x)
+      x = output.hidden
+      if let found = output.routes { routes.append(found) }
+    }
+    return routes
+  }
+}
+
+/// Brings experts that a file keeps in two tensors of three axes into one matrix for each expert.
+///
+/// `…experts.gate_up_proj` is `[X, 2F, D]` with the gate's rows first, `…experts.down_proj` is
+/// `[X, D, F]`. Files that have the matrices apart pass unchanged.
+/// - Parameters:
+///   - tensors: By name.
+///   - old: The part of the names to be replaced where the file has the fused tensors.
+///   - new: What replaces it.
+///   - experts: X.
+///   - names: What gate, up and down are called after the expert's number.
+/// - Returns: The tensors with the experts apart.
+/// - Throws: ``CheckpointError/shapeMismatch(name:found:expected:)``.
+func splitExperts(
+  _ tensors: [String: Tensor], from old: String, to new: String, experts: Int, names: [String]
+) throws -> [String: Tensor] {
+  let (fused, downs) = ("experts.gate_up_proj", "experts.down_proj")
+  var result: [String: Tensor] = [:]
+  for (name, tensor) in tensors {
+    let renamed = old == new ? name : name.replacingFirst(old, with: new)
+    let isFused = name.hasSuffix(fused)
+    guard isFused || name.hasSuffix(downs) else {
+      result[renamed] = tensor
+      continue
+    }
+    guard
+      tensor.shape.rank == 3, tensor.shape[0] == experts, !isFused || tensor.shape[1] % 2 == 0
+    else {
+      throw CheckpointError.shapeMismatch(
+        name: name, found: tensor.shape,
+        expected: Shape([experts] + tensor.shape.dimensions.dropFirst()))
+    }
+    let prefix = String(renamed.dropLast((isFused ? fused : downs).count)) + "experts."
+    let (rows, columns) = (tensor.shape[1], tensor.shape[2])
+    let kinds = isFused ? [names[0], names[1]] : [names[2]]
+    let whole = tensor.reshaped([1, experts * rows, columns])
+    let height = rows / kinds.count
+    for expert in 0..<experts {
+      for (index, kind) in kinds.enumerated() {
+        let first = expert * rows + index * height
+        result["\(prefix)\(expert).\(kind).weight"] =
+          slice(whole.converted(to: .float32), times: first..<first + height)
+          .reshaped([height, columns])
+      }
+    }
+  }
+  return result
+}
+
+extension String {
+  /// This text with the first occurrence of `old` replaced.
+  fileprivate func replacingFirst(_ old: String, with new: String) -> String {
+    range(of: old).map { replacingCharacters(in: $0, with: new) } ?? self
+  }
+}
