@@ -124,13 +124,12 @@ def make(module, name: str, folder: pathlib.Path) -> None:
 
     single = evaluate(model, ids)
     single = (single[0].detach(), single[1].detach(), {k: v.clone() for k, v in single[2].items()})
-    logits, loss, gradients = evaluate(model.double(), ids)
+    with KeepDouble():
+        logits, loss, gradients = evaluate(model.double(), ids)
     steps = {}
     if name in getattr(module, "STEPWISE", ()):
         steps["step_logits"] = stepwise(model, ids).float().contiguous()
         assert largest_difference(steps["step_logits"], logits) > 1e-4, f"{name}: no difference"
-    with KeepDouble():
-        logits, loss, gradients = evaluate(model.double(), ids)
     away = {
         "logits": largest_difference(single[0], logits),
         "loss": largest_difference(single[1], loss),

@@ -68,12 +68,7 @@ extension ModelConfig {
     let known = merged.keys.sorted()
     let optional = Self.optionalKeys
     for (key, value) in object where !(value is NSNull) || optional.contains(key) {
-      merged[key] = value
-    if let json {
-      // A null says "the default", as published files use it.
-      for (key, value) in try Self.object(json) where !(value is NSNull) {
-        merged[key] = joined(merged[key], value)
-      }
+      merged[key] = value is NSNull ? value : joined(merged[key], value)
     }
     for (key, value) in overrides {
       guard known.contains(key) else { throw ConfigError.unknownKey(key, known: known) }

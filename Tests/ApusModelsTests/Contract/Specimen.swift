@@ -139,9 +139,9 @@ struct Specimen: Sendable, CustomTestStringConvertible {
         [
           "num_heads": 2, "swiglu": true, "rescale_nffn": true, "share_emb": true,
           "chunk_size": 7, "cema_ndim": 3,
-          ]
-        ),
-        (
+        ]
+      ),
+      (
         "mixtral", "three of five, grouped, narrow heads, pooled balance",
         [
           "num_local_experts": 5, "num_experts_per_tok": 3, "num_attention_heads": 4,
