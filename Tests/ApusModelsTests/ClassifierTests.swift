@@ -30,7 +30,7 @@ struct ClassifierTests {
     func smoothing() throws -> [String: ConfigValue] {
       let config = try Architecture.named(architecture).makeConfiguration(
         size: BackboneSize(width: 24, layers: 2, context: 48))
-      let keys = Specimen.routing(config, isQuiet: true, isSmooth: true)
+      let keys = Specimen.routing(config, isQuiet: true, takesAllExperts: true)
       return try JSONDecoder().decode(
         [String: ConfigValue].self, from: JSONSerialization.data(withJSONObject: keys))
     }

@@ -13,14 +13,11 @@ struct Specimen: Sendable, CustomTestStringConvertible {
   /// Whether the loss is the cross-entropy alone, without what keeps routers in balance.
   var isQuiet = false
   /// Whether it is smooth in the weights besides: every token takes all experts, since a choice jumps.
-  var isSmooth = false
+  var takesAllExperts = false
 
   static let vocabulary = 29
   /// The window of attention is shorter than the sequences of the tests.
   static let context = 48
-
-  /// Whether the loss is smooth, so that finite differences over a distance are its slope.
-  var isSmooth: Bool { overrides["kernel_function"] as? String != "relu" }
 
   var testDescription: String { architecture.name + (variant.isEmpty ? "" : ", " + variant) }
 
@@ -189,10 +186,14 @@ struct Specimen: Sendable, CustomTestStringConvertible {
       }
   }()
 
-  /// Whether the loss has no jumps and bends, as the choice of a bucket or of an expert makes them.
+  /// Whether the loss has no jumps and bends, as the choice of a bucket makes them, so that finite
+  /// differences over a distance are its slope.
   var isSmooth: Bool { !Self.jumping.contains(testDescription) }
 
-  private static let jumping: Set = ["reformer", "reformer, few long buckets, short blocks"]
+  private static let jumping: Set = [
+    "reformer", "reformer, few long buckets, short blocks",
+    "performer, rectified features, learned positions, untied",
+  ]
 
   func config() throws -> any ModelConfig {
     let size = BackboneSize(
@@ -200,7 +201,8 @@ struct Specimen: Sendable, CustomTestStringConvertible {
     let base = try architecture.makeConfiguration(size: size)
     let config = try architecture.makeConfiguration(
       json: try base.json(), overrides: overrides)
-    let routing = Self.routing(config, isQuiet: isQuiet, isSmooth: isSmooth)
+    let routing = Self.routing(
+      config, isQuiet: isQuiet, takesAllExperts: takesAllExperts)
     return try architecture.makeConfiguration(json: try config.json(), overrides: routing)
   }
 
@@ -214,13 +216,13 @@ struct Specimen: Sendable, CustomTestStringConvertible {
   /// The same with all experts for each token, and without losses of routers.
   var smooth: Specimen {
     var copy = quiet
-    copy.isSmooth = true
+    copy.takesAllExperts = true
     return copy
   }
 
-  /// What ``isQuiet`` and ``isSmooth`` ask of a configuration with experts.
+  /// What ``isQuiet`` and ``takesAllExperts`` ask of a configuration with experts.
   static func routing(
-    _ config: any ModelConfig, isQuiet: Bool, isSmooth: Bool
+    _ config: any ModelConfig, isQuiet: Bool, takesAllExperts: Bool
   ) -> [String: any Sendable] {
     let (key, all): (String, any Sendable)
     switch config {
@@ -231,7 +233,7 @@ struct Specimen: Sendable, CustomTestStringConvertible {
     default: return [:]
     }
     var keys: [String: any Sendable] = isQuiet ? ["output_router_logits": false] : [:]
-    if isSmooth { keys[key] = all }
+    if takesAllExperts { keys[key] = all }
     return keys
   }
 
