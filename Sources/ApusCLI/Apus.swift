@@ -18,7 +18,7 @@ struct ApusCommand: ParsableCommand {
       CompareCommand.self, TrainCommand.self, ForecastCommand.self, StreamCommand.self,
       ComposeCommand.self, ScoreCommand.self, EmbedCommand.self, InspectCommand.self,
       ConvertCommand.self, ProbeCommand.self, BenchCommand.self, CostCommand.self,
-      ModelsCommand.self, EnvCommand.self,
+      PathwaysCommand.self, RoutesCommand.self, ModelsCommand.self, EnvCommand.self,
     ])
 
   static func main() {

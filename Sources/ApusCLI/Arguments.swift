@@ -5,3 +5,4 @@ public import ArgumentParser
 extension Precision: ExpressibleByArgument {}
 extension Measure: ExpressibleByArgument {}
 extension ProbeKind: ExpressibleByArgument {}
+extension PathwaysExercise: ExpressibleByArgument {}

@@ -75,3 +75,36 @@ public func concatenated(_ parts: [Tensor]) -> Tensor {
     }
   }
 }
+
+/// Joins tensors one behind the other: rows of the last axis, whatever the axes before it.
+///
+/// - Parameter parts: Alike in their last axis; at least one.
+/// - Returns: `[rows of all, features]`.
+public func stacked(_ parts: [Tensor]) -> Tensor {
+  precondition(!parts.isEmpty, "stacked: no parts")
+  let width = parts[0].shape.last
+  precondition(
+    parts.allSatisfy { $0.shape.last == width },
+    "stacked: the last axes of \(parts.map(\.shape)) differ")
+  let rows = parts.map(\.shape.rows)
+  let y = Tensor(uninitialized: [rows.reduce(0, +), width])
+  var first = 0
+  for (part, count) in zip(parts, rows) {
+    apus_copy_rows_f32(y.floats + first * width, part.floats, count, width, width, width, 0)
+    first += count
+  }
+  withExtendedLifetime(parts) {}
+  guard parts.contains(where: \.isTracked), Arithmetic.current.recordsGradients else { return y }
+  let shapes = parts.map(\.shape)
+  return y.tracked(from: parts) { dy in
+    var first = 0
+    return shapes.map { shape in
+      let dx = Tensor(uninitialized: shape)
+      apus_copy_rows_f32(
+        dx.floats, dy.floats + first * width, shape.rows, width, width, width, 0)
+      first += shape.rows
+      withExtendedLifetime(dy) {}
+      return dx
+    }
+  }
+}

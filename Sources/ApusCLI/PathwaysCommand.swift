@@ -1,0 +1,188 @@
+import Apus
+import ArgumentParser
+import Foundation
+
+/// `apus pathways`: one model for many tasks.
+struct PathwaysCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "pathways",
+    abstract: "Trains one sparse model for many tasks, and adds tasks that change nothing.",
+    subcommands: [Train.self, Add.self, Measure.self])
+
+  /// The joint phase.
+  struct Train: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      commandName: "train", abstract: "Learns several tasks together.",
+      discussion: "EXAMPLE: apus pathways train --tasks copy,season,shapes --output many")
+
+    @Option(help: "Tasks separated by commas: copy, reverse, season, growth, shapes, waves.")
+    var tasks = "copy,season,shapes"
+    @Option(parsing: .unconditional, help: "Steps, of one batch of each task.")
+    var steps = 1500
+    @Option(help: "Seed of weights and examples.")
+    var seed: UInt64 = 0
+    @Option(help: "The folder for the model.")
+    var output: String
+    @OptionGroup var machine: MachineOptions
+
+    func validate() throws {
+      try requireRange([("--steps", steps, Int(Int32.max))])
+      _ = try exercises(tasks)
+    }
+
+    func run() throws {
+      machine.apply()
+      try ModelFolder.prepare(output)
+      let printer = ProgressPrinter(label: "pathways")
+      let model = try PathwaysExperiment.jointModel(
+        try exercises(tasks), steps: steps, seed: seed, interruption: .bySignals(),
+        progress: printer.show)
+      printer.finish()
+      try PathwaysFolder.save(model, to: output)
+      let count = model.parameters.reduce(0) { $0 + $1.shape.count }
+      try emit("\(model.config.tasks.count) tasks, \(count) parameters: \(output)")
+    }
+  }
+
+  /// A later task.
+  struct Add: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      commandName: "add",
+      abstract: "Adds a task from few examples; earlier weights and outputs keep their bits.",
+      discussion: "EXAMPLE: apus pathways add reverse --model many --parent copy --examples 200")
+
+    @Argument(help: "The new task.")
+    var task: PathwaysExercise
+    @Option(help: "The folder of a Pathways model; it gets the new task's file.")
+    var model: String
+    @Option(help: "The task to begin as a copy of.")
+    var parent: PathwaysExercise
+    @Option(parsing: .unconditional, help: "Examples to learn from.")
+    var examples = 200
+    @Option(parsing: .unconditional, help: "Steps.")
+    var steps = 400
+    @Option(help: "Seed of weights and examples.")
+    var seed: UInt64 = 0
+    @OptionGroup var machine: MachineOptions
+
+    func validate() throws {
+      try requireRange([
+        ("--steps", steps, Int(Int32.max)), ("--examples", examples, Int(Int32.max)),
+      ])
+    }
+
+    func run() throws {
+      machine.apply()
+      let base = try PathwaysFolder.load(model)
+      let old = base.config.tasks.compactMap { PathwaysExercise(rawValue: $0.name) }
+      let before = PathwaysFingerprint(base, exercises: old)
+      let grown = try base.adding(
+        task.rawValue, head: task.head, parent: parent.rawValue, key: RandomKey(seed: seed))
+      let single = PathwaysSingleTask(
+        grown, task: grown.config.tasks.count - 1, exercise: task, examples: examples)
+      try PathwaysExperiment.train(
+        single, steps: steps, peak: 1e-3, seed: seed, interruption: .bySignals())
+      let changes = PathwaysFingerprint(grown, exercises: old).changes(since: before)
+      guard changes.isEmpty else {
+        remark("apus: \(changes.count) weights or outputs changed; the task is not saved.")
+        throw ExitCode.failure
+      }
+      try PathwaysFolder.save(grown, to: model)
+      try emit(
+        "\(task.rawValue): loss \(single.loss(of: 512)) on unseen examples; "
+          + "\(old.count) earlier tasks unchanged to the bit")
+    }
+  }
+
+  /// What sharing is worth.
+  struct Measure: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      commandName: "measure",
+      abstract:
+        "Measures forgetting, and how many examples a new task needs beside one from scratch.",
+      discussion: "EXAMPLE: apus pathways measure --output pathways.json")
+
+    @Option(help: "Where the result is written as JSON; standard output when left out.")
+    var output: String?
+    @Option(parsing: .unconditional, help: "Steps of the joint phase.")
+    var jointSteps = 1500
+    @Option(parsing: .unconditional, help: "Steps of each later training.")
+    var steps = 400
+    @Option(help: "Seed of weights and examples.")
+    var seed: UInt64 = 0
+    @OptionGroup var machine: MachineOptions
+
+    func validate() throws {
+      try requireRange([
+        ("--steps", steps, Int(Int32.max)), ("--joint-steps", jointSteps, Int(Int32.max)),
+      ])
+    }
+
+    func run() throws {
+      machine.apply()
+      var options = PathwaysExperiment.Options()
+      (options.jointSteps, options.steps, options.seed) = (jointSteps, steps, seed)
+      let found = try PathwaysExperiment(
+        options, interruption: .bySignals(), progress: remark)
+      if let output {
+        do {
+          try Data((try found.json() + "\n").utf8).write(
+            to: URL(fileURLWithPath: output), options: .atomic)
+        } catch {
+          throw ModelFolderError.cannotCreate(path: output, reason: error.localizedDescription)
+        }
+      }
+      guard !machine.json, output != nil else { return try emit(try found.json()) }
+      for one in found.added {
+        let efficiency = one.sampleEfficiency.map { String(format: "%.1f", $0) } ?? "unknown"
+        try emit(
+          "\(one.task): forgotten \(one.forgotten.count), sample efficiency \(efficiency), "
+            + "\(one.newParameters) new parameters")
+      }
+    }
+  }
+}
+
+/// Tasks by their names.
+private func exercises(_ text: String) throws -> [PathwaysExercise] {
+  try commaSeparated(text).map { name in
+    guard let exercise = PathwaysExercise(rawValue: name) else {
+      let known = PathwaysExercise.allCases.map(\.rawValue).joined(separator: ", ")
+      throw ValidationError("--tasks has '\(name)', but it knows \(known).")
+    }
+    return exercise
+  }
+}
+
+/// `apus routes`: which experts tasks take.
+struct RoutesCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "routes",
+    abstract: "Shows which experts each task of a Pathways model takes.",
+    discussion: """
+      EXAMPLE: apus routes --model many
+
+      Prints a map of experts and tasks for every block; with --json counts, shares, entropy, what was
+      taken together, what tasks share, and how many parameters each meets.
+      """)
+
+  @Option(help: "The folder of a Pathways model.")
+  var model: String
+  @Option(parsing: .unconditional, help: "Examples of each task.")
+  var examples = 64
+  @OptionGroup var machine: MachineOptions
+
+  func validate() throws { try requireRange([("--examples", examples, 65536)]) }
+
+  func run() throws {
+    machine.apply()
+    let loaded = try PathwaysFolder.load(model)
+    let inputs = loaded.config.tasks.enumerated().compactMap { index, task in
+      PathwaysExercise(rawValue: task.name).map { exercise in
+        (index, exercise.batch(0..<examples, key: RandomKey(seed: 2, stream: 40)).input)
+      }
+    }
+    let statistics = RouteStatistics(loaded, inputs: inputs)
+    try emit(machine.json ? try jsonText(statistics) : statistics.heatMap())
+  }
+}
