@@ -36,6 +36,8 @@ struct ProbeCommand: ParsableCommand {
   var length: Int?
   @Option(help: "Draw the length of every step between this and --length.")
   var shortest: Int?
+  @Option(help: "For how many steps --shortest holds; all when left out.")
+  var shortSteps: Int?
   @Option(help: "Token ids.")
   var vocabulary: Int?
   @Option(help: "Tokens to copy, or pairs to recall.")
@@ -77,7 +79,7 @@ struct ProbeCommand: ParsableCommand {
       ("--depth", depth, 100), ("--validate-every", validateEvery, Int(Int32.max)),
       ("--examples", examples, 1_048_576), ("--context", context, 4_194_304),
     ])
-    for (name, value) in [("--steps", steps), ("--warmup", warmup)] {
+    for (name, value) in [("--steps", steps), ("--warmup", warmup), ("--short-steps", shortSteps)] {
       guard let value, !(0...Int(Int32.max)).contains(value) else { continue }
       throw ValidationError("\(name) is \(value), but it must be in 0...\(Int32.max).")
     }
@@ -126,6 +128,7 @@ struct ProbeCommand: ParsableCommand {
     options.context = context ?? options.context
     options.length = length ?? options.length
     options.shortest = shortest ?? options.shortest
+    options.shortSteps = shortSteps ?? options.shortSteps
     options.vocabulary = vocabulary ?? options.vocabulary
     options.items = items ?? options.items
     options.randomFill = randomFill || options.randomFill

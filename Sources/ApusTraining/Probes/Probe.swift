@@ -84,6 +84,7 @@ public struct Probe {
       decay: options.decay, peak: options.learningRate, floor: options.learningRate / 20,
       warmup: .steps(options.warmup))
     (trainer.beta2, trainer.weightDecay) = (options.beta2, options.weightDecay)
+    trainer.epsilon = options.epsilon
     (trainer.clip, trainer.seed) = (options.clip, options.seed)
     trainer.validateEvery = .steps(options.validateEvery)
     return trainer
@@ -134,7 +135,9 @@ package struct ProbeTraining: TrainingTask {
 
   /// The length of a step's examples.
   package func length(step: Int) -> Int {
-    guard let shortest = probe.options.shortest else { return probe.options.length }
+    guard let shortest = probe.options.shortest, step < probe.options.shortSteps ?? .max else {
+      return probe.options.length
+    }
     var generator = PhiloxGenerator(probe.key(.length).derived(UInt64(step)))
     let (low, high) = (log(Double(shortest)), log(Double(probe.options.length)))
     return Int(exp(Double.random(in: low...high, using: &generator)).rounded())

@@ -38,6 +38,8 @@ public struct ProbeOptions: Codable, Sendable, Hashable {
   /// Where given, every step draws its length between this and ``length``, evenly in the logarithm: on
   /// short examples a task shows sooner, and they cost less. The papers train at one length.
   public var shortest: Int?
+  /// For how many steps that holds; after them all examples have the full length. All steps when nil.
+  public var shortSteps: Int?
   /// Token ids; of no meaning to ListOps.
   public var vocabulary: Int
   /// Tokens to copy, or pairs to recall.
@@ -65,6 +67,8 @@ public struct ProbeOptions: Codable, Sendable, Hashable {
   public var weightDecay = 0.0
   /// Adam's β₂.
   public var beta2 = 0.999
+  /// Adam's ε. Gradients far below it move nothing.
+  public var epsilon = 1e-8
   /// The largest norm of the gradient; nil for no limit.
   public var clip: Double? = 1
   /// Of weights and examples.
@@ -125,7 +129,8 @@ public struct ProbeOptions: Codable, Sendable, Hashable {
     encoder.keyEncodingStrategy = .convertToSnakeCase
     var merged =
       try JSONSerialization.jsonObject(with: encoder.encode(usual)) as? [String: Any] ?? [:]
-    let known = (Array(merged.keys) + ["clip", "context", "seconds", "shortest"]).sorted()
+    let known = (Array(merged.keys) + ["clip", "context", "seconds", "short_steps", "shortest"])
+      .sorted()
     for (key, value) in given {
       guard known.contains(key) else { throw ProbeOptionsError.unknownKey(key, known: known) }
       merged[key] = value
@@ -147,6 +152,7 @@ public struct ProbeOptions: Codable, Sendable, Hashable {
     for (key, value, range) in [
       ("width", width, 1...8192), ("layers", layers, 1...256), ("length", length, 1...4_194_304),
       ("shortest", shortest ?? 1, 1...max(1, length)),
+      ("short_steps", shortSteps ?? 0, 0...Int(Int32.max)),
       ("batch", batch, 1...65536), ("steps", steps, 0...Int(Int32.max)),
       ("warmup", warmup, 0...Int(Int32.max)), ("validate_every", validateEvery, 1...Int(Int32.max)),
       ("validation_examples", validationExamples, 1...1_048_576),

@@ -92,6 +92,10 @@ struct ProbeTests {
     #expect(lengths.allSatisfy { (8...128).contains($0) })
     let below = lengths.filter { $0 < 32 }.count
     #expect(abs(below - 1000) < 120, "\(below) of 2,000 are under 32")
+    options.shortSteps = 3
+    let growing = ProbeTraining(try Probe(options))
+    #expect((0..<3).map { growing.length(step: $0) } == Array(lengths[0..<3]))
+    #expect((3..<20).allSatisfy { growing.length(step: $0) == 128 })
     options.shortest = nil
     let fixed = ProbeTraining(try Probe(options))
     #expect((0..<20).allSatisfy { fixed.length(step: $0) == 128 })
@@ -142,10 +146,28 @@ struct ProbeRecipeTests {
   @Test("are what a report carries", arguments: ProbeKind.allCases)
   func roundTrip(task: ProbeKind) throws {
     var options = ProbeOptions(task, model: "lstm")
-    (options.context, options.seconds, options.shortest) = (99, 3.5, 8)
+    (options.context, options.seconds) = (99, 3.5)
+    (options.shortest, options.shortSteps) = (8, 100)
     let encoder = JSONEncoder()
     encoder.keyEncodingStrategy = .convertToSnakeCase
     #expect(try ProbeOptions(recipe: encoder.encode(options)) == options)
+  }
+
+  /// The recipes that come with the project.
+  static let committed: [String] = {
+    let tests = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+    let folder = tests.appendingPathComponent("../../../Recipes").standardized.path
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+    return names.filter { $0.hasSuffix(".json") }.sorted().map { folder + "/" + $0 }
+  }()
+
+  @Test("that come with the project make a probe")
+  func shipped() throws {
+    #expect(Self.committed.count >= 6)
+    for path in Self.committed {
+      let data = try #require(FileManager.default.contents(atPath: path))
+      #expect(throws: Never.self, "\(path)") { try Probe(ProbeOptions(recipe: data)) }
+    }
   }
 
   @Test("that mean nothing are refused")
