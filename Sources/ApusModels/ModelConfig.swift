@@ -89,17 +89,12 @@ extension ModelConfig {
 
   /// The configuration as `config.json`, with its `model_type`.
   public func json() throws -> Data {
-    let encoder = JSONEncoder()
-    encoder.keyEncodingStrategy = .convertToSnakeCase
-    var object = Self.written(
-      try JSONValue(encoder.encode(AllKeys(self)), name: "configuration"), as: self)
+    var object = Self.written(try Self.tree(self), as: self)
     let type = object["model_type"]?.string ?? Self.modelType
     object = object.setting("model_type", to: .string(type))
     // A null is written where leaving the key out would say something else.
-    let defaults = try Self.encoded(Self.defaults(for: type))
-    let members = (object.members ?? []).filter {
-      $0.value != .null || !(defaults[$0.key] is NSNull)
-    }
+    let defaults = try Self.tree(Self.defaults(for: type))
+    let members = (object.members ?? []).filter { $0.value != .null || defaults[$0.key] != .null }
     return Data(JSONValue.object(members.sorted { $0.key < $1.key }).text().utf8)
   }
 
@@ -131,9 +126,17 @@ extension ModelConfig {
 
   /// Every key with its value, null where there is none.
   private static func encoded(_ config: Self) throws -> [String: Any] {
+    try object(try encodedData(config))
+  }
+
+  private static func tree(_ config: Self) throws -> JSONValue {
+    try JSONValue(try encodedData(config), name: "configuration")
+  }
+
+  private static func encodedData(_ config: Self) throws -> Data {
     let encoder = JSONEncoder()
     encoder.keyEncodingStrategy = .convertToSnakeCase
-    return try object(try encoder.encode(AllKeys(config)))
+    return try encoder.encode(AllKeys(config))
   }
 
   /// The keys that may have no value.

@@ -4,7 +4,7 @@ public import ApusTensor
 
 /// What a measurement of speed found, as `apus bench --json` prints it.
 public struct SpeedResult: Codable, Sendable {
-  /// What was measured: train, prefill, decode, attention or scan.
+  /// What was measured: train, prefill, decode, step, attention, scan or experts.
   public var task: String
   /// The architecture or kernel.
   public var name: String
@@ -27,6 +27,10 @@ public struct SpeedResult: Codable, Sendable {
   public var peakBytes: Int
   /// Forward alone, where forward and backward were measured together.
   public var forwardMilliseconds: Double?
+  /// Bytes that a model remembers between tokens, at the end of the measurement.
+  public var stateBytes: Int?
+  /// The time over that of a dense layer of the same arithmetic, where experts were measured.
+  public var timeOverDense: Double?
 
   /// The result as JSON with the published keys.
   public func json() throws -> String {
@@ -84,7 +88,12 @@ public struct SpeedBenchmark: Sendable {
     }
   }
 
-  /// One forward pass over whole sequences, as when a prompt is read.
+  /// One pass over whole sequences, as when a prompt is read: in pieces of 2,048 tokens, the state
+  /// carried from one to the next, so that memory stays bounded however long the prompt is.
+  ///
+  /// - Parameter config: A published `config.json`.
+  /// - Returns: The result; past 16,384 tokens without a warm-up.
+  /// - Throws: ``ConfigError``.
   public func prefill(config: Data) throws -> SpeedResult {
     let (architecture, configuration) = try Architecture.reading(json: config)
     let model = try LanguageModel(architecture, config: configuration, key: RandomKey(seed: 0))
@@ -92,11 +101,20 @@ public struct SpeedBenchmark: Sendable {
     return withProducts(in: precision) {
       withoutGradient {
         Machine.resetPeakBytes()
-        let seconds = best {
-          var state = model.initialState(batch: batch)
-          _ = model.logits(tokens, state: &state)
+        var stateBytes = 0
+        let seconds = best(warmUp: context <= 16384) {
+          var (state, start) = (model.initialState(batch: batch), 0)
+          while start < context {
+            let end = min(start + Self.promptPiece, context)
+            _ = model.logits(piece(of: tokens, start..<end), state: &state)
+            start = end
+          }
+          stateBytes = state.byteCount
         }
-        return result("prefill", model, seconds: seconds, operations: forwardOperations(model))
+        var measured = result(
+          "prefill", model, seconds: seconds, operations: forwardOperations(model))
+        measured.stateBytes = stateBytes
+        return measured
       }
     }
   }
@@ -119,7 +137,7 @@ public struct SpeedBenchmark: Sendable {
         } / Double(steps)
       var measured = result(
         "decode", model, seconds: seconds,
-        operations: 2 * Double(parameterCount(model) * batch))
+        operations: 2 * activeCount(model.parameters, model) * Double(batch))
       measured.tokensPerSecond = Double(batch) / seconds
       return measured
     }
@@ -208,6 +226,20 @@ public struct SpeedBenchmark: Sendable {
 }
 
 extension SpeedBenchmark {
+  /// Tokens of a prompt that are read at once.
+  private static let promptPiece = 2048
+
+  /// The ids of some times of every sequence.
+  private func piece(of tokens: Tensor, _ times: Range<Int>) -> Tensor {
+    guard times.count < context else { return tokens }
+    let ids = tokens.integers
+    return Tensor(
+      (0..<batch).flatMap { row in
+        ids[row * context + times.lowerBound..<row * context + times.upperBound]
+      },
+      [batch, times.count])
+  }
+
   private func randomTokens(for model: LanguageModel) throws -> Tensor {
     if let bound = model.context, context > bound {
       throw ConfigError.invalid(
@@ -226,21 +258,60 @@ extension SpeedBenchmark {
   /// Two operations for each weight of a product and token, and the products of attention.
   private func forwardOperations(_ model: LanguageModel) -> Double {
     let matrices = model.parameters.filter { $0.shape.rank == 2 && !$0.name.contains("wpe") }
-    var weights = matrices.reduce(0) { $0 + $1.value.count }
+    var weights = activeCount(matrices, model)
     if let tied = model.parameters.first(where: { $0.name == "lm_head.weight" }) {
-      weights -= tied.value.count  // the embedding is looked up, the head multiplied
+      weights -= Double(tied.value.count)  // the embedding is looked up, the head multiplied
     }
-    var operations = 2 * Double(weights) * Double(batch * context)
-    if let config = model.config as? TransformerConfig {
-      let seen = min(context, config.slidingWindow ?? context)
-      operations +=
-        4 * Double(config.nLayer * config.nEmbd) * Double(batch * context) * Double(seen) / 2
-    }
-    return operations
+    return 2 * weights * Double(batch * context) + attentionOperations(model.config)
   }
 
-  private func best(runs: Int? = nil, _ body: () -> Void) -> Double {
-    body()
+  /// Elements that take part in a token: of experts only those that it goes to.
+  private func activeCount(_ parameters: [Parameter], _ model: LanguageModel) -> Double {
+    let share = expertShare(of: model.config)
+    return parameters.reduce(0) {
+      $0 + Double($1.value.count) * ($1.name.contains(".experts.") ? share : 1)
+    }
+  }
+
+  /// The part of a layer's experts that a token takes.
+  private func expertShare(of config: any ModelConfig) -> Double {
+    switch config {
+    case let config as MixtralConfig:
+      Double(config.numExpertsPerTok) / Double(config.numLocalExperts)
+    case let config as DBRXConfig:
+      Double(config.ffnConfig.moeTopK) / Double(config.ffnConfig.moeNumExperts)
+    case let config as JambaConfig:
+      Double(config.numExpertsPerTok) / Double(config.numExperts)
+    default: 1
+    }
+  }
+
+  /// The two products of attention, over the half of the pairs that a causal mask leaves.
+  private func attentionOperations(_ config: any ModelConfig) -> Double {
+    let (features, window): (Int, Int?)
+    switch config {
+    case let config as TransformerConfig:
+      (features, window) = (config.nLayer * config.nEmbd, config.slidingWindow)
+    case let config as MixtralConfig:
+      let size = config.headDim ?? config.hiddenSize / config.numAttentionHeads
+      (features, window) = (
+        config.numHiddenLayers * config.numAttentionHeads * size, config.slidingWindow
+      )
+    case let config as DBRXConfig:
+      (features, window) = (config.nLayers * config.dModel, config.slidingWindow)
+    case let config as JambaConfig:
+      let layers = (0..<config.numHiddenLayers).count {
+        $0 % config.attnLayerPeriod == config.attnLayerOffset
+      }
+      (features, window) = (layers * config.hiddenSize, config.slidingWindow)
+    default: return 0
+    }
+    let seen = min(context, window ?? context)
+    return 4 * Double(features) * Double(batch * context) * Double(seen) / 2
+  }
+
+  func best(runs: Int? = nil, warmUp: Bool = true, _ body: () -> Void) -> Double {
+    if warmUp { body() }
     var least = Double.infinity
     for _ in 0..<(runs ?? self.runs) {
       let start = ContinuousClock.now
@@ -269,7 +340,7 @@ extension SpeedBenchmark {
       operations: operations, forward: forward)
   }
 
-  private func result(
+  func result(
     _ task: String, name: String, parameters: Int, seconds: Double, operations: Double,
     forward: Double? = nil
   ) -> SpeedResult {

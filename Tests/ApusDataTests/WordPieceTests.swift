@@ -85,7 +85,10 @@ struct WordPieceTests {
       let tokenizer = try WordPieceTokenizer(folder: folder)
       let all = tokenizer.encode("hello world hello world")
       #expect(all.count == 6)
-      #expect(tokenizer.encode("hello world hello world", maximum: 4) == Array(all[0..<3]) + [tokenizer.endID])
+      #expect(
+        tokenizer.encode("hello world hello world", maximum: 4) == Array(all[0..<3]) + [
+          tokenizer.endID
+        ])
       #expect(tokenizer.encode("hello", maximum: 0) == [tokenizer.startID, tokenizer.endID])
       #expect(
         tokenizer.decode(tokenizer.encode("Hello unaffable world")) == "hello unaffable world")

@@ -14,6 +14,9 @@ struct ClassifierTests {
     let pooling: ClassifierConfig.Pooling
     var testDescription: String { "\(architecture), \(pooling.rawValue)" }
 
+    /// Whether the loss has no jumps, as the choice of a bucket makes them.
+    var isSmooth: Bool { architecture != "reformer" }
+
     static let all = Architecture.all.flatMap { architecture in
       ClassifierConfig.Pooling.allCases.map { Case(architecture: architecture.name, pooling: $0) }
     }
@@ -77,7 +80,8 @@ struct ClassifierTests {
     #expect(bitDisagreement(after, before) != nil)
   }
 
-  @Test("gradients equal finite differences", .tags(.gradient), arguments: Case.all)
+  @Test(
+    "gradients equal finite differences", .tags(.gradient), arguments: Case.all.filter(\.isSmooth))
   func finiteDifferences(one: Case) throws {
     for input in [ClassifierConfig.Input.tokens(vocabulary: 11), .features(count: 2)] {
       let model = try one.shaken(input, settings: one.smoothing())

@@ -47,10 +47,11 @@ struct InspectionTests {
       try Self.write(String(decoding: grouped.json(), as: UTF8.self), to: folder + "/config.json")
       let found = try #require(try ModelInspection(at: folder + "/config.json").state)
       #expect(found.bytesPerToken == 3 * 2 * 2 * 8 * 4 && found.window == 4096)
-      // The cache has room for twice the window.
+      // The cache has room for what has passed, and for as much again.
       var state = model.initialState(batch: 1)
       _ = model.logits(Tensor(Array(repeating: Int32(1), count: 512), [1, 512]), state: &state)
-      #expect(state.byteCount == 2 * 4096 * (found.bytesPerToken ?? 0))
+      let bytes = state.byteCount / (found.bytesPerToken ?? 1)
+      #expect((512...2 * 512).contains(bytes))
     }
   }
 

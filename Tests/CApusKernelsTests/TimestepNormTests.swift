@@ -34,7 +34,8 @@ extension Kernels {
           let mean = seen.reduce(0, +) / Double(seen.count)
           let variance = seen.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(seen.count)
           for i in g * 3..<g * 3 + 3 {
-            let normal = (Double(norm.x[t * 6 + i]) - mean) / (variance + Double(Float(1e-5))).squareRoot()
+            let normal =
+              (Double(norm.x[t * 6 + i]) - mean) / (variance + Double(Float(1e-5))).squareRoot()
             expected.append(normal * (1 + Double(norm.weight[i])) + Double(norm.bias[i]))
           }
         }

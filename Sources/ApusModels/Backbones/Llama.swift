@@ -200,7 +200,7 @@ extension Architecture {
     },
     language: { config in
       LanguageLayout(
-        vocabulary: config.vocabSize, context: config.maxPositionEmbeddings,
+        vocabulary: config.vocabSize, context: nil,
         embeddingName: "embed_tokens", isTied: config.tieWordEmbeddings,
         ignoredSuffixes: [".rotary_emb.inv_freq"])
     })

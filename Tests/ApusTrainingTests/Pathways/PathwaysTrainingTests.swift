@@ -49,7 +49,7 @@ struct PathwaysTrainingTests {
   func endToEnd() throws {
     let joint: [PathwaysExercise] = [.season, .shapes]
     let untrained = try Pathways(PathwaysExperiment.config(joint), key: RandomKey(seed: 0))
-    let model = try PathwaysExperiment.jointModel(joint, steps: 60, seed: 0)
+    let model = try PathwaysExperiment.jointModel(joint, steps: 200, seed: 0)
     for (index, exercise) in joint.enumerated() {
       func loss(_ model: Pathways) -> Double {
         PathwaysSingleTask(model, task: index, exercise: exercise, examples: 1).loss(of: 128)
