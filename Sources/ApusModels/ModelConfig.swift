@@ -136,6 +136,7 @@ extension ModelConfig {
   private static func encodedData(_ config: Self) throws -> Data {
     let encoder = JSONEncoder()
     encoder.keyEncodingStrategy = .convertToSnakeCase
+    encoder.outputFormatting = [.sortedKeys]
     return try encoder.encode(AllKeys(config))
   }
 

@@ -32,6 +32,7 @@ public enum PathwaysFolder {
   /// Loads a model.
   ///
   /// - Parameter path: The folder.
+  /// - Returns: The model.
   /// - Throws: ``ModelFolderError``, or what is wrong with configuration or weights.
   public static func load(_ path: String) throws -> Pathways {
     let file = path + "/pathways.json"

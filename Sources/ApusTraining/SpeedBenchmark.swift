@@ -1,4 +1,5 @@
 import ApusModels
+import ApusNN
 public import Foundation
 public import ApusTensor
 

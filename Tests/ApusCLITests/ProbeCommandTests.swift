@@ -12,8 +12,9 @@ struct ProbeCommandTests {
     let text = try apus(arguments)
     #expect(text.status == 0 && text.errors.isEmpty, "\(text.errors)")
     #expect(text.lines.count == 3)
-    #expect(text.lines[1].hasPrefix("length       32  accuracy"))
-    #expect(text.lines[2].hasPrefix("induction, lstm: "))
+    #expect(text.lines[0].hasPrefix("induction, lstm: "))
+    #expect(text.lines[1].hasPrefix("length        8  accuracy"))
+    #expect(text.lines[2].hasPrefix("length       32  accuracy"))
     let json = try apus(arguments + ["--json"])
     let report = try #require(
       try JSONSerialization.jsonObject(with: Data(json.output.utf8)) as? [String: Any])

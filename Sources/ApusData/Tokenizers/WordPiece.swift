@@ -95,6 +95,7 @@ public struct WordPieceTokenizer: Sendable {
   /// - Parameters:
   ///   - text: The text.
   ///   - maximum: The most ids; what does not fit is left out, start and end are not. Nil: all.
+  /// - Returns: One id per piece.
   public func encode(_ text: String, maximum: Int? = nil) -> [Int32] {
     let inner = pieceIDs(text)
     let room = maximum.map { max(0, $0 - 2) } ?? inner.count

@@ -137,6 +137,7 @@ extension Reformer {
     ///   - slots: What sorted lists are filled up to.
     ///   - rotary: Positions turned into queries and keys.
     ///   - buckets: Those of an earlier pass, or nil, and then those of this one.
+    /// - Returns: `[B, T, D]`.
     func callAsFunction(
       _ x: Tensor, slots: Int, rotary: RotaryTable?, buckets: inout Tensor?
     ) -> Tensor {

@@ -113,6 +113,7 @@ public struct Composition: Sendable {
   /// Decides about a series.
   ///
   /// - Parameter context: Measured values up to the origin; the last ``lookBack`` count.
+  /// - Returns: The expert, and why.
   public func decide(series context: ArraySlice<Double>) -> Router.Decision {
     router.decide(SeriesFeatures.vector(context.suffix(lookBack ?? context.count)))
   }
@@ -120,6 +121,7 @@ public struct Composition: Sendable {
   /// Decides about a text.
   ///
   /// - Parameter request: What is asked, without what is to be answered.
+  /// - Returns: The expert, and why.
   public func decide(text request: String) -> Router.Decision {
     router.decide(text?.vector(request) ?? [])
   }

@@ -40,17 +40,16 @@ enum { kEmaQRe, kEmaQIm, kEmaGRe, kEmaGIm, kEmaP, kEmaPlanes };
 
 /// Everything that one mode of L channels is made of.
 struct EmaMode {
-  EmaVector p, p_rest;    ///< a = sigmoid(alpha), and 1 − a
-  EmaVector d, d_rest;    ///< sigmoid(delta), and 1 − sigmoid(delta)
-  EmaVector cosine, sine; ///< of φ
-  EmaVector q_re, q_im;   ///< ρ e^{iφ}
+  EmaVector p, p_rest;     ///< a = sigmoid(alpha), and 1 − a
+  EmaVector d, d_rest;     ///< sigmoid(delta), and 1 − sigmoid(delta)
+  EmaVector cosine, sine;  ///< of φ
+  EmaVector q_re, q_im;    ///< ρ e^{iφ}
 };
 
 /// Stored parameters to coefficients. `share` is n / N for the modes n = 1 … N.
 /// What is stored is held within ±60: p then stays a normal number, and beyond
 /// nothing is left to learn.
-HWY_INLINE EmaMode MakeEmaMode(EmaVector alpha, EmaVector delta, EmaVector turn,
-                               float share) {
+HWY_INLINE EmaMode MakeEmaMode(EmaVector alpha, EmaVector delta, EmaVector turn, float share) {
   const EmaTag t;
   EmaMode mode;
   mode.p = SigmoidPair(t, Clamp(t, alpha, -60.0f, 60.0f), mode.p_rest);
@@ -66,13 +65,11 @@ HWY_INLINE EmaMode MakeEmaMode(EmaVector alpha, EmaVector delta, EmaVector turn,
 /// tile[n, lane] = from[lane · lane_stride + n · mode_stride]; lanes beyond
 /// `width` become zero.
 inline void GatherModes(float *tile, const float *from, ptrdiff_t lane_stride,
-                        ptrdiff_t mode_stride, ptrdiff_t modes,
-                        ptrdiff_t width) {
+                        ptrdiff_t mode_stride, ptrdiff_t modes, ptrdiff_t width) {
   const ptrdiff_t lanes = RowLanes();
   for (ptrdiff_t n = 0; n < modes; ++n) {
     for (ptrdiff_t i = 0; i < lanes; ++i) {
-      tile[n * lanes + i] =
-          i < width ? from[i * lane_stride + n * mode_stride] : 0.0f;
+      tile[n * lanes + i] = i < width ? from[i * lane_stride + n * mode_stride] : 0.0f;
     }
   }
 }
@@ -86,18 +83,16 @@ inline ptrdiff_t EmaTileStride(ptrdiff_t tokens) {
 
 /// Where plane `part` (0 real, 1 imaginary) of mode n of a saved state starts,
 /// [B, chunks, 2, N, D].
-inline ptrdiff_t EmaStateAt(const apus_complex_ema_shape &shape,
-                            ptrdiff_t entry, ptrdiff_t part, ptrdiff_t n) {
+inline ptrdiff_t EmaStateAt(const apus_complex_ema_shape &shape, ptrdiff_t entry, ptrdiff_t part,
+                            ptrdiff_t n) {
   return ((entry * 2 + part) * shape.modes + n) * shape.channels;
 }
 
 /// One row of a block into tile-major order, or back.
-HWY_INLINE void SpreadRow(float *tiles, const float *row, ptrdiff_t count,
-                          ptrdiff_t tile_stride) {
+HWY_INLINE void SpreadRow(float *tiles, const float *row, ptrdiff_t count, ptrdiff_t tile_stride) {
   const EmaTag d;
   ForLanes(count, [&](ptrdiff_t e, ptrdiff_t width) HWY_ATTR {
-    hn::Store(LoadLanes(row + e, width), d,
-              tiles + e / RowLanes() * tile_stride);
+    hn::Store(LoadLanes(row + e, width), d, tiles + e / RowLanes() * tile_stride);
   });
 }
 
@@ -111,15 +106,14 @@ HWY_INLINE void ReadAnew(const float *&pointer) {
 }
 
 HWY_INLINE void PrefetchEmaRow(const float *row) {
-  for (ptrdiff_t i = 0; i < kEmaChannels; i += 16)
-    __builtin_prefetch(row + i);
+  for (ptrdiff_t i = 0; i < kEmaChannels; i += 16) __builtin_prefetch(row + i);
 }
 
 /// How many tokens ahead rows are asked for.
 constexpr ptrdiff_t kEmaAhead = 6;
 
-} // namespace HWY_NAMESPACE
-} // namespace apus
+}  // namespace HWY_NAMESPACE
+}  // namespace apus
 HWY_AFTER_NAMESPACE();
 
-#endif // APUS_OPS_COMPLEX_EMA_INL_H_
+#endif  // APUS_OPS_COMPLEX_EMA_INL_H_

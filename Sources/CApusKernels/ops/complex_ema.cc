@@ -19,17 +19,15 @@ namespace apus {
 namespace HWY_NAMESPACE {
 namespace {
 
-constexpr ptrdiff_t kSegment =
-    32; // tokens that a tile walks before the next tile's turn
+constexpr ptrdiff_t kSegment = 32;  // tokens that a tile walks before the next tile's turn
 
 /// Walks kModes modes of one tile through `tokens` tokens: u advances, y
 /// [tokens, L] is added to. `re`, `im` are [kModes, L]; the planes of
 /// `coefficients` lie `plane` floats apart.
 template <int kModes>
-HWY_NOINLINE void
-AdvanceModes(float *HWY_RESTRICT y, float *HWY_RESTRICT re,
-             float *HWY_RESTRICT im, const float *HWY_RESTRICT x,
-             const float *coefficients, ptrdiff_t plane, ptrdiff_t tokens) {
+HWY_NOINLINE void AdvanceModes(float *HWY_RESTRICT y, float *HWY_RESTRICT re,
+                               float *HWY_RESTRICT im, const float *HWY_RESTRICT x,
+                               const float *coefficients, ptrdiff_t plane, ptrdiff_t tokens) {
   const EmaTag d;
   const ptrdiff_t lanes = RowLanes();
   const auto coefficient = [&](int which, int n) HWY_ATTR {
@@ -45,10 +43,8 @@ AdvanceModes(float *HWY_RESTRICT y, float *HWY_RESTRICT re,
     EmaVector sum = hn::Load(d, y + t * lanes), minus = hn::Zero(d);
     ReadAnew(coefficients);
     for (int n = 0; n < kModes; ++n) {
-      const EmaVector qr = coefficient(kEmaQRe, n),
-                      qi = coefficient(kEmaQIm, n);
-      const EmaVector real =
-          hn::NegMulAdd(qi, u_im[n], hn::MulAdd(qr, u_re[n], x_t));
+      const EmaVector qr = coefficient(kEmaQRe, n), qi = coefficient(kEmaQIm, n);
+      const EmaVector real = hn::NegMulAdd(qi, u_im[n], hn::MulAdd(qr, u_re[n], x_t));
       u_im[n] = hn::MulAdd(qr, u_im[n], hn::Mul(qi, u_re[n]));
       u_re[n] = real;
       sum = hn::MulAdd(coefficient(kEmaGRe, n), u_re[n], sum);
@@ -64,13 +60,18 @@ AdvanceModes(float *HWY_RESTRICT y, float *HWY_RESTRICT re,
 
 /// Channels first ..< last of one sequence, with their working arrays.
 class EmaBlock {
-public:
+ public:
   EmaBlock(const float *x, const float *omega, const float *coefficients,
-           const apus_complex_ema_shape &shape, ptrdiff_t batch,
-           ptrdiff_t first, ptrdiff_t last)
-      : x_(x), omega_(omega), lanes_(RowLanes()), plane_(shape.modes * lanes_),
+           const apus_complex_ema_shape &shape, ptrdiff_t batch, ptrdiff_t first, ptrdiff_t last)
+      : x_(x),
+        omega_(omega),
+        lanes_(RowLanes()),
+        plane_(shape.modes * lanes_),
         coefficients_(coefficients + first / lanes_ * kEmaPlanes * plane_),
-        shape_(shape), batch_(batch), first_(first), last_(last),
+        shape_(shape),
+        batch_(batch),
+        first_(first),
+        last_(last),
         tiles_((last - first + lanes_ - 1) / lanes_),
         longest_(std::min(kSegment, shape.time)),
         tile_stride_(EmaTileStride(longest_)),
@@ -84,25 +85,20 @@ public:
     const ptrdiff_t chunks = (shape_.time + shape_.chunk - 1) / shape_.chunk;
     for (ptrdiff_t t = 0; t < shape_.time;) {
       const ptrdiff_t chunk = t / shape_.chunk;
-      const ptrdiff_t end =
-          std::min({t + kSegment, (chunk + 1) * shape_.chunk, shape_.time});
+      const ptrdiff_t end = std::min({t + kSegment, (chunk + 1) * shape_.chunk, shape_.time});
       if (checkpoints != nullptr && t == chunk * shape_.chunk) {
         StoreState(checkpoints, batch_ * chunks + chunk, false);
       }
       Prepare(t, end - t);
-      for (ptrdiff_t tile = 0; tile < tiles_; ++tile)
-        Advance(tile, end - t);
+      for (ptrdiff_t tile = 0; tile < tiles_; ++tile) Advance(tile, end - t);
       Finish(y, t, end - t);
       t = end;
     }
-    if (state != nullptr)
-      StoreState(state, batch_, true);
+    if (state != nullptr) StoreState(state, batch_, true);
   }
 
-private:
-  ptrdiff_t Width(ptrdiff_t tile) const {
-    return std::min(lanes_, last_ - first_ - tile * lanes_);
-  }
+ private:
+  ptrdiff_t Width(ptrdiff_t tile) const { return std::min(lanes_, last_ - first_ - tile * lanes_); }
   const float *Coefficients(ptrdiff_t tile) const {
     return coefficients_ + tile * kEmaPlanes * plane_;
   }
@@ -110,15 +106,12 @@ private:
   /// u = h / p.
   void LoadState(const float *state) {
     const EmaTag d;
-    if (state == nullptr)
-      return (void)std::fill_n(u_, tiles_ * 2 * plane_, 0.0f);
+    if (state == nullptr) return (void)std::fill_n(u_, tiles_ * 2 * plane_, 0.0f);
     for (ptrdiff_t tile = 0; tile < tiles_; ++tile) {
       for (ptrdiff_t i = 0; i < 2 * shape_.modes; ++i) {
         const ptrdiff_t part = i / shape_.modes, n = i % shape_.modes;
-        const float *from = state + EmaStateAt(shape_, batch_, part, n) +
-                            first_ + tile * lanes_;
-        const EmaVector p =
-            hn::Load(d, Coefficients(tile) + kEmaP * plane_ + n * lanes_);
+        const float *from = state + EmaStateAt(shape_, batch_, part, n) + first_ + tile * lanes_;
+        const EmaVector p = hn::Load(d, Coefficients(tile) + kEmaP * plane_ + n * lanes_);
         hn::Store(hn::Div(LoadLanes(from, Width(tile)), p), d,
                   u_ + (tile * 2 + part) * plane_ + n * lanes_);
       }
@@ -132,12 +125,9 @@ private:
       for (ptrdiff_t i = 0; i < 2 * shape_.modes; ++i) {
         const ptrdiff_t part = i / shape_.modes, n = i % shape_.modes;
         EmaVector u = hn::Load(d, u_ + (tile * 2 + part) * plane_ + n * lanes_);
-        if (scaled)
-          u = hn::Mul(
-              u, hn::Load(d, Coefficients(tile) + kEmaP * plane_ + n * lanes_));
-        StoreLanes(
-            u, to + EmaStateAt(shape_, entry, part, n) + first_ + tile * lanes_,
-            Width(tile));
+        if (scaled) u = hn::Mul(u, hn::Load(d, Coefficients(tile) + kEmaP * plane_ + n * lanes_));
+        StoreLanes(u, to + EmaStateAt(shape_, entry, part, n) + first_ + tile * lanes_,
+                   Width(tile));
       }
     }
   }
@@ -146,47 +136,38 @@ private:
   HWY_NOINLINE void Prepare(ptrdiff_t t0, ptrdiff_t tokens) {
     const EmaTag d;
     for (ptrdiff_t t = 0; t < tokens; ++t) {
-      const float *row =
-          x_ + (batch_ * shape_.time + t0 + t) * shape_.channels + first_;
-      if (t0 + t + kEmaAhead < shape_.time)
-        PrefetchEmaRow(row + kEmaAhead * shape_.channels);
+      const float *row = x_ + (batch_ * shape_.time + t0 + t) * shape_.channels + first_;
+      if (t0 + t + kEmaAhead < shape_.time) PrefetchEmaRow(row + kEmaAhead * shape_.channels);
       ForLanes(last_ - first_, [&](ptrdiff_t e, ptrdiff_t width) HWY_ATTR {
         const EmaVector x = LoadLanes(row + e, width);
         const ptrdiff_t at = e / RowLanes() * tile_stride_ + t * RowLanes();
         hn::Store(x, d, in_ + at);
-        hn::Store(hn::Mul(LoadLanes(omega_ + first_ + e, width), x), d,
-                  y_ + at);
+        hn::Store(hn::Mul(LoadLanes(omega_ + first_ + e, width), x), d, y_ + at);
       });
     }
   }
 
   void Advance(ptrdiff_t tile, ptrdiff_t tokens) {
     ptrdiff_t n = 0;
-    for (; n + kEmaModes <= shape_.modes; n += kEmaModes)
-      AdvanceSome<kEmaModes>(tile, n, tokens);
-    for (; n < shape_.modes; ++n)
-      AdvanceSome<1>(tile, n, tokens);
+    for (; n + kEmaModes <= shape_.modes; n += kEmaModes) AdvanceSome<kEmaModes>(tile, n, tokens);
+    for (; n < shape_.modes; ++n) AdvanceSome<1>(tile, n, tokens);
   }
 
   template <int kModes>
   void AdvanceSome(ptrdiff_t tile, ptrdiff_t n, ptrdiff_t tokens) {
     float *re = u_ + tile * 2 * plane_ + n * lanes_;
-    AdvanceModes<kModes>(y_ + tile * tile_stride_, re, re + plane_,
-                         in_ + tile * tile_stride_,
+    AdvanceModes<kModes>(y_ + tile * tile_stride_, re, re + plane_, in_ + tile * tile_stride_,
                          Coefficients(tile) + n * lanes_, plane_, tokens);
   }
 
   HWY_NOINLINE void Finish(float *y, ptrdiff_t t0, ptrdiff_t tokens) {
     const EmaTag d;
     for (ptrdiff_t t = 0; t < tokens; ++t) {
-      float *row =
-          y + (batch_ * shape_.time + t0 + t) * shape_.channels + first_;
-      if (t0 + t + kEmaAhead < shape_.time)
-        PrefetchEmaRow(row + kEmaAhead * shape_.channels);
+      float *row = y + (batch_ * shape_.time + t0 + t) * shape_.channels + first_;
+      if (t0 + t + kEmaAhead < shape_.time) PrefetchEmaRow(row + kEmaAhead * shape_.channels);
       ForLanes(last_ - first_, [&](ptrdiff_t e, ptrdiff_t width) HWY_ATTR {
-        StoreLanes(
-            hn::Load(d, y_ + e / RowLanes() * tile_stride_ + t * RowLanes()),
-            row + e, width);
+        StoreLanes(hn::Load(d, y_ + e / RowLanes() * tile_stride_ + t * RowLanes()), row + e,
+                   width);
       });
     }
   }
@@ -197,44 +178,36 @@ private:
   const apus_complex_ema_shape &shape_;
   const ptrdiff_t batch_, first_, last_, tiles_, longest_, tile_stride_;
   Scratch scratch_;
-  float *u_, *in_, *y_; // [tiles, 2, N, L], 2 of [tiles, tokens, L]
+  float *u_, *in_, *y_;  // [tiles, 2, N, L], 2 of [tiles, tokens, L]
 };
 
 /// The coefficient planes of tile `tile`.
 void PackEmaTile(float *planes, const apus_complex_ema_parameters &from,
                  const apus_complex_ema_shape &shape, ptrdiff_t tile) {
   const EmaTag d;
-  const ptrdiff_t lanes = RowLanes(), modes = shape.modes,
-                  plane = modes * lanes;
+  const ptrdiff_t lanes = RowLanes(), modes = shape.modes, plane = modes * lanes;
   const ptrdiff_t e = tile * lanes, width = std::min(lanes, shape.channels - e);
   // Raw parameters stand where their coefficients will.
-  GatherModes(planes + kEmaQRe * plane, from.alpha + e * modes, modes, 1, modes,
-              width);
-  GatherModes(planes + kEmaQIm * plane, from.delta + e * modes, modes, 1, modes,
-              width);
-  GatherModes(planes + kEmaGRe * plane, from.gamma + e * modes * 2, 2 * modes,
-              2, modes, width);
-  GatherModes(planes + kEmaGIm * plane, from.gamma + e * modes * 2 + 1,
-              2 * modes, 2, modes, width);
+  GatherModes(planes + kEmaQRe * plane, from.alpha + e * modes, modes, 1, modes, width);
+  GatherModes(planes + kEmaQIm * plane, from.delta + e * modes, modes, 1, modes, width);
+  GatherModes(planes + kEmaGRe * plane, from.gamma + e * modes * 2, 2 * modes, 2, modes, width);
+  GatherModes(planes + kEmaGIm * plane, from.gamma + e * modes * 2 + 1, 2 * modes, 2, modes, width);
   const EmaVector turn = Sigmoid(d, LoadLanes(from.theta + e, width));
   const float root = 1.0f / std::sqrt(static_cast<float>(modes));
   for (ptrdiff_t n = 0; n < modes; ++n, planes += lanes) {
     const EmaMode mode =
-        MakeEmaMode(hn::Load(d, planes + kEmaQRe * plane),
-                    hn::Load(d, planes + kEmaQIm * plane), turn,
-                    static_cast<float>(n + 1) / static_cast<float>(modes));
+        MakeEmaMode(hn::Load(d, planes + kEmaQRe * plane), hn::Load(d, planes + kEmaQIm * plane),
+                    turn, static_cast<float>(n + 1) / static_cast<float>(modes));
     const EmaVector scale = hn::Mul(mode.p, hn::Set(d, root));
     hn::Store(mode.q_re, d, planes + kEmaQRe * plane);
     hn::Store(mode.q_im, d, planes + kEmaQIm * plane);
-    hn::Store(hn::Mul(scale, hn::Load(d, planes + kEmaGRe * plane)), d,
-              planes + kEmaGRe * plane);
-    hn::Store(hn::Mul(scale, hn::Load(d, planes + kEmaGIm * plane)), d,
-              planes + kEmaGIm * plane);
+    hn::Store(hn::Mul(scale, hn::Load(d, planes + kEmaGRe * plane)), d, planes + kEmaGRe * plane);
+    hn::Store(hn::Mul(scale, hn::Load(d, planes + kEmaGIm * plane)), d, planes + kEmaGIm * plane);
     hn::Store(mode.p, d, planes + kEmaP * plane);
   }
 }
 
-} // namespace
+}  // namespace
 
 ptrdiff_t EmaLanes() { return RowLanes(); }
 
@@ -242,18 +215,15 @@ void PackEma(float *coefficients, const apus_complex_ema_parameters &from,
              const apus_complex_ema_shape &shape) {
   const ptrdiff_t tiles = (shape.channels + RowLanes() - 1) / RowLanes();
   const ptrdiff_t floats = kEmaPlanes * shape.modes * RowLanes();
-  ParallelRanges(tiles, std::max<ptrdiff_t>(4096 / floats, 1),
-                 [&](ptrdiff_t begin, ptrdiff_t end) {
-                   for (ptrdiff_t tile = begin; tile < end; ++tile) {
-                     PackEmaTile(coefficients + tile * floats, from, shape,
-                                 tile);
-                   }
-                 });
+  ParallelRanges(tiles, std::max<ptrdiff_t>(4096 / floats, 1), [&](ptrdiff_t begin, ptrdiff_t end) {
+    for (ptrdiff_t tile = begin; tile < end; ++tile) {
+      PackEmaTile(coefficients + tile * floats, from, shape, tile);
+    }
+  });
 }
 
 void ComplexEma(float *y, float *state, float *checkpoints, const float *x,
-                const apus_complex_ema_parameters &from,
-                const apus_complex_ema_shape &shape) {
+                const apus_complex_ema_parameters &from, const apus_complex_ema_shape &shape) {
   const ptrdiff_t tiles = (shape.channels + RowLanes() - 1) / RowLanes();
   Scratch scratch(tiles * kEmaPlanes * shape.modes * RowLanes());
   float *coefficients = scratch.Take(0);
@@ -267,8 +237,8 @@ void ComplexEma(float *y, float *state, float *checkpoints, const float *x,
   });
 }
 
-} // namespace HWY_NAMESPACE
-} // namespace apus
+}  // namespace HWY_NAMESPACE
+}  // namespace apus
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
@@ -277,10 +247,9 @@ namespace {
 HWY_EXPORT(ComplexEma);
 HWY_EXPORT(PackEma);
 HWY_EXPORT(EmaLanes);
-} // namespace
+}  // namespace
 
-void PackEmaCoefficients(float *coefficients,
-                         const apus_complex_ema_parameters &from,
+void PackEmaCoefficients(float *coefficients, const apus_complex_ema_parameters &from,
                          const apus_complex_ema_shape &shape) {
   HWY_DYNAMIC_DISPATCH(PackEma)(coefficients, from, shape);
 }
@@ -290,14 +259,13 @@ ptrdiff_t EmaCoefficientCount(const apus_complex_ema_shape &shape) {
   return (shape.channels + lanes - 1) / lanes * lanes * shape.modes * 5;
 }
 
-} // namespace apus
+}  // namespace apus
 
 extern "C" {
 
 ptrdiff_t apus_complex_ema_chunk(void) { return 64; }
 
-void apus_complex_ema_f32(float *y, float *state, float *checkpoints,
-                          const float *x,
+void apus_complex_ema_f32(float *y, float *state, float *checkpoints, const float *x,
                           const apus_complex_ema_parameters *parameters,
                           const apus_complex_ema_shape *shape) {
   using namespace apus;
@@ -305,5 +273,5 @@ void apus_complex_ema_f32(float *y, float *state, float *checkpoints,
   (y, state, checkpoints, x, *parameters, *shape);
 }
 
-} // extern "C"
+}  // extern "C"
 #endif

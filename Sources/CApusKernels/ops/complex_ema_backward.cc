@@ -29,12 +29,12 @@ namespace apus {
 struct EmaBackwardCall {
   float *dx, *dstate;
   const float *dy, *checkpoints, *x, *omega, *coefficients;
-  float *parts;  ///< [B, tiles, 5, N, L]: dq, dg, dp as far as it comes from
-                 ///< carried states
-  float *domega; ///< [B, tiles, L]
+  float *parts;   ///< [B, tiles, 5, N, L]: dq, dg, dp as far as it comes from
+                  ///< carried states
+  float *domega;  ///< [B, tiles, L]
 };
 
-} // namespace apus
+}  // namespace apus
 #endif
 
 HWY_BEFORE_NAMESPACE();
@@ -44,14 +44,13 @@ namespace {
 
 /// The planes of the sums of a tile, [N, L] each.
 enum { kSumQRe, kSumQIm, kSumGRe, kSumGIm, kSumP, kSums };
-constexpr int kBackModes = 2; // walked back together: six vectors each
+constexpr int kBackModes = 2;  // walked back together: six vectors each
 
 /// u before every token of the chunk and after the last: states [tokens + 1,
 /// kModes, 2, L], of which the first row is there.
 template <int kModes>
-HWY_NOINLINE void
-RebuildStates(float *HWY_RESTRICT states, const float *HWY_RESTRICT x,
-              const float *coefficients, ptrdiff_t plane, ptrdiff_t tokens) {
+HWY_NOINLINE void RebuildStates(float *HWY_RESTRICT states, const float *HWY_RESTRICT x,
+                                const float *coefficients, ptrdiff_t plane, ptrdiff_t tokens) {
   const EmaTag d;
   const ptrdiff_t lanes = RowLanes();
   EmaVector u_re[kModes], u_im[kModes];
@@ -64,12 +63,9 @@ RebuildStates(float *HWY_RESTRICT states, const float *HWY_RESTRICT x,
     ReadAnew(coefficients);
     states += 2 * kModes * lanes;
     for (int n = 0; n < kModes; ++n) {
-      const EmaVector qr =
-          hn::Load(d, coefficients + kEmaQRe * plane + n * lanes);
-      const EmaVector qi =
-          hn::Load(d, coefficients + kEmaQIm * plane + n * lanes);
-      const EmaVector real =
-          hn::NegMulAdd(qi, u_im[n], hn::MulAdd(qr, u_re[n], x_t));
+      const EmaVector qr = hn::Load(d, coefficients + kEmaQRe * plane + n * lanes);
+      const EmaVector qi = hn::Load(d, coefficients + kEmaQIm * plane + n * lanes);
+      const EmaVector real = hn::NegMulAdd(qi, u_im[n], hn::MulAdd(qr, u_re[n], x_t));
       u_im[n] = hn::MulAdd(qr, u_im[n], hn::Mul(qi, u_re[n]));
       u_re[n] = real;
       hn::Store(u_re[n], d, states + 2 * n * lanes);
@@ -82,15 +78,13 @@ RebuildStates(float *HWY_RESTRICT states, const float *HWY_RESTRICT x,
 /// of the token after the chunk and gets that of its first. `states` rows hold
 /// `row` floats; `sums` is added to.
 template <int kModes>
-HWY_NOINLINE void
-WalkBack(float *HWY_RESTRICT dx, float *HWY_RESTRICT carry,
-         float *HWY_RESTRICT sums, const float *HWY_RESTRICT dy,
-         const float *HWY_RESTRICT states, ptrdiff_t row,
-         const float *coefficients, ptrdiff_t plane, ptrdiff_t tokens) {
+HWY_NOINLINE void WalkBack(float *HWY_RESTRICT dx, float *HWY_RESTRICT carry,
+                           float *HWY_RESTRICT sums, const float *HWY_RESTRICT dy,
+                           const float *HWY_RESTRICT states, ptrdiff_t row,
+                           const float *coefficients, ptrdiff_t plane, ptrdiff_t tokens) {
   const EmaTag d;
   const ptrdiff_t lanes = RowLanes();
-  EmaVector l_re[kModes], l_im[kModes], q_re[kModes], q_im[kModes],
-      g_re[kModes], g_im[kModes];
+  EmaVector l_re[kModes], l_im[kModes], q_re[kModes], q_im[kModes], g_re[kModes], g_im[kModes];
   for (int n = 0; n < kModes; ++n) {
     q_re[n] = q_im[n] = g_re[n] = g_im[n] = hn::Zero(d);
     l_re[n] = hn::Load(d, carry + n * lanes);
@@ -113,8 +107,7 @@ WalkBack(float *HWY_RESTRICT dx, float *HWY_RESTRICT carry,
         real = hn::Add(real, l_re[n]);
         l_im[n] = hn::Sub(l_im[n], minus);
       } else {
-        const EmaVector qr = coefficient(kEmaQRe, n),
-                        qi = coefficient(kEmaQIm, n);
+        const EmaVector qr = coefficient(kEmaQRe, n), qi = coefficient(kEmaQIm, n);
         real = hn::MulAdd(qi, l_im[n], hn::MulAdd(qr, l_re[n], real));
         minus = hn::MulAdd(qi, l_re[n], minus);
         l_im[n] = hn::MulSub(qr, l_im[n], minus);
@@ -128,8 +121,7 @@ WalkBack(float *HWY_RESTRICT dx, float *HWY_RESTRICT carry,
       const EmaVector u_re = hn::Load(d, states - row + 2 * n * lanes);
       const EmaVector u_im = hn::Load(d, states - row + (2 * n + 1) * lanes);
       q_re[n] = hn::MulAdd(l_im[n], u_im, hn::MulAdd(l_re[n], u_re, q_re[n]));
-      q_im[n] =
-          hn::NegMulAdd(l_re[n], u_im, hn::MulAdd(l_im[n], u_re, q_im[n]));
+      q_im[n] = hn::NegMulAdd(l_re[n], u_im, hn::MulAdd(l_im[n], u_re, q_im[n]));
     }
     hn::Store(sum, d, dx + t * lanes);
   }
@@ -143,22 +135,23 @@ WalkBack(float *HWY_RESTRICT dx, float *HWY_RESTRICT carry,
     add(kSumGRe, n, g_re[n]);
     add(kSumGIm, n, g_im[n]);
     const EmaVector qr = coefficient(kEmaQRe, n), qi = coefficient(kEmaQIm, n);
-    hn::Store(hn::MulAdd(qi, l_im[n], hn::Mul(qr, l_re[n])), d,
-              carry + n * lanes);
-    hn::Store(hn::MulSub(qr, l_im[n], hn::Mul(qi, l_re[n])), d,
-              carry + plane + n * lanes);
+    hn::Store(hn::MulAdd(qi, l_im[n], hn::Mul(qr, l_re[n])), d, carry + n * lanes);
+    hn::Store(hn::MulSub(qr, l_im[n], hn::Mul(qi, l_re[n])), d, carry + plane + n * lanes);
   }
 }
 
 /// Channels first ..< last of one sequence, with their working arrays.
 class EmaBackwardBlock {
-public:
-  EmaBackwardBlock(const EmaBackwardCall &call,
-                   const apus_complex_ema_shape &shape, ptrdiff_t batch,
-                   ptrdiff_t first)
-      : call_(call), shape_(shape), batch_(batch), first_(first),
+ public:
+  EmaBackwardBlock(const EmaBackwardCall &call, const apus_complex_ema_shape &shape,
+                   ptrdiff_t batch, ptrdiff_t first)
+      : call_(call),
+        shape_(shape),
+        batch_(batch),
+        first_(first),
         last_(std::min(first + kEmaChannels, shape.channels)),
-        lanes_(RowLanes()), plane_(shape.modes * lanes_),
+        lanes_(RowLanes()),
+        plane_(shape.modes * lanes_),
         tiles_((last_ - first + lanes_ - 1) / lanes_),
         chunks_((shape.time + shape.chunk - 1) / shape.chunk),
         longest_(std::min(shape.chunk, shape.time)),
@@ -180,8 +173,7 @@ public:
     std::fill_n(carry_, tiles_ * 2 * plane_, 0.0f);
     std::fill_n(sums_, tiles_ * kSums * plane_, 0.0f);
     std::fill_n(domega_, tiles_ * lanes_, 0.0f);
-    if (call_.dstate != nullptr)
-      LoadCarry();
+    if (call_.dstate != nullptr) LoadCarry();
     for (ptrdiff_t chunk = chunks_ - 1; chunk >= 0; --chunk) {
       const ptrdiff_t t0 = chunk * shape_.chunk;
       const ptrdiff_t tokens = std::min(shape_.chunk, shape_.time - t0);
@@ -190,19 +182,15 @@ public:
         ptrdiff_t n = 0;
         for (; n + kEmaModes <= shape_.modes; n += kEmaModes)
           Walk<kEmaModes>(tile, n, chunk, tokens);
-        for (; n < shape_.modes; ++n)
-          Walk<1>(tile, n, chunk, tokens);
+        for (; n < shape_.modes; ++n) Walk<1>(tile, n, chunk, tokens);
       }
       Finish(t0, tokens);
     }
-    if (call_.dstate != nullptr)
-      StoreCarry();
+    if (call_.dstate != nullptr) StoreCarry();
   }
 
-private:
-  ptrdiff_t Width(ptrdiff_t tile) const {
-    return std::min(lanes_, last_ - first_ - tile * lanes_);
-  }
+ private:
+  ptrdiff_t Width(ptrdiff_t tile) const { return std::min(lanes_, last_ - first_ - tile * lanes_); }
   const float *Coefficients(ptrdiff_t tile) const {
     return coefficients_ + tile * kEmaPlanes * plane_;
   }
@@ -215,10 +203,9 @@ private:
     for (ptrdiff_t tile = 0; tile < tiles_; ++tile) {
       for (ptrdiff_t i = 0; i < 2 * shape_.modes; ++i) {
         const ptrdiff_t part = i / shape_.modes, n = i % shape_.modes;
-        const float *from = call_.dstate + EmaStateAt(shape_, batch_, part, n) +
-                            first_ + tile * lanes_;
-        const EmaVector p =
-            hn::Load(d, Coefficients(tile) + kEmaP * plane_ + n * lanes_);
+        const float *from =
+            call_.dstate + EmaStateAt(shape_, batch_, part, n) + first_ + tile * lanes_;
+        const EmaVector p = hn::Load(d, Coefficients(tile) + kEmaP * plane_ + n * lanes_);
         hn::Store(hn::Mul(LoadLanes(from, Width(tile)), p), d,
                   carry_ + (tile * 2 + part) * plane_ + n * lanes_);
       }
@@ -233,23 +220,16 @@ private:
       for (ptrdiff_t i = 0; i < 2 * shape_.modes; ++i) {
         const ptrdiff_t part = i / shape_.modes, n = i % shape_.modes;
         const ptrdiff_t channel = first_ + tile * lanes_, at = n * lanes_;
-        const EmaVector p =
-            hn::Load(d, Coefficients(tile) + kEmaP * plane_ + at);
-        const EmaVector carry =
-            hn::Load(d, carry_ + (tile * 2 + part) * plane_ + at);
+        const EmaVector p = hn::Load(d, Coefficients(tile) + kEmaP * plane_ + at);
+        const EmaVector carry = hn::Load(d, carry_ + (tile * 2 + part) * plane_ + at);
         const EmaVector share = hn::Div(carry, p);
-        StoreLanes(share,
-                   call_.dstate + EmaStateAt(shape_, batch_, part, n) + channel,
+        StoreLanes(share, call_.dstate + EmaStateAt(shape_, batch_, part, n) + channel,
                    Width(tile));
-        if (chunks_ == 0)
-          continue;
-        const float *u = call_.checkpoints +
-                         EmaStateAt(shape_, batch_ * chunks_, part, n) +
-                         channel;
+        if (chunks_ == 0) continue;
+        const float *u =
+            call_.checkpoints + EmaStateAt(shape_, batch_ * chunks_, part, n) + channel;
         float *sum = Sums(tile) + kSumP * plane_ + at;
-        hn::Store(
-            hn::NegMulAdd(share, LoadLanes(u, Width(tile)), hn::Load(d, sum)),
-            d, sum);
+        hn::Store(hn::NegMulAdd(share, LoadLanes(u, Width(tile)), hn::Load(d, sum)), d, sum);
       }
     }
   }
@@ -258,21 +238,18 @@ private:
   HWY_NOINLINE void Prepare(ptrdiff_t t0, ptrdiff_t tokens) {
     const EmaTag d;
     for (ptrdiff_t t = 0; t < tokens; ++t) {
-      const ptrdiff_t row =
-          (batch_ * shape_.time + t0 + t) * shape_.channels + first_;
+      const ptrdiff_t row = (batch_ * shape_.time + t0 + t) * shape_.channels + first_;
       const float *x_row = call_.x + row, *dy_row = call_.dy + row;
       if (t + kEmaAhead < tokens) {
         PrefetchEmaRow(x_row + kEmaAhead * shape_.channels);
         PrefetchEmaRow(dy_row + kEmaAhead * shape_.channels);
       }
       ForLanes(last_ - first_, [&](ptrdiff_t e, ptrdiff_t width) HWY_ATTR {
-        const EmaVector x = LoadLanes(x_row + e, width),
-                        dy = LoadLanes(dy_row + e, width);
+        const EmaVector x = LoadLanes(x_row + e, width), dy = LoadLanes(dy_row + e, width);
         const ptrdiff_t at = e / RowLanes() * tile_stride_ + t * RowLanes();
         hn::Store(x, d, x_ + at);
         hn::Store(dy, d, dy_ + at);
-        hn::Store(hn::Mul(LoadLanes(call_.omega + first_ + e, width), dy), d,
-                  dx_ + at);
+        hn::Store(hn::Mul(LoadLanes(call_.omega + first_ + e, width), dy), d, dx_ + at);
         hn::Store(hn::MulAdd(x, dy, hn::Load(d, domega_ + e)), d, domega_ + e);
       });
     }
@@ -284,10 +261,8 @@ private:
     const ptrdiff_t row = 2 * kModes * lanes_, at = tile * tile_stride_;
     const ptrdiff_t channel = first_ + tile * lanes_;
     for (int i = 0; i < 2 * kModes; ++i) {
-      const float *from =
-          call_.checkpoints +
-          EmaStateAt(shape_, batch_ * chunks_ + chunk, i % 2, n + i / 2) +
-          channel;
+      const float *from = call_.checkpoints +
+                          EmaStateAt(shape_, batch_ * chunks_ + chunk, i % 2, n + i / 2) + channel;
       hn::Store(LoadLanes(from, Width(tile)), d, states_ + i * lanes_);
     }
     const float *coefficients = Coefficients(tile) + n * lanes_;
@@ -300,22 +275,18 @@ private:
     constexpr int kStep = kModes < kBackModes ? kModes : kBackModes;
     for (int i = 0; i < kModes; i += kStep) {
       WalkBack<kStep>(dx_ + at, carry + i * lanes_, sums + i * lanes_, dy_ + at,
-                      states_ + 2 * i * lanes_, row, coefficients + i * lanes_,
-                      plane_, tokens);
+                      states_ + 2 * i * lanes_, row, coefficients + i * lanes_, plane_, tokens);
     }
   }
 
   /// h = p u at the end: dp += Re(dh · conj(u)), part by part.
   template <int kModes>
-  void AddLastState(float *sums, const float *carry, const float *coefficients,
-                    ptrdiff_t tokens) {
+  void AddLastState(float *sums, const float *carry, const float *coefficients, ptrdiff_t tokens) {
     const EmaTag d;
     const float *last = states_ + tokens * 2 * kModes * lanes_;
     for (int n = 0; n < kModes; ++n) {
-      const EmaVector p =
-          hn::Load(d, coefficients + kEmaP * plane_ + n * lanes_);
-      EmaVector sum = hn::Mul(hn::Load(d, carry + n * lanes_),
-                              hn::Load(d, last + 2 * n * lanes_));
+      const EmaVector p = hn::Load(d, coefficients + kEmaP * plane_ + n * lanes_);
+      EmaVector sum = hn::Mul(hn::Load(d, carry + n * lanes_), hn::Load(d, last + 2 * n * lanes_));
       sum = hn::MulAdd(hn::Load(d, carry + plane_ + n * lanes_),
                        hn::Load(d, last + (2 * n + 1) * lanes_), sum);
       float *to = sums + kSumP * plane_ + n * lanes_;
@@ -326,36 +297,31 @@ private:
   HWY_NOINLINE void Finish(ptrdiff_t t0, ptrdiff_t tokens) {
     const EmaTag d;
     for (ptrdiff_t t = 0; t < tokens; ++t) {
-      float *row =
-          call_.dx + (batch_ * shape_.time + t0 + t) * shape_.channels + first_;
-      if (t + kEmaAhead < tokens)
-        PrefetchEmaRow(row + kEmaAhead * shape_.channels);
+      float *row = call_.dx + (batch_ * shape_.time + t0 + t) * shape_.channels + first_;
+      if (t + kEmaAhead < tokens) PrefetchEmaRow(row + kEmaAhead * shape_.channels);
       ForLanes(last_ - first_, [&](ptrdiff_t e, ptrdiff_t width) HWY_ATTR {
-        StoreLanes(
-            hn::Load(d, dx_ + e / RowLanes() * tile_stride_ + t * RowLanes()),
-            row + e, width);
+        StoreLanes(hn::Load(d, dx_ + e / RowLanes() * tile_stride_ + t * RowLanes()), row + e,
+                   width);
       });
     }
   }
 
   const EmaBackwardCall &call_;
   const apus_complex_ema_shape &shape_;
-  const ptrdiff_t batch_, first_, last_, lanes_, plane_, tiles_, chunks_,
-      longest_, tile_stride_;
+  const ptrdiff_t batch_, first_, last_, lanes_, plane_, tiles_, chunks_, longest_, tile_stride_;
   const float *coefficients_;
   Scratch scratch_;
-  float *carry_, *x_, *dy_, *dx_; // [tiles, 2, N, L], 3 of [tiles, tokens, L]
-  float *states_;                 // [tokens + 1, kEmaModes, 2, L]
+  float *carry_, *x_, *dy_, *dx_;  // [tiles, 2, N, L], 3 of [tiles, tokens, L]
+  float *states_;                  // [tokens + 1, kEmaModes, 2, L]
   float *sums_, *domega_;
 };
 
 /// Sums the parts over the batch and leads them back to what is stored.
-void FinishEmaTile(const apus_complex_ema_gradients &to, float *parts,
-                   const float *domega, const apus_complex_ema_parameters &from,
-                   const apus_complex_ema_shape &shape, ptrdiff_t tile) {
+void FinishEmaTile(const apus_complex_ema_gradients &to, float *parts, const float *domega,
+                   const apus_complex_ema_parameters &from, const apus_complex_ema_shape &shape,
+                   ptrdiff_t tile) {
   const EmaTag d;
-  const ptrdiff_t lanes = RowLanes(), modes = shape.modes,
-                  plane = modes * lanes;
+  const ptrdiff_t lanes = RowLanes(), modes = shape.modes, plane = modes * lanes;
   const ptrdiff_t tiles = (shape.channels + lanes - 1) / lanes;
   const ptrdiff_t e = tile * lanes, width = std::min(lanes, shape.channels - e);
   float *sums = parts + tile * kSums * plane;
@@ -364,12 +330,10 @@ void FinishEmaTile(const apus_complex_ema_gradients &to, float *parts,
     omega = hn::Add(omega, hn::Load(d, domega + (b * tiles + tile) * lanes));
     const float *part = parts + (b * tiles + tile) * kSums * plane;
     for (ptrdiff_t i = 0; b > 0 && i < kSums * plane; i += lanes) {
-      hn::Store(hn::Add(hn::Load(d, sums + i), hn::Load(d, part + i)), d,
-                sums + i);
+      hn::Store(hn::Add(hn::Load(d, sums + i), hn::Load(d, part + i)), d, sums + i);
     }
   }
-  if (shape.batch == 0)
-    std::fill_n(sums, kSums * plane, 0.0f);
+  if (shape.batch == 0) std::fill_n(sums, kSums * plane, 0.0f);
   StoreLanes(omega, to.omega + e, width);
   Scratch scratch(4 * Scratch::Rounded(plane));
   float *alpha = scratch.Take(plane), *delta = scratch.Take(plane);
@@ -379,26 +343,18 @@ void FinishEmaTile(const apus_complex_ema_gradients &to, float *parts,
   GatherModes(g_re, from.gamma + e * modes * 2, 2 * modes, 2, modes, width);
   GatherModes(g_im, from.gamma + e * modes * 2 + 1, 2 * modes, 2, modes, width);
   EmaVector rest;
-  const EmaVector turn = SigmoidPair(
-      d, Clamp(d, LoadLanes(from.theta + e, width), -60.0f, 60.0f), rest);
-  const EmaVector root =
-      hn::Set(d, 1.0f / std::sqrt(static_cast<float>(modes)));
+  const EmaVector turn =
+      SigmoidPair(d, Clamp(d, LoadLanes(from.theta + e, width), -60.0f, 60.0f), rest);
+  const EmaVector root = hn::Set(d, 1.0f / std::sqrt(static_cast<float>(modes)));
   EmaVector dturn = hn::Zero(d);
   for (ptrdiff_t at = 0; at < plane; at += lanes) {
-    const float share =
-        static_cast<float>(at / lanes + 1) / static_cast<float>(modes);
-    const EmaMode mode = MakeEmaMode(hn::Load(d, alpha + at),
-                                     hn::Load(d, delta + at), turn, share);
-    const auto sum = [&](int which) HWY_ATTR {
-      return hn::Load(d, sums + which * plane + at);
-    };
+    const float share = static_cast<float>(at / lanes + 1) / static_cast<float>(modes);
+    const EmaMode mode = MakeEmaMode(hn::Load(d, alpha + at), hn::Load(d, delta + at), turn, share);
+    const auto sum = [&](int which) HWY_ATTR { return hn::Load(d, sums + which * plane + at); };
     const EmaVector dq_re = sum(kSumQRe), dq_im = sum(kSumQIm);
-    const EmaVector dg_re = hn::Mul(root, sum(kSumGRe)),
-                    dg_im = hn::Mul(root, sum(kSumGIm));
-    const EmaVector drho =
-        hn::MulAdd(dq_im, mode.sine, hn::Mul(dq_re, mode.cosine));
-    const EmaVector dphi =
-        hn::NegMulAdd(dq_re, mode.q_im, hn::Mul(dq_im, mode.q_re));
+    const EmaVector dg_re = hn::Mul(root, sum(kSumGRe)), dg_im = hn::Mul(root, sum(kSumGIm));
+    const EmaVector drho = hn::MulAdd(dq_im, mode.sine, hn::Mul(dq_re, mode.cosine));
+    const EmaVector dphi = hn::NegMulAdd(dq_re, mode.q_im, hn::Mul(dq_im, mode.q_re));
     dturn = hn::MulAdd(hn::Set(d, 6.28318531f * share), dphi, dturn);
     EmaVector dp = hn::MulAdd(hn::Load(d, g_re + at), dg_re, sum(kSumP));
     dp = hn::MulAdd(hn::Load(d, g_im + at), dg_im, dp);
@@ -420,24 +376,20 @@ void FinishEmaTile(const apus_complex_ema_gradients &to, float *parts,
   }
 }
 
-} // namespace
+}  // namespace
 
-void ComplexEmaBackward(EmaBackwardCall &call,
-                        const apus_complex_ema_gradients &to,
+void ComplexEmaBackward(EmaBackwardCall &call, const apus_complex_ema_gradients &to,
                         const apus_complex_ema_parameters &from,
                         const apus_complex_ema_shape &shape) {
-  const ptrdiff_t lanes = RowLanes(),
-                  tiles = (shape.channels + lanes - 1) / lanes;
+  const ptrdiff_t lanes = RowLanes(), tiles = (shape.channels + lanes - 1) / lanes;
   const ptrdiff_t floats =
       std::max<ptrdiff_t>(shape.batch, 1) * tiles * kSums * shape.modes * lanes;
-  Scratch scratch(Scratch::Rounded(floats) +
-                  Scratch::Rounded(shape.batch * tiles * lanes));
+  Scratch scratch(Scratch::Rounded(floats) + Scratch::Rounded(shape.batch * tiles * lanes));
   call.parts = scratch.Take(floats);
   call.domega = scratch.Take(shape.batch * tiles * lanes);
   const ptrdiff_t blocks = (shape.channels + kEmaChannels - 1) / kEmaChannels;
   ParallelBlocks(shape.batch * blocks, [&](ptrdiff_t index) {
-    EmaBackwardBlock block(call, shape, index / blocks,
-                           index % blocks * kEmaChannels);
+    EmaBackwardBlock block(call, shape, index / blocks, index % blocks * kEmaChannels);
     block.Run();
   });
   ParallelBlocks(tiles, [&](ptrdiff_t tile) {
@@ -445,30 +397,28 @@ void ComplexEmaBackward(EmaBackwardCall &call,
   });
 }
 
-} // namespace HWY_NAMESPACE
-} // namespace apus
+}  // namespace HWY_NAMESPACE
+}  // namespace apus
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace apus {
 namespace {
 HWY_EXPORT(ComplexEmaBackward);
-} // namespace
-} // namespace apus
+}  // namespace
+}  // namespace apus
 
-extern "C" void
-apus_complex_ema_backward_f32(float *dx, apus_complex_ema_gradients *gradients,
-                              float *dstate, const float *dy,
-                              const float *checkpoints, const float *x,
-                              const apus_complex_ema_parameters *parameters,
-                              const apus_complex_ema_shape *shape) {
+extern "C" void apus_complex_ema_backward_f32(float *dx, apus_complex_ema_gradients *gradients,
+                                              float *dstate, const float *dy,
+                                              const float *checkpoints, const float *x,
+                                              const apus_complex_ema_parameters *parameters,
+                                              const apus_complex_ema_shape *shape) {
   using namespace apus;
   const ptrdiff_t count = EmaCoefficientCount(*shape);
   Scratch scratch(Scratch::Rounded(count));
   float *coefficients = scratch.Take(count);
   PackEmaCoefficients(coefficients, *parameters, *shape);
-  EmaBackwardCall call{dx,           dstate,  dy,
-                       checkpoints,  x,       parameters->omega,
+  EmaBackwardCall call{dx,           dstate,  dy,     checkpoints, x, parameters->omega,
                        coefficients, nullptr, nullptr};
   HWY_DYNAMIC_DISPATCH(ComplexEmaBackward)
   (call, *gradients, *parameters, *shape);
