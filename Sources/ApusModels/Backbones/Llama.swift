@@ -23,7 +23,7 @@ public struct LlamaConfig: ModelConfig {
   public var headDim: Int?
   /// The gate's activation; `silu` is the only one.
   public var hiddenAct = "silu"
-  /// The most tokens a sequence may have; 131072 in `mistral`.
+  /// The tokens that training has seen in a row, 131072 in `mistral`; longer sequences run.
   public var maxPositionEmbeddings = 2048
   /// Deviation of the weights' start.
   public var initializerRange: Float = 0.02
