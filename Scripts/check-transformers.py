@@ -25,7 +25,8 @@ def load(folder: pathlib.Path) -> torch.nn.Module:
     config = transformers.AutoConfig.from_pretrained(folder)
     kind = getattr(transformers, config.architectures[0])
     model, info = kind.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True)
+        folder, dtype=torch.float32, attn_implementation="eager", experts_implementation="eager",
+        output_loading_info=True)
     # A head without weights of its own is no loss, nor is the bias that an untied decoder replaces.
     lost = [k for k in info["missing_keys"]
             if "decoder" not in k and "lm_head" not in k and k != "cls.predictions.bias"]
