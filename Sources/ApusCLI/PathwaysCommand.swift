@@ -19,6 +19,10 @@ struct PathwaysCommand: ParsableCommand {
     var tasks = "copy,season,shapes"
     @Option(parsing: .unconditional, help: "Steps, of one batch of each task.")
     var steps = 1500
+    @Option(
+      parsing: .unconditional,
+      help: "How much experts are to tell tasks apart, 0 to 1; 0.01 makes tasks share fewer.")
+    var information: Float = 0
     @Option(help: "Seed of weights and examples.")
     var seed: UInt64 = 0
     @Option(help: "The folder for the model.")
@@ -27,6 +31,9 @@ struct PathwaysCommand: ParsableCommand {
 
     func validate() throws {
       try requireRange([("--steps", steps, Int(Int32.max))])
+      guard (0...1).contains(information) else {
+        throw ValidationError("--information is \(information), but it must be in 0...1.")
+      }
       _ = try exercises(tasks)
     }
 
@@ -35,8 +42,8 @@ struct PathwaysCommand: ParsableCommand {
       try ModelFolder.prepare(output)
       let printer = ProgressPrinter(label: "pathways")
       let model = try PathwaysExperiment.jointModel(
-        try exercises(tasks), steps: steps, seed: seed, interruption: .bySignals(),
-        progress: printer.show)
+        try exercises(tasks), steps: steps, seed: seed, information: information,
+        interruption: .bySignals(), progress: printer.show)
       printer.finish()
       try PathwaysFolder.save(model, to: output)
       let count = model.parameters.reduce(0) { $0 + $1.shape.count }

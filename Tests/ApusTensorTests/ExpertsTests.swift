@@ -315,4 +315,54 @@ struct RouterLossTests {
     #expect(abs(routerLoss(both, perToken: 1, balance: 1).scalar - 4) < 1e-6)
     #expect(abs(routerLoss(both, perToken: 1, balance: 1, form: .pooled).scalar - 2) < 1e-6)
   }
+
+  @Test("of tasks equal the definition, values and gradients", arguments: [(1, 2, 3), (2, 3, 5)])
+  func informationAgrees(size: (Int, Int, Int)) {
+    let (layers, tasks, experts) = size
+    // As many tokens as it pleases each task.
+    let logits = (0..<layers * tasks).map {
+      Tensor.random([3 + 2 * ($0 % tasks), experts], seed: UInt64($0), scale: 1.5)
+    }
+    expectAgreement(
+      of: { flat in
+        taskInformationLoss(
+          (0..<layers).map { Array(flat[$0 * tasks..<($0 + 1) * tasks]) }, weight: 0.7)
+      },
+      with: { flat in
+        var sum = 0.0
+        for layer in 0..<layers {
+          let given = (0..<tasks).map { task -> [Double] in
+            let rows = flat[layer * tasks + task]
+            let tokens = rows.count / experts
+            var mean = [Double](repeating: 0, count: experts)
+            for token in 0..<tokens {
+              let powers = (0..<experts).map { exp(rows[token * experts + $0]) }
+              let total = powers.reduce(0, +)
+              for expert in 0..<experts {
+                mean[expert] += powers[expert] / total / Double(tokens)
+              }
+            }
+            return mean
+          }
+          for row in given {
+            for expert in 0..<experts {
+              let joint = row[expert] / Double(tasks)
+              let all = given.reduce(0) { $0 + $1[expert] } / Double(tasks)
+              sum += joint * log(joint / (all / Double(tasks)))
+            }
+          }
+        }
+        return [-0.7 * sum / Double(layers)]
+      }, at: logits)
+  }
+
+  @Test("of tasks are −ln K when each has its own expert, 0 when all have the same")
+  func informationOfKnownRoutes() {
+    func only(_ expert: Int) -> Tensor {
+      Tensor((0..<6).flatMap { _ in (0..<3).map { $0 == expert ? 80 : 0 } as [Float] }, [6, 3])
+    }
+    let apart = taskInformationLoss([[only(0), only(1), only(2)]], weight: 1).scalar
+    #expect(abs(apart + log(Float(3))) < 1e-6)
+    #expect(taskInformationLoss([[only(1), only(1), only(1)]], weight: 1).scalar == 0)
+  }
 }

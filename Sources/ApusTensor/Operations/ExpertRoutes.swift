@@ -1,4 +1,5 @@
 import CApusKernels
+import Foundation
 
 /// How the gates of the chosen experts follow from p, the softmax of the router's logits.
 public enum RouterRule: Sendable, Hashable {
@@ -166,6 +167,54 @@ public func routerLoss(
         dlogits.floats, routes.probabilities.floats, routes.logSums.floats, slopes,
         Float(share * Double(z)), tokens, count)
       withExtendedLifetime(routes.probabilities) {}
+      return dlogits
+    }
+  }
+}
+
+/// How much the choice of experts tells of the task, to be raised: a scalar to add to a loss.
+///
+/// `−weight · Σ_k Σ_e P(k, e) ln(P(k, e) / (P(k) P(e)))`, in nats, averaged over layers, with all tasks
+/// equally likely and P(e | k) the mean probability of expert e over the tokens of task k. It lies
+/// between −weight · ln K and 0. Chen et al., 2022, *Mod-Squad*, arXiv:2212.08066, equation 3.
+/// - Parameters:
+///   - logits: Of each layer's router, for each task, `[..., X]`; at least one layer and task.
+///   - weight: γ.
+/// - Returns: A scalar.
+public func taskInformationLoss(_ logits: [[Tensor]], weight: Float) -> Tensor {
+  precondition(logits.contains { !$0.isEmpty }, "taskInformationLoss: no routers")
+  // The rule of selection plays no part: only the probabilities over all experts do.
+  let routes = logits.map { $0.map { ExpertRoutes(logits: $0, perToken: 1, rule: .mixtral) } }
+  let scale = Double(weight) / Double(logits.count)
+  var value = 0.0
+  // P(k) ln(P(e | k) / P(e)), which is the slope of the information in P(e | k) as well: what P(e)
+  // adds to it cancels.
+  let slopes = routes.map { tasks in
+    let given = tasks.map { RouterMeasure($0).probabilities }
+    let share = 1 / Double(tasks.count)
+    return given.map { row in
+      row.enumerated().map { expert, probability in
+        let all = given.reduce(0) { $0 + $1[expert] } * share
+        let slope = probability > 0 ? share * log(probability / all) : 0
+        value += probability * slope
+        return slope
+      }
+    }
+  }
+  let sources = logits.flatMap { $0 }
+  let loss = Tensor(Float(-scale * value))
+  guard sources.contains(where: \.isTracked), Arithmetic.current.recordsGradients else {
+    return loss
+  }
+  return loss.tracked(from: sources) { gradient in
+    let outer = -scale * Double(gradient.floats[0])
+    return zip(routes.flatMap { $0 }, slopes.flatMap { $0 }).map { routes, slopes in
+      let (tokens, count) = (routes.probabilities.shape[0], routes.expertCount)
+      let dlogits = Tensor(uninitialized: routes.probabilities.shape)
+      apus_router_losses_backward_f32(
+        dlogits.floats, routes.probabilities.floats, routes.logSums.floats,
+        slopes.map { Float(outer / Double(max(tokens, 1)) * $0) }, 0, tokens, count)
+      withExtendedLifetime((routes.probabilities, routes.logSums)) {}
       return dlogits
     }
   }

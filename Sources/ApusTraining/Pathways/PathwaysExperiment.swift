@@ -140,18 +140,20 @@ public struct PathwaysExperiment: Codable, Sendable {
   ///   - exercises: The tasks.
   ///   - steps: Of one batch of each.
   ///   - seed: Of weights and examples.
+  ///   - information: How much the choice of experts is to tell of the task.
   ///   - interruption: What may end the training early.
   ///   - progress: Called after every step.
   /// - Returns: The model.
   /// - Throws: ``TrainingError``, ``ComparisonError/interrupted``, `ConfigError`.
   public static func jointModel(
-    _ exercises: [PathwaysExercise], steps: Int, seed: UInt64, interruption: Interruption? = nil,
+    _ exercises: [PathwaysExercise], steps: Int, seed: UInt64, information: Float = 0,
+    interruption: Interruption? = nil,
     progress: (TrainingProgress) -> Void = { _ in }
   ) throws -> Pathways {
     let model = try Pathways(config(exercises), key: RandomKey(seed: seed))
     try train(
-      PathwaysJointTask(model, exercises: exercises, seed: seed), steps: steps, peak: 2e-3,
-      seed: seed, interruption: interruption, progress: progress)
+      PathwaysJointTask(model, exercises: exercises, seed: seed, information: information),
+      steps: steps, peak: 2e-3, seed: seed, interruption: interruption, progress: progress)
     return model
   }
 

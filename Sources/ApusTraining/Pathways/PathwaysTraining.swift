@@ -13,6 +13,7 @@ public final class PathwaysJointTask: TrainingTask {
   private let exercises: [PathwaysExercise]
   private let batch: Int
   private let seed: UInt64
+  private let information: Float
   /// A running mean of each task's loss, by which losses of different units weigh alike.
   private var scales: [Double]
 
@@ -23,8 +24,14 @@ public final class PathwaysJointTask: TrainingTask {
   ///   - exercises: What the tasks are.
   ///   - batch: Examples of each task in a step.
   ///   - seed: Of the examples.
-  public init(_ model: Pathways, exercises: [PathwaysExercise], batch: Int = 16, seed: UInt64 = 0) {
+  ///   - information: γ, how much the choice of experts is to tell of the task: the more, the fewer
+  ///     experts do two tasks share; at most 0.01 or so.
+  public init(
+    _ model: Pathways, exercises: [PathwaysExercise], batch: Int = 16, seed: UInt64 = 0,
+    information: Float = 0
+  ) {
     (self.model, self.exercises, self.batch, self.seed) = (model, exercises, batch, seed)
+    self.information = information
     scales = exercises.map { _ in 0 }
   }
 
@@ -47,7 +54,8 @@ public final class PathwaysJointTask: TrainingTask {
     }
     let balance = routerLoss(
       logits.map { stacked($0) }, perToken: model.config.perToken, balance: 0.01, z: 0.001)
-    let sum = total.map { add($0, balance) } ?? balance
+    var sum = total.map { add($0, balance) } ?? balance
+    if information > 0 { sum = add(sum, taskInformationLoss(logits, weight: information)) }
     return (sum, batch * exercises.count)
   }
 
