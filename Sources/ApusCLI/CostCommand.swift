@@ -29,9 +29,14 @@ struct CostCommand: ParsableCommand {
   var limit = Duration(seconds: 60)
   @Option(help: "Where to write: OUTPUT.json and OUTPUT.svg.")
   var output: String?
+  @Flag(help: "Keep what OUTPUT.json has of other models and tasks.")
+  var update = false
   @OptionGroup var machine: MachineOptions
 
   func validate() throws {
+    guard !update || output != nil else {
+      throw ValidationError("--update needs --output, the measurement to be updated.")
+    }
     for (name, value, most) in [("--width", width, 8192), ("--layers", layers, 256)]
     where value < 1 || value > most {
       throw ValidationError("\(name) is \(value), but it must be in 1...\(most).")
@@ -63,12 +68,22 @@ struct CostCommand: ParsableCommand {
 
   func run() throws {
     machine.apply()
-    let cost = try CostByLength(try options(), progress: remark)
+    // What cannot be joined shows before the measurement.
+    let earlier = update ? try read((output ?? "") + ".json") : nil
+    var cost = try CostByLength(try options(), progress: remark)
+    if let earlier { cost = try cost.joined(with: earlier) }
     if let output {
       try write(try cost.json() + "\n", to: output + ".json")
       try write(cost.chart(), to: output + ".svg")
     }
     try emit(machine.json || output == nil ? try cost.json() : "\(output ?? "").svg")
+  }
+
+  private func read(_ path: String) throws -> Data {
+    guard let data = FileManager.default.contents(atPath: path) else {
+      throw ValidationError("--update finds no file '\(path)'. Leave --update out to make it.")
+    }
+    return data
   }
 
   private func write(_ text: String, to path: String) throws {

@@ -2,7 +2,7 @@ public import ApusEvaluation
 import ApusModels
 import ApusNN
 import ApusTensor
-import Foundation
+public import Foundation
 
 /// What a token costs as sequences grow, trained and run, for models of one size.
 public struct CostByLength: Codable, Sendable {
@@ -60,6 +60,30 @@ public struct CostByLength: Codable, Sendable {
         return try Self.line(task, architecture, options: options, progress: progress)
       }
     }
+  }
+
+  /// These figures, and those that an earlier measurement has of other models and tasks.
+  ///
+  /// - Parameter earlier: What ``json()`` gave.
+  /// - Returns: Both, models in the order of the registry.
+  /// - Throws: ``CostError``.
+  public func joined(with earlier: Data) throws -> CostByLength {
+    let decoder = JSONDecoder()
+    decoder.keyDecodingStrategy = .convertFromSnakeCase
+    guard let old = try? decoder.decode(CostByLength.self, from: earlier) else {
+      throw CostError.noMeasurement
+    }
+    guard old.machine == machine, (old.width, old.blocks) == (width, blocks) else {
+      throw CostError.otherConditions
+    }
+    var all = self
+    all.tasks = old.tasks.merging(tasks) { before, now in
+      let fresh = Set(now.map(\.name))
+      return Architecture.all.compactMap { one in
+        (fresh.contains(one.name) ? now : before).first { $0.name == one.name }
+      }
+    }
+    return all
   }
 
   /// The result as JSON.
@@ -124,12 +148,12 @@ public struct CostByLength: Codable, Sendable {
     case .prefill:
       return best { _ = read(ids, with: model) } / Double(length)
     case .decode:
-      let state = read(ids, with: model)
+      // The state goes on and is not copied: a copy of a long cache costs more than a token.
+      var state = read(ids, with: model)
       let next = Tensor([0] as [Int32], [1, 1])
       let steps = 16
       return best {
-        var fork = state
-        for _ in 0..<steps { _ = model.logits(next, state: &fork) }
+        for _ in 0..<steps { _ = model.logits(next, state: &state) }
       } / Double(steps)
     }
   }
@@ -157,5 +181,26 @@ public struct CostByLength: Codable, Sendable {
       spent += seconds
     }
     return least
+  }
+}
+
+/// Why measurements cannot be joined.
+public enum CostError: Error, Equatable {
+  /// The earlier file holds something else.
+  case noMeasurement
+  /// Another machine, width or number of blocks.
+  case otherConditions
+}
+
+extension CostError: CustomStringConvertible {
+  /// What was found, what to do.
+  public var description: String {
+    switch self {
+    case .noMeasurement:
+      "The file to be updated is no measurement of costs by length. Give another --output."
+    case .otherConditions:
+      "The file to be updated is of another machine, or of another width or number of blocks. Give the "
+        + "same sizes, or another --output."
+    }
   }
 }

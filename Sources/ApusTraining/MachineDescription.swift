@@ -8,7 +8,7 @@ public enum ApusVersion {
 }
 
 /// The machine and the program, as `apus env` and run records show them.
-public struct MachineDescription: Codable, Sendable {
+public struct MachineDescription: Codable, Sendable, Equatable {
   public var apus: String
   public var system: String
   public var processor: String

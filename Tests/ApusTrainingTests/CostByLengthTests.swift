@@ -36,4 +36,26 @@ struct CostByLengthTests {
     let cost = try CostByLength(options(limit: 1e-9))
     #expect(cost.tasks.values.joined().allSatisfy { $0.points.map(\.length) == [16] })
   }
+
+  @Test("a measurement of one model joins an earlier one of all, under the same sizes alone")
+  func joining() throws {
+    var small = options(limit: 60)
+    small.lengths = [16]
+    let all = try CostByLength(small)
+    (small.models, small.tasks) = (["mamba"], [.train])
+    let one = try CostByLength(small)
+    let both = try one.joined(with: Data(try all.json().utf8))
+    #expect(both.tasks["train"]?.map(\.name) == ["transformer", "mamba"])
+    let cost = { (cost: CostByLength, index: Int) in
+      cost.tasks["train"]?[index].points.first?.microseconds
+    }
+    #expect(cost(both, 0) == cost(all, 0) && cost(both, 1) == cost(one, 0))
+    #expect(both.tasks["decode"]?.count == 2)
+    small.width = 16
+    let wider = try CostByLength(small)
+    #expect(throws: CostError.otherConditions) {
+      try wider.joined(with: Data(try all.json().utf8))
+    }
+    #expect(throws: CostError.noMeasurement) { try one.joined(with: Data("[]".utf8)) }
+  }
 }

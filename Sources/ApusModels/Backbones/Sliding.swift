@@ -16,7 +16,7 @@ extension Architecture {
       [
         "model_type": "sliding", "n_embd": size.width, "n_layer": size.layers,
         "n_positions": 2 * size.context, "n_head": size.heads, "vocab_size": size.vocabulary,
-        "sliding_window": max(2, size.context / 4),
+        "sliding_window": min(256, max(2, size.context / 4)),
       ]
     },
     language: { config in
