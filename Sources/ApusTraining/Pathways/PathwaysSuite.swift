@@ -33,21 +33,28 @@ public enum PathwaysExercise: String, Codable, Sendable, CaseIterable {
   /// - Parameters:
   ///   - numbers: Which ones.
   ///   - key: Of this use: training, validation or test.
+  ///   - shortest: Where given, texts have from this many symbols on, evenly in the logarithm, instead
+  ///     of 8 to 32 evenly: on short ones a task shows sooner.
   /// - Returns: What is read and what should be found.
-  public func batch(_ numbers: some Collection<Int>, key: RandomKey) -> PathwaysBatch {
+  public func batch(
+    _ numbers: some Collection<Int>, key: RandomKey, shortest: Int? = nil
+  ) -> PathwaysBatch {
     let generators = numbers.map { PhiloxGenerator(key.derived(UInt64($0))) }
     switch self {
-    case .copy, .reverse: return texts(generators)
+    case .copy, .reverse: return texts(generators, shortest: shortest)
     case .season, .growth: return futures(generators)
     case .shapes, .waves: return classes(generators)
     }
   }
 
-  private func texts(_ generators: [PhiloxGenerator]) -> PathwaysBatch {
+  private func texts(_ generators: [PhiloxGenerator], shortest: Int?) -> PathwaysBatch {
     let length = 66  // 32 symbols, the bar, 32 symbols, and one for the shift
     var (tokens, targets) = ([Int32](), [Int32]())
     for var generator in generators {
-      let count = Int.random(in: 8...32, using: &generator)
+      let count =
+        shortest.map {
+          Int(exp(Double.random(in: log(Double($0))...log(32), using: &generator)).rounded())
+        } ?? Int.random(in: 8...32, using: &generator)
       let symbols = (0..<count).map { _ in Int32(97 + Int.random(in: 0..<16, using: &generator)) }
       let answer = self == .copy ? symbols : Array(symbols.reversed())
       let text = symbols + [124] + answer

@@ -3,7 +3,8 @@ import ApusRuntime
 public import ApusTensor
 import Foundation
 
-/// The joint phase: every step is one batch of each task, whose gradients meet.
+/// The joint phase: every step is one batch of each task, whose gradients meet. Texts are as short as
+/// one symbol, evenly in the logarithm; they are judged at their full lengths.
 ///
 /// The balance of experts is taken over the tokens of all tasks together: balance in each task by itself
 /// would forbid them to specialize.
@@ -44,7 +45,8 @@ public final class PathwaysJointTask: TrainingTask {
     for (index, exercise) in exercises.enumerated() {
       let first = (step + microStep) * batch
       let examples = exercise.batch(
-        first..<first + batch, key: RandomKey(seed: seed, stream: UInt64(10 + index)))
+        first..<first + batch, key: RandomKey(seed: seed, stream: UInt64(10 + index)),
+        shortest: 1)
       let (loss, routes) = model.loss(examples, task: index)
       let value = Double(loss.scalar)
       scales[index] = step == 0 ? value : 0.98 * scales[index] + 0.02 * value
