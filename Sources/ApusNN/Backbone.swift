@@ -70,6 +70,24 @@ public struct BackboneState: Sendable {
 
   /// Bytes of everything remembered.
   public var byteCount: Int { layers.reduce(0) { $0 + $1.byteCount } }
+
+  /// Sends T tokens through layers, each with its own entry of the state, which then stands T tokens
+  /// further on.
+  ///
+  /// - Parameters:
+  ///   - x: `[B, T, D]`.
+  ///   - stack: The layers, in the order of their entries; further entries are left alone.
+  ///   - step: What a layer makes of its input, changing its entry.
+  /// - Returns: What the last layer gives.
+  public mutating func advance<Layer>(
+    _ x: Tensor, through stack: [Layer],
+    by step: (_ layer: Layer, _ x: Tensor, _ entry: inout MixerState) -> Tensor
+  ) -> Tensor {
+    var x = x
+    for (index, layer) in stack.enumerated() { x = step(layer, x, &layers[index]) }
+    position += x.shape[1]
+    return x
+  }
 }
 
 /// The state of one layer.

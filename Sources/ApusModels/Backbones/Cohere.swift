@@ -176,12 +176,7 @@ public struct Cohere: Backbone {
   public func callAsFunction(_ x: Tensor, state: inout BackboneState) -> Tensor {
     withoutGradient {
       let table = rotary.table(for: state.position..<state.position + x.shape[1])
-      var x = x
-      for (index, block) in blocks.enumerated() {
-        x = block(x, rotary: table, state: &state.layers[index])
-      }
-      state.position += x.shape[1]
-      return norm(x)
+      return norm(state.advance(x, through: blocks) { $0($1, rotary: table, state: &$2) })
     }
   }
 }

@@ -111,12 +111,8 @@ public struct GPT1: Backbone {
   public func callAsFunction(_ x: Tensor, state: inout BackboneState) -> Tensor {
     withoutGradient {
       let table = rotary?.table(for: state.position..<state.position + x.shape[1])
-      var x = placed(x, from: state.position)
-      for (index, block) in blocks.enumerated() {
-        x = block(x, rotary: table, state: &state.layers[index])
-      }
-      state.position += x.shape[1]
-      return x
+      let x = placed(x, from: state.position)
+      return state.advance(x, through: blocks) { $0($1, rotary: table, state: &$2) }
     }
   }
 

@@ -58,10 +58,7 @@ public struct LSTM: Backbone {
   /// Continues sequences by T tokens from `state`.
   public func callAsFunction(_ x: Tensor, state: inout BackboneState) -> Tensor {
     withoutGradient {
-      var x = x
-      for (index, layer) in layers.enumerated() { x = layer(x, state: &state.layers[index]) }
-      state.position += x.shape[1]
-      return x
+      state.advance(x, through: layers) { $0($1, state: &$2) }
     }
   }
 }

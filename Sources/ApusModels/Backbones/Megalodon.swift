@@ -143,15 +143,13 @@ public struct Megalodon: Backbone {
   /// Continues sequences by T tokens from `state`, which does not grow.
   public func callAsFunction(_ x: Tensor, state: inout BackboneState) -> Tensor {
     withoutGradient {
-      var x = x
-      for (index, block) in blocks.enumerated() { x = block(x, state: &state.layers[index]) }
+      let x = state.advance(x, through: blocks) { $0($1, state: &$2) }
       guard case .timestepNorm(var own) = state.layers[blocks.count] else {
         preconditionFailure("Megalodon: the state belongs to another architecture")
       }
       state.layers[blocks.count] = .none
       let y = norm(x, state: &own)
       state.layers[blocks.count] = .timestepNorm(own)
-      state.position += x.shape[1]
       return y
     }
   }

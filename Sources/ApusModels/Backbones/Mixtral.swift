@@ -192,12 +192,7 @@ public struct Mixtral: RoutingBackbone {
   public func callAsFunction(_ x: Tensor, state: inout BackboneState) -> Tensor {
     withoutGradient {
       let rotary = rotary.covering(state.position..<state.position + x.shape[1])
-      var x = x
-      for (index, layer) in layers.enumerated() {
-        x = layer(x, rotary: rotary, state: &state.layers[index])
-      }
-      state.position += x.shape[1]
-      return norm(x)
+      return norm(state.advance(x, through: layers) { $0($1, rotary: rotary, state: &$2) })
     }
   }
 }

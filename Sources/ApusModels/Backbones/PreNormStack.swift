@@ -115,10 +115,8 @@ struct PreNormStack<Mixer: SequenceMixer> {
 
   func callAsFunction(_ x: Tensor, state: inout BackboneState) -> Tensor {
     withoutGradient {
-      var x = positions(x, from: state.position)
-      for (index, block) in blocks.enumerated() { x = block(x, state: &state.layers[index]) }
-      state.position += x.shape[1]
-      return norm(x)
+      let x = positions(x, from: state.position)
+      return norm(state.advance(x, through: blocks) { $0($1, state: &$2) })
     }
   }
 

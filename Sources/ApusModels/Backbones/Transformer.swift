@@ -188,12 +188,8 @@ public struct Transformer: Backbone {
   /// Continues sequences by T tokens from `state`.
   public func callAsFunction(_ x: Tensor, state: inout BackboneState) -> Tensor {
     withoutGradient {
-      var x = placed(x, from: state.position)
-      for (index, block) in blocks.enumerated() {
-        x = block(x, rotary: rotary, state: &state.layers[index])
-      }
-      state.position += x.shape[1]
-      return norm(x)
+      let x = placed(x, from: state.position)
+      return norm(state.advance(x, through: blocks) { $0($1, rotary: rotary, state: &$2) })
     }
   }
 
