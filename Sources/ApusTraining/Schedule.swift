@@ -49,6 +49,9 @@ public struct Schedule: Codable, Hashable, Sendable {
     self.warmup = warmup
   }
 
+  /// Half a cosine down to a twentieth of its peak, after a rise within a twentieth of the budget.
+  static func cosine(peak: Double) -> Schedule { Schedule(peak: peak, floor: peak / 20) }
+
   /// The learning rate of one step.
   ///
   /// - Parameters:

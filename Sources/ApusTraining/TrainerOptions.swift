@@ -29,6 +29,9 @@ public enum Interval: Codable, Hashable, Sendable {
   case seconds(Double)
   /// Whenever another such share of the budget is spent.
   case share(Double)
+  /// Whenever such a share of the budget is spent at the most, and more often before: each gap is a
+  /// quarter of what is spent, from a tenth of the share up to all of it.
+  case widening(to: Double)
 }
 
 /// Where and how often a run is saved.
@@ -164,7 +167,7 @@ extension Interval {
       switch self {
       case .steps(let steps): steps >= 1
       case .seconds(let seconds): seconds >= 0 && seconds.isFinite
-      case .share(let share): share > 0 && share.isFinite
+      case .share(let share), .widening(let share): share > 0 && share.isFinite
       }
     guard holds else {
       throw TrainingError.option(name: name, found: "\(self)", expected: "an interval above 0")

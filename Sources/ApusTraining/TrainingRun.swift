@@ -134,12 +134,18 @@ final class TrainingRun<Task: TrainingTask> {
     switch interval {
     case .steps(let steps): return state.step - last.step >= steps
     case .seconds(let seconds): return spent - last.seconds >= seconds
-    case .share(let part):
-      guard options.budget.seconds == nil, let total = options.budget.steps else {
-        return share - last.share >= part
-      }
-      return state.step - last.step >= max(1, Int((min(part, 1) * Double(total)).rounded()))
+    case .share(let part): return isSpent(part, since: last)
+    case .widening(let part):
+      return isSpent(min(part, max(part / 10, last.share / 4)), since: last)
     }
+  }
+
+  /// Whether such a share of the budget is spent since then; a budget in steps counts whole ones.
+  private func isSpent(_ part: Double, since last: RunState.Mark) -> Bool {
+    guard options.budget.seconds == nil, let total = options.budget.steps else {
+      return share - last.share >= part
+    }
+    return state.step - last.step >= max(1, Int((min(part, 1) * Double(total)).rounded()))
   }
 
   var mark: RunState.Mark {

@@ -206,6 +206,17 @@ struct TrainerTests {
     #expect(first.value.values == before)
   }
 
+  @Test("validates often at first, and then ever less")
+  func wideningGaps() throws {
+    let record = try Trainer(options(steps: 1000) { $0.validateEvery = .widening(to: 0.05) })
+      .run(TinyTask())
+    let steps = record.curve.map(\.step)
+    #expect(steps.prefix(6) == [5, 10, 15, 20, 25, 31])
+    let gaps = zip(steps.dropFirst(), steps).map(-).dropLast()  // the end validates in any case
+    #expect(zip(gaps.dropFirst(), gaps).allSatisfy(>=) && gaps.last == 50)
+    #expect(steps.last == 1000)
+  }
+
   @Test("names the option that makes no sense")
   func invalidOptions() {
     func check(_ name: String, _ change: (inout TrainerOptions) -> Void) {
@@ -232,6 +243,7 @@ struct TrainerTests {
     check("patience") { $0.patience = 0 }
     check("maximumSkippedSteps") { $0.maximumSkippedSteps = 0 }
     check("validateEvery") { $0.validateEvery = .share(0) }
+    check("validateEvery") { $0.validateEvery = .widening(to: -1) }
     check("validateEvery") { $0.validateEvery = .seconds(.infinity) }
     check("checkpoints.directory") { $0.checkpoints = CheckpointOptions(directory: "a\0b") }
     check("checkpoints.keepLast") {

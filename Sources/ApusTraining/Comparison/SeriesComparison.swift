@@ -46,11 +46,8 @@ public struct SeriesComparison {
     _ problem: SeriesProblem, options: ComparisonOptions,
     progress: (ComparisonProgress) -> Void
   ) throws -> [Contender<Forecaster>] {
-    var training = TrainerOptions()
-    training.schedule.peak = options.learningRate ?? 2e-3
-    training.schedule.floor = training.schedule.peak / 20
-    return try Contender.trained(
-      options, training: training,
+    try Contender.trained(
+      options, training: .forecaster(learningRate: options.learningRate),
       make: { architecture, seed in
         let size = BackboneSize(
           width: options.width ?? 64,

@@ -48,12 +48,8 @@ public struct TextComparison {
   private static func contenders(
     _ problem: TextProblem, options: ComparisonOptions, progress: (ComparisonProgress) -> Void
   ) throws -> [Contender<LanguageModel>] {
-    var training = TrainerOptions()
-    training.beta2 = 0.99
-    training.schedule.peak = options.learningRate ?? 3e-3
-    training.schedule.floor = training.schedule.peak / 20
-    return try Contender.trained(
-      options, training: training,
+    try Contender.trained(
+      options, training: .languageModel(learningRate: options.learningRate),
       make: { architecture, seed in
         let size = BackboneSize(
           width: options.width ?? 128,

@@ -63,8 +63,8 @@ public struct ForecastTraining {
     progress: (TrainingProgress) -> Void = { _ in }
   ) throws -> TrainingSummary {
     try options.train(
-      task, as: ("forecast", model.forecaster.config.architecture), peak: 2e-3, beta2: 0.95,
-      output: output, resume: resume, interruption: interruption, progress: progress
+      task, as: ("forecast", model.forecaster.config.architecture),
+      with: .forecaster(learningRate: options.learningRate), output: output, resume: resume, interruption: interruption, progress: progress
     ) { _ in
       try ModelFolder.save(
         model.forecaster, recipe: model.recipe, target: model.target, to: output)

@@ -70,7 +70,8 @@ public struct LanguageTraining {
     progress: (TrainingProgress) -> Void = { _ in }
   ) throws -> TrainingSummary {
     try options.train(
-      task, as: ("language", model.architecture.name), peak: 3e-3, beta2: 0.99, output: output,
+      task, as: ("language", model.architecture.name),
+      with: .languageModel(learningRate: options.learningRate), output: output,
       resume: resume, interruption: interruption, progress: progress
     ) { summary in
       try ModelFolder.save(model, tokenizer: tokenizer, to: output)

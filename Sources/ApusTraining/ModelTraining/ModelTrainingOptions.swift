@@ -96,8 +96,7 @@ public struct ModelTrainingOptions: Sendable {
   /// - Parameters:
   ///   - task: Model and data.
   ///   - names: The summary's task and model.
-  ///   - peak: The learning rate where the options name none.
-  ///   - beta2: AdamW's β₂.
+  ///   - defaults: How a run of this task goes, but for what these options say.
   ///   - output: The model's folder; found wanting before training if it cannot be written.
   ///   - resume: Whether to go on from the newest checkpoint there.
   ///   - interruption: What may end the run early; then no model is written.
@@ -106,15 +105,13 @@ public struct ModelTrainingOptions: Sendable {
   /// - Returns: What was done.
   /// - Throws: ``TrainingError``, and what `save` throws.
   func train(
-    _ task: some TrainingTask, as names: (task: String, model: String), peak: Double,
-    beta2: Double, output: String, resume: Bool, interruption: Interruption?,
+    _ task: some TrainingTask, as names: (task: String, model: String),
+    with defaults: TrainerOptions, output: String, resume: Bool, interruption: Interruption?,
     progress: (TrainingProgress) -> Void, save: (inout TrainingSummary) throws -> Void
   ) throws -> TrainingSummary {
-    var trainer = TrainerOptions(budget: budget)
-    (trainer.seed, trainer.precision, trainer.beta2) = (seed, precision, beta2)
+    var trainer = defaults
+    (trainer.budget, trainer.seed, trainer.precision) = (budget, seed, precision)
     trainer.recomputesBlocks = recomputesBlocks
-    trainer.schedule.peak = learningRate ?? peak
-    trainer.schedule.floor = trainer.schedule.peak / 20
     trainer.checkpoints = CheckpointOptions(directory: output + "/checkpoints")
     let prepared = try Trainer(trainer)
     try ModelFolder.prepare(output)
