@@ -19,16 +19,13 @@ struct CompareCommand: ParsableCommand {
 
   @Argument(help: "A CSV of series or a text file; the sample when left out.")
   var data: String?
-  @Option(help: "The column to forecast, or several separated by commas; * for all.")
-  var target: String?
-  @Option(help: "The column that names the series of a long table.")
-  var id: String?
-  @Option(help: "The column of the time.")
-  var time: String?
-  @Option(parsing: .unconditional, help: "Rows ahead.")
-  var horizon = 5
+  @OptionGroup var columns: ColumnOptions
+  @Option(parsing: .unconditional, help: "Rows ahead, of series; 5 when left out.")
+  var horizon: Int?
   @Option(parsing: .unconditional, help: "Rows, or tokens, that a model reads.")
   var context: Int?
+  @Option(parsing: .unconditional, help: "Rows that make one token; it divides the context.")
+  var patch: Int?
   @Option(parsing: .unconditional, help: "Training time of each run, such as 20s or 5m.")
   var budget: Duration?
   @Option(parsing: .unconditional, help: "Optimizer steps of each run, instead of a time.")
@@ -59,8 +56,6 @@ struct CompareCommand: ParsableCommand {
   var quiet = false
   @OptionGroup var machine: MachineOptions
 
-  enum DataKind: String, ExpressibleByArgument, CaseIterable { case series, text }
-
   func validate() throws {
     if models.split(separator: ",").allSatisfy({ $0.trimmed.isEmpty }) {
       throw ValidationError(
@@ -69,13 +64,11 @@ struct CompareCommand: ParsableCommand {
     if budget != nil, steps != nil {
       throw ValidationError("Give --budget or --steps, not both.")
     }
-    for (name, value, most) in [
-      ("--horizon", horizon, 4096), ("--context", context ?? 1, 65536),
-      ("--seeds", seeds ?? 1, 1000), ("--width", width ?? 1, 8192),
-      ("--layers", layers ?? 1, 256), ("--steps", steps ?? 1, Int(Int32.max)),
-    ] where value < 1 || value > most {
-      throw ValidationError("\(name) is \(value), but it must be in 1...\(most).")
-    }
+    try requireRange([
+      ("--horizon", horizon, 4096), ("--context", context, 65536), ("--patch", patch, 1024),
+      ("--seeds", seeds, 1000), ("--width", width, 8192), ("--layers", layers, 256),
+      ("--steps", steps, Int(Int32.max)),
+    ])
     if let budget, budget.seconds <= 0 || budget.seconds > 1e7 {
       throw ValidationError("--budget must be above 0 seconds and at most 115 days.")
     }
@@ -87,7 +80,14 @@ struct CompareCommand: ParsableCommand {
   func run() throws {
     machine.apply()
     let path = try data ?? Sample.path()
-    let isText = kind.map { $0 == .text } ?? (path.hasSuffix(".txt") || path.hasSuffix(".md"))
+    let kind = DataKind(kind, path: path)
+    let isText = kind == .text
+    try requireSeries(
+      kind, path: path,
+      columns.given + [
+        ("--horizon", horizon != nil), ("--patch", patch != nil), ("--measure", measure != nil),
+        ("--covariates", covariates != nil),
+      ])
     var options = ComparisonOptions()
     switch models {
     case "standard": options.models = []
@@ -97,10 +97,11 @@ struct CompareCommand: ParsableCommand {
     for name in options.models { _ = try Architecture.named(name) }
     options.budget = steps.map { .steps($0) } ?? .seconds(budget?.seconds ?? (isText ? 60 : 20))
     options.seeds = (0..<UInt64(seeds ?? (isText ? 1 : 3))).map { seed &+ $0 }
-    options.horizon = horizon
     options.context = context ?? (isText ? 256 : 64)
+    try requirePatch(patch, context: options.context)
+    (options.horizon, options.patch) = (horizon ?? options.horizon, patch ?? options.patch)
     options.measure = measure
-    options.covariates = covariates.map { $0.split(separator: ",").map(\.trimmed) } ?? []
+    options.covariates = covariates.map(commaSeparated) ?? []
     (options.width, options.layers, options.learningRate) = (width, layers, learningRate)
     options.command = commandLine
     let interruption = Interruption.bySignals()
@@ -125,10 +126,7 @@ struct CompareCommand: ParsableCommand {
     _ path: String, options: ComparisonOptions, folder: ComparisonFolder,
     progress: ComparisonPrinter
   ) throws -> ComparisonRecord {
-    var reading = SeriesOptions()
-    reading.targets = target.map { $0.split(separator: ",").map(\.trimmed) } ?? []
-    (reading.id, reading.time) = (id, time)
-    let table = try SeriesTable(readingCSVAt: path, options: reading)
+    let table = try SeriesTable(readingCSVAt: path, options: columns.reading)
     if !quiet { for sentence in table.report.sentences { remark(sentence) } }
     let bytes = FileManager.default.contents(atPath: path) ?? Data()
     let source = DataSource(name: URL(fileURLWithPath: path).lastPathComponent, data: bytes)

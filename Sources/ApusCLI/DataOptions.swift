@@ -4,7 +4,8 @@ import Foundation
 
 /// What the user knows about the columns of a table.
 struct ColumnOptions: ParsableArguments {
-  @Option(help: "The column to forecast; inferred, or the model's, when left out.")
+  @Option(
+    help: "The column to forecast, or several separated by commas, * for all; else inferred.")
   var target: String?
   @Option(help: "The column that names the series of a long table.")
   var id: String?
@@ -15,6 +16,14 @@ struct ColumnOptions: ParsableArguments {
     help: "Whether 03/04/2015 is the 3rd of April; inferred when left out.")
   var dayFirst: Bool?
 
+  /// Which of them somebody gave.
+  var given: [(name: String, isGiven: Bool)] {
+    [
+      ("--target", target != nil), ("--id", id != nil), ("--time", time != nil),
+      ("--day-first", dayFirst != nil),
+    ]
+  }
+
   /// The same for the library.
   var reading: SeriesOptions {
     var reading = SeriesOptions()
@@ -22,6 +31,26 @@ struct ColumnOptions: ParsableArguments {
     (reading.id, reading.time, reading.dayFirst) = (id, time, dayFirst)
     return reading
   }
+}
+
+/// What a file of data holds.
+enum DataKind: String, ExpressibleByArgument, CaseIterable {
+  case series, text
+
+  /// The kind that was asked for, or else what the file's name says.
+  init(_ asked: DataKind?, path: String) {
+    self = asked ?? (path.hasSuffix(".txt") || path.hasSuffix(".md") ? .text : .series)
+  }
+}
+
+/// Refuses options of series where a text is read: none is taken and then ignored.
+func requireSeries(_ kind: DataKind, path: String, _ options: [(name: String, isGiven: Bool)])
+  throws
+{
+  guard kind == .text, let first = options.first(where: \.isGiven) else { return }
+  throw ValidationError(
+    "\(first.name) is for series, but '\(path)' is read as a text. Leave it out, or add --kind series."
+  )
 }
 
 /// The words of a list as people type it.
@@ -35,6 +64,13 @@ func requireRange(_ options: [(name: String, value: Int?, most: Int)]) throws {
     guard let value, !(1...most).contains(value) else { continue }
     throw ValidationError("\(name) is \(value), but it must be in 1...\(most).")
   }
+}
+
+/// Refuses patches that do not fill the rows that a model reads.
+func requirePatch(_ patch: Int?, context: Int) throws {
+  guard let patch, context % patch != 0 else { return }
+  throw ValidationError(
+    "--patch is \(patch), but it must divide the context, which is \(context). Change one of them.")
 }
 
 /// Writes to standard output at once.

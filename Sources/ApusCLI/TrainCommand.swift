@@ -37,6 +37,9 @@ struct TrainCommand: ParsableCommand {
     help: "Rows, or tokens, that the model reads; 64 rows or 256 tokens when left out.")
   var context: Int?
   @Option(
+    parsing: .unconditional, help: "Rows that make one token, for series; it divides the context.")
+  var patch: Int?
+  @Option(
     parsing: .unconditional,
     help: "Windows of one step; 8 of rows, or about 4096 tokens, when left out.")
   var batch: Int?
@@ -58,14 +61,14 @@ struct TrainCommand: ParsableCommand {
   var precision = Precision.float32
   @Flag(help: "Keep only the input of each block: less memory, a third more time.")
   var recompute = false
-  @Option(parsing: .unconditional, help: "Rows ahead, for series.")
-  var horizon = 5
+  @Option(parsing: .unconditional, help: "Rows ahead, for series; 5 when left out.")
+  var horizon: Int?
   @Option(help: "What is forecast: returns, volatility or level; inferred when left out.")
   var measure: Measure?
   @Option(help: "Columns that the model reads beside the target, separated by commas.")
   var covariates: String?
   @Option(help: "What the data is: series or text; by its name when left out.")
-  var kind: CompareCommand.DataKind?
+  var kind: DataKind?
   @Flag(name: .shortAndLong, help: "No progress.")
   var quiet = false
   @OptionGroup var columns: ColumnOptions
@@ -77,6 +80,7 @@ struct TrainCommand: ParsableCommand {
     }
     try requireRange([
       ("--steps", steps, Int(Int32.max)), ("--context", context, 65536), ("--batch", batch, 65536),
+      ("--patch", patch, 1024),
       ("--width", width, 8192), ("--layers", layers, 256), ("--horizon", horizon, 4096),
     ])
     if let budget, budget.seconds <= 0 || budget.seconds > 1e7 {
@@ -92,15 +96,22 @@ struct TrainCommand: ParsableCommand {
     var options = ModelTrainingOptions(try ModelChoice(model))
     options.budget = steps.map { .steps($0) } ?? .seconds(budget?.seconds ?? 60)
     (options.context, options.batch) = (context, batch)
+    (options.horizon, options.patch) = (horizon ?? options.horizon, patch ?? options.patch)
     (options.width, options.layers) = (width, layers)
     (options.learningRate, options.seed) = (learningRate, seed)
-    (options.precision, options.horizon, options.measure) = (precision, horizon, measure)
+    (options.precision, options.measure) = (precision, measure)
     options.recomputesBlocks = recompute
     options.covariates = covariates.map(commaSeparated) ?? []
-    let isText = kind.map { $0 == .text } ?? (data.hasSuffix(".txt") || data.hasSuffix(".md"))
+    let kind = DataKind(kind, path: data)
+    try requireSeries(
+      kind, path: data,
+      columns.given + [
+        ("--horizon", horizon != nil), ("--patch", patch != nil), ("--measure", measure != nil),
+        ("--covariates", covariates != nil),
+      ])
     let interruption = Interruption.bySignals()
     let summary =
-      isText
+      kind == .text
       ? try trainText(options, interruption) : try trainSeries(options, interruption)
     guard summary.record.stopReason != .interrupted else {
       remark(

@@ -35,8 +35,8 @@ public struct ForecastStream {
 /// The two memories of a forecaster that take turns every L rows.
 struct BlockMemory {
   private let forecaster: Forecaster
-  private var current: BackboneState
-  private var next: BackboneState
+  private var current: ForecasterState
+  private var next: ForecasterState
   private var rows: Int
 
   /// Starts before the first row: the block before it counts as zeros, as in a batch.

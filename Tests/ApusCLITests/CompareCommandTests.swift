@@ -28,6 +28,34 @@ struct CompareCommandTests {
     #expect(status["transformer"] == "failed" && status["lstm"] == "ok")
   }
 
+  @Test("patches train, and must fill the context")
+  func patches() throws {
+    let folder = try TemporaryFolder()
+    let data = try folder.write(priceTable(rows: 260), to: "prices.csv")
+    func compare(_ patch: String) throws -> CommandResult {
+      try apus(
+        "compare", data, "--target", "close", "--models", "mamba", "--steps", "4", "--seeds", "1",
+        "--context", "16", "--width", "8", "--patch", patch, "--json", "--quiet", "--output",
+        folder.path + "/out")
+    }
+    let refused = try compare("5")
+    #expect(refused.status == 64 && refused.errors.contains("divide the context, which is 16"))
+    let found = try compare("4")
+    #expect(found.status == 0 && found.output.contains(#""name" : "mamba""#), "\(found.errors)")
+  }
+
+  @Test(
+    "an option of series is not taken for a text and ignored", arguments: ["compare", "train"],
+    [["--patch", "4"], ["--horizon", "3"], ["--target", "x"], ["--day-first"]])
+  func seriesOptions(command: String, option: [String]) throws {
+    let folder = try TemporaryFolder()
+    let text = try folder.write("To be or not to be.", to: "text.txt")
+    let rest = command == "train" ? ["--model", "mamba", "--data", text] : [text]
+    let result = try apus([command] + rest + option + ["--output", folder.path + "/out"])
+    #expect(result.status == 64 && result.errors.contains("\(option[0]) is for series"))
+    #expect(!FileManager.default.fileExists(atPath: folder.path + "/out"))
+  }
+
   @Test(
     "a number below what is allowed is named",
     arguments: [

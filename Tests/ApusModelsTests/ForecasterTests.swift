@@ -8,11 +8,12 @@ import Testing
 struct ForecasterTests {
   static let architectures = Architecture.all.map(\.name)
 
-  static func config(_ architecture: String, levels: [Double] = [0.1, 0.5, 0.9]) -> ForecasterConfig
-  {
+  static func config(
+    _ architecture: String, levels: [Double] = [0.1, 0.5, 0.9], patch: Int = 1
+  ) -> ForecasterConfig {
     ForecasterConfig(
       architecture: architecture, size: BackboneSize(width: 16, layers: 2, context: 24), inputs: 3,
-      horizon: 2, levels: levels)
+      horizon: 2, levels: levels, patch: patch)
   }
 
   @Test("quantiles ascend", arguments: architectures)
@@ -39,9 +40,10 @@ struct ForecasterTests {
     expectClose(q, expected, absolute: 0.1)
   }
 
-  @Test("row by row equals the whole window, whatever was advanced", arguments: architectures)
-  func streaming(architecture: String) throws {
-    let model = try Forecaster(Self.config(architecture), key: RandomKey(seed: 4))
+  @Test(
+    "row by row equals the whole window, whatever was advanced", arguments: architectures, [1, 4])
+  func streaming(architecture: String, patch: Int) throws {
+    let model = try Forecaster(Self.config(architecture, patch: patch), key: RandomKey(seed: 4))
     let rows = Tensor.random([2, 20, 3], seed: 5)
     let whole = model.quantiles(rows)
     var state = model.initialState(batch: 2)
@@ -52,9 +54,9 @@ struct ForecasterTests {
     }
   }
 
-  @Test("values after the cut change nothing before it", arguments: architectures)
-  func causality(architecture: String) throws {
-    let model = try Forecaster(Self.config(architecture), key: RandomKey(seed: 4))
+  @Test("values after the cut change nothing before it", arguments: architectures, [1, 4])
+  func causality(architecture: String, patch: Int) throws {
+    let model = try Forecaster(Self.config(architecture, patch: patch), key: RandomKey(seed: 4))
     let rows = Tensor.random([1, 20, 3], seed: 5)
     var other = rows
     other.withMutableFloats { for index in 11 * 3..<60 { $0[index] = 9 - $0[index] } }
@@ -105,6 +107,8 @@ struct ForecasterTests {
     #expect(key { $0.size.width = 0 } == "width")
     #expect(key { $0.size.layers = 0 } == "layers")
     #expect(key { $0.size.context = 0 } == "context")
+    #expect(key { $0.patch = 0 } == "patch")
+    #expect(key { $0.patch = 5 } == "patch", "it does not divide the context")
     #expect(key { $0.architecture = "oracle" }?.contains("oracle") == true)
   }
 }

@@ -14,16 +14,31 @@ public struct ForecasterConfig: Codable, Sendable, Hashable {
   public var horizon: Int
   /// Quantile levels in (0, 1), ascending, Q of them.
   public var levels: [Double]
+  /// Rows that make one token of the backbone, p; the look-back is a multiple of it.
+  public var patch: Int
 
   /// Creates a configuration.
   public init(
-    architecture: String, size: BackboneSize, inputs: Int, horizon: Int, levels: [Double]
+    architecture: String, size: BackboneSize, inputs: Int, horizon: Int, levels: [Double],
+    patch: Int = 1
   ) {
     self.architecture = architecture
     self.size = size
     self.inputs = inputs
     self.horizon = horizon
     self.levels = levels
+    self.patch = patch
+  }
+
+  /// Reads a configuration; what was saved before there were patches has none.
+  public init(from decoder: any Decoder) throws {
+    let keys = try decoder.container(keyedBy: CodingKeys.self)
+    architecture = try keys.decode(String.self, forKey: .architecture)
+    size = try keys.decode(BackboneSize.self, forKey: .size)
+    inputs = try keys.decode(Int.self, forKey: .inputs)
+    horizon = try keys.decode(Int.self, forKey: .horizon)
+    levels = try keys.decode([Double].self, forKey: .levels)
+    patch = try keys.decodeIfPresent(Int.self, forKey: .patch) ?? 1
   }
 
   /// Throws ``ConfigError`` naming the key, its value and the rule broken.
@@ -41,10 +56,18 @@ public struct ForecasterConfig: Codable, Sendable, Hashable {
     try check((1...1024).contains(size.layers), "layers", size.layers, "it must be in 1...1024")
     try check(
       (1...1_048_576).contains(size.context), "context", size.context, "it must be in 1...1048576")
+    try check((1...1024).contains(patch), "patch", patch, "it must be in 1...1024")
+    try check(
+      size.context % patch == 0, "patch", patch, "it must divide the context, \(size.context)")
+    try check(
+      inputs * patch <= 65536, "patch", patch,
+      "with \(inputs) inputs it must be at most \(65536 / inputs)"
+    )
   }
 }
 
-/// A forecaster: a projection of normalized rows, a backbone, and a head of monotone quantiles.
+/// A forecaster: a projection of normalized rows or patches of them, a backbone, and a head of monotone
+/// quantiles.
 ///
 /// Every row t of a window forecasts the P rows after it, so that one window of T rows teaches T
 /// forecasts. Rows arrive normalized by statistics of the past alone, and quantiles are in the same
@@ -58,6 +81,7 @@ public struct Forecaster {
   let input: Linear
   let backbone: any Backbone
   let head: Linear
+  private let patches: Patches
 
   /// Makes the forecaster that `config` describes, with weights from `scope`.
   ///
@@ -67,9 +91,12 @@ public struct Forecaster {
     self.config = config
     let architecture = try Architecture.named(config.architecture)
     let width = config.size.width
-    input = try Linear(config.inputs, width, in: scope["input"])
+    patches = Patches(length: config.patch)
+    input = try Linear(config.patch * config.inputs, width, in: scope["input"])
+    var size = config.size
+    size.context /= config.patch
     backbone = try architecture.makeBackbone(
-      try architecture.makeConfiguration(size: config.size), in: scope["backbone"])
+      try architecture.makeConfiguration(size: size), in: scope["backbone"])
     // The forecast starts as the normal distribution of the past scale, whatever the input.
     head = try Linear(
       backbone.outputWidth, config.horizon * config.levels.count, start: .normal(deviation: 0.002),
@@ -84,12 +111,6 @@ public struct Forecaster {
     try self.init(config, in: Scope(key: key))
   }
 
-  /// Free outputs, before they are made monotone.
-  ///
-  /// - Parameter rows: `[B, T, F]`.
-  /// - Returns: `[B, T, P · Q]`.
-  public func outputs(_ rows: Tensor) -> Tensor { head(backbone(input(rows))) }
-
   /// Mean pinball loss over rows, horizon and levels, in normalized units.
   ///
   /// - Parameters:
@@ -98,11 +119,11 @@ public struct Forecaster {
   ///   - weights: `[B, T, P]`; 0 leaves a target out.
   /// - Returns: A scalar.
   public func loss(_ rows: Tensor, targets: Tensor, weights: Tensor) -> Tensor {
-    let output = backbone.output(input(rows))
+    let output = backbone.output(input(patches.tokens(rows)))
     return output.added(
       to: pinballLoss(
-        head(output.hidden), targets: targets, levels: config.levels.map(Float.init),
-        weights: weights))
+        head(output.hidden), targets: patches.byPhase(targets),
+        levels: config.levels.map(Float.init), weights: patches.byPhase(weights)))
   }
 
   /// Quantiles in normalized units, ascending.
@@ -110,12 +131,18 @@ public struct Forecaster {
   /// - Parameter rows: `[B, T, F]`.
   /// - Returns: `[B, T, P · Q]`: for each row and step ahead the Q quantiles.
   public func quantiles(_ rows: Tensor) -> Tensor {
-    withoutGradient { monotoneQuantiles(outputs(rows), count: config.levels.count) }
+    withoutGradient {
+      let outputs = head(backbone(input(patches.tokens(rows))))
+      return patches.byRow(
+        monotoneQuantiles(outputs, count: config.levels.count), time: rows.shape[1])
+    }
   }
 
   /// The state before the first row of `batch` series.
-  public func initialState(batch: Int = 1) -> BackboneState {
-    backbone.initialState(batch: batch)
+  public func initialState(batch: Int = 1) -> ForecasterState {
+    ForecasterState(
+      phases: (0..<config.patch).map { _ in backbone.initialState(batch: batch) },
+      recent: [Float](repeating: 0, count: batch * (config.patch - 1) * config.inputs))
   }
 
   /// Quantiles after each of T further rows. Where the backbone is recurrent, one row costs the same
@@ -125,16 +152,27 @@ public struct Forecaster {
   ///   - rows: `[B, T, F]`.
   ///   - state: What earlier rows left; advanced by T.
   /// - Returns: `[B, T, P · Q]`.
-  public func quantiles(_ rows: Tensor, state: inout BackboneState) -> Tensor {
+  public func quantiles(_ rows: Tensor, state: inout ForecasterState) -> Tensor {
     withoutGradient {
-      monotoneQuantiles(
-        head(backbone(input(rows), state: &state)), count: config.levels.count)
+      monotoneQuantiles(head(hidden(rows, state: &state)), count: config.levels.count)
     }
   }
 
   /// Takes in rows without asking for a forecast.
-  public func advance(_ rows: Tensor, state: inout BackboneState) {
-    withoutGradient { _ = backbone(input(rows), state: &state) }
+  public func advance(_ rows: Tensor, state: inout ForecasterState) {
+    withoutGradient { _ = hidden(rows, state: &state) }
+  }
+
+  /// What the backbone makes of each of T further rows: `[B, T, D]`.
+  private func hidden(_ rows: Tensor, state: inout ForecasterState) -> Tensor {
+    guard config.patch > 1 else { return backbone(input(rows), state: &state.phases[0]) }
+    let time = rows.shape[1]
+    let tokens = patches.tokens(rows, after: &state.recent)
+    let parts = tokens.enumerated().map { phase, tokens in
+      backbone(input(tokens), state: &state.phases[(state.count + phase) % config.patch])
+    }
+    state.count += time
+    return patches.woven(parts, time: time)
   }
 
   /// Biases that make every forecast the standard normal's quantiles.

@@ -10,6 +10,8 @@ public struct ComparisonOptions: Sendable {
   public var horizon = 5
   /// Rows that a forecaster reads, L; tokens, for text.
   public var context = 64
+  /// Rows that make one token of a forecaster.
+  public var patch = 1
   /// Quantile levels.
   public var levels = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
   /// The budget of each training run: the same for all.

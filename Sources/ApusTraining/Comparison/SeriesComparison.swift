@@ -54,7 +54,7 @@ public struct SeriesComparison {
           layers: architecture.layersPerBlock * (options.layers ?? 2), context: options.context)
         let config = ForecasterConfig(
           architecture: architecture.name, size: size, inputs: problem.recipe.inputs,
-          horizon: options.horizon, levels: options.levels)
+          horizon: options.horizon, levels: options.levels, patch: options.patch)
         let forecaster = try Forecaster(config, key: RandomKey(seed: seed))
         return (
           forecaster,

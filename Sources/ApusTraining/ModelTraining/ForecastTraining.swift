@@ -27,7 +27,8 @@ public struct ForecastTraining {
     let config = ForecasterConfig(
       architecture: try options.model.architecture().name,
       size: try options.size(width: 64, layers: 2, context: options.context ?? 64),
-      inputs: problem.recipe.inputs, horizon: options.horizon, levels: options.levels)
+      inputs: problem.recipe.inputs, horizon: options.horizon, levels: options.levels,
+      patch: options.patch)
     let forecaster = try Forecaster(config, key: RandomKey(seed: options.seed))
     var task = try ForecastingTask(
       forecaster, frames: problem.frames, split: problem.split, batch: options.batch ?? 8)
@@ -64,7 +65,8 @@ public struct ForecastTraining {
   ) throws -> TrainingSummary {
     try options.train(
       task, as: ("forecast", model.forecaster.config.architecture),
-      with: .forecaster(learningRate: options.learningRate), output: output, resume: resume, interruption: interruption, progress: progress
+      with: .forecaster(learningRate: options.learningRate), output: output, resume: resume,
+      interruption: interruption, progress: progress
     ) { _ in
       try ModelFolder.save(
         model.forecaster, recipe: model.recipe, target: model.target, to: output)

@@ -59,6 +59,8 @@ public struct ModelTrainingOptions: Sendable {
   public var precision = Precision.float32
   /// Whether blocks keep only their input and compute the rest again: less memory, a third more time.
   public var recomputesBlocks = false
+  /// Rows that make one token of a forecaster.
+  public var patch = 1
   /// Rows ahead, P; of no meaning to text.
   public var horizon = 5
   /// Quantile levels; the outermost make the central interval of 90 %.
