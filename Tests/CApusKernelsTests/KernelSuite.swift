@@ -9,9 +9,8 @@ enum Kernels {
   /// Lengths around the widths of vectors and past them.
   static let sizes = [1, 3, 7, 16, 33, 257, 1025]
 
-  /// The instruction sets of this machine, best first.
-  static let targets = String(cString: apus_available_targets()).split(separator: " ")
-    .map(String.init)
+  /// The instruction sets to be tested, best first.
+  static let targets = testedInstructionSets
 }
 
 /// Runs `body` once per instruction set, then returns to the best.

@@ -78,10 +78,11 @@ int apus_product_f32(float* c, const float* a, const float* b, const float* bias
 /// instruction; elsewhere it is `apus_product_f32`.
 int apus_product_bf16(float* c, const float* a, const float* b, const float* bias,
                       const apus_product_shape* shape);
-/// The float product through the same kept primitives as bfloat16's, so that their code is tested
-/// on machines without bfloat16. Returns 0, or a oneDNN status.
-int apus_product_primitive_f32(float* c, const float* a, const float* b, const float* bias,
-                               const apus_product_shape* shape);
+/// The product through the kept primitives that bfloat16 takes, whatever the size: in float, so
+/// that their code is tested on machines without bfloat16, or with a and b rounded where oneDNN can
+/// at all, which is from AVX-512 on. Returns 0, or a oneDNN status.
+int apus_product_primitive(float* c, const float* a, const float* b, const float* bias,
+                           const apus_product_shape* shape, int bf16);
 void apus_product_reference_f32(float* c, const float* a, const float* b, const float* bias,
                                 const apus_product_shape* shape);
 

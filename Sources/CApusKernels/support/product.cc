@@ -376,9 +376,9 @@ int apus_product_bf16(float* c, const float* a, const float* b, const float* bia
   return apus_product_f32(c, a, b, bias, shape);
 }
 
-int apus_product_primitive_f32(float* c, const float* a, const float* b, const float* bias,
-                               const apus_product_shape* shape) {
-  return apus::ProductByPrimitives(c, a, b, bias, *shape, false);
+int apus_product_primitive(float* c, const float* a, const float* b, const float* bias,
+                           const apus_product_shape* shape, int bf16) {
+  return apus::ProductByPrimitives(c, a, b, bias, *shape, bf16 != 0);
 }
 
 void apus_product_reference_f32(float* c, const float* a, const float* b, const float* bias,
