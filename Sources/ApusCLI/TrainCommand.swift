@@ -43,6 +43,12 @@ struct TrainCommand: ParsableCommand {
     parsing: .unconditional,
     help: "Windows of one step; 8 of rows, or about 4096 tokens, when left out.")
   var batch: Int?
+  @Option(parsing: .unconditional, help: "Batches to a step, whose gradients are averaged.")
+  var accumulate = 1
+  @Option(
+    parsing: .unconditional,
+    help: "Validations without a better one that end the run; none do when left out.")
+  var patience: Int?
   @Option(
     parsing: .unconditional,
     help: "Width of the backbone; the config's, else 64 for series and 128 for text.")
@@ -80,6 +86,7 @@ struct TrainCommand: ParsableCommand {
     }
     try requireRange([
       ("--steps", steps, Int(Int32.max)), ("--context", context, 65536), ("--batch", batch, 65536),
+      ("--accumulate", accumulate, 65536), ("--patience", patience, Int(Int32.max)),
       ("--patch", patch, 1024),
       ("--width", width, 8192), ("--layers", layers, 256), ("--horizon", horizon, 4096),
     ])
@@ -97,6 +104,7 @@ struct TrainCommand: ParsableCommand {
     options.budget = steps.map { .steps($0) } ?? .seconds(budget?.seconds ?? 60)
     (options.context, options.batch) = (context, batch)
     (options.horizon, options.patch) = (horizon ?? options.horizon, patch ?? options.patch)
+    (options.microBatches, options.patience) = (accumulate, patience)
     (options.width, options.layers) = (width, layers)
     (options.learningRate, options.seed) = (learningRate, seed)
     (options.precision, options.measure) = (precision, measure)

@@ -38,6 +38,27 @@ struct ModelCommandTests {
     #expect(other.status == 65 && other.errors.contains("no column 'ln(1+volume)'"))
   }
 
+  @Test("end a run that no longer improves, and average batches")
+  func patience() throws {
+    let folder = try TemporaryFolder()
+    let data = try folder.write(priceTable(rows: 200), to: "prices.csv")
+    func train(_ more: String..., output: String) throws -> [String: Any] {
+      let result = try apus(
+        [
+          "train", "--model", "lstm", "--data", data, "--target", "close", "--steps", "400",
+          "--context", "16", "--width", "8", "--learning-rate", "0.9", "--json", "--quiet",
+          "--output", folder.path + "/" + output,
+        ] + more)
+      #expect(result.status == 0, "\(result.errors)")
+      let object = try JSONSerialization.jsonObject(with: Data(result.output.utf8))
+      return try #require(object as? [String: Any])
+    }
+    let stopped = try train("--patience", "3", output: "a")
+    #expect(stopped["steps"] as? Int ?? 400 < 400, "\(stopped)")
+    let averaged = try train("--patience", "3", "--accumulate", "2", output: "b")
+    #expect(averaged["validation_loss"] as? Double != stopped["validation_loss"] as? Double)
+  }
+
   @Test("train a text, and go on where a run has ended")
   func text() throws {
     let folder = try TemporaryFolder()

@@ -51,6 +51,10 @@ public struct ModelTrainingOptions: Sendable {
   public var layers: Int?
   /// Windows of one step; 8 of rows, or about 4,096 tokens, when nil.
   public var batch: Int?
+  /// Batches to a step, whose gradients are averaged.
+  public var microBatches = 1
+  /// How many validations without a better one end the run; none do when nil.
+  public var patience: Int?
   /// The peak of the learning rate; 0.002 for series, 0.003 for text when nil.
   public var learningRate: Double?
   /// Of weights and windows.
@@ -113,6 +117,7 @@ public struct ModelTrainingOptions: Sendable {
   ) throws -> TrainingSummary {
     var trainer = defaults
     (trainer.budget, trainer.seed, trainer.precision) = (budget, seed, precision)
+    (trainer.microBatches, trainer.patience) = (microBatches, patience)
     trainer.recomputesBlocks = recomputesBlocks
     trainer.checkpoints = CheckpointOptions(directory: output + "/checkpoints")
     let prepared = try Trainer(trainer)
