@@ -8,7 +8,9 @@
 
 #include <dnnl.h>
 
+#include <algorithm>
 #include <cstring>
+#include <memory>
 #include <unordered_map>
 #include <vector>
 
@@ -251,12 +253,132 @@ struct Buffer {
   Buffer(const Buffer&) = delete;
 };
 
-Key KeyFor(const apus_product_shape& s, ptrdiff_t rows, bool accumulate, dnnl_data_type_t type) {
-  const bool f32 = type == dnnl_f32;
-  // Rounded rows of a are packed densely; a float a is read where it lies.
-  const ptrdiff_t a_stride = f32 ? s.a_stride : (s.transpose_a ? rows : s.inner);
-  return {rows, s.columns, s.inner, a_stride, s.c_stride, s.transpose_a, accumulate, type};
-}
+/// A product through primitives: a is rounded and b packed once, both in parallel, and then blocks
+/// of c are made.
+class PrimitiveProduct {
+ public:
+  PrimitiveProduct(float* c, const float* a, const float* b, const float* bias,
+                   const apus_product_shape& s, bool bf16)
+      : c_(c), a_(a), b_(b), bias_(bias), s_(s), type_(bf16 ? dnnl_bf16 : dnnl_f32) {
+    block_rows_ = s.rows;
+    block_columns_ = s.columns;
+    if (2.0 * s.rows * s.columns * s.inner < 4e5) return;  // see BlockingOf
+    if (s.rows >= 128) block_rows_ = s.rows >= 512 ? 256 : (s.rows + 31) / 32 * 16;
+    // Whole vectors of the widest kind; four blocks pack b on as many threads.
+    constexpr ptrdiff_t kColumns = 64;
+    const ptrdiff_t quarter = (s.columns + 3) / 4;
+    block_columns_ = std::min(s.columns, (quarter + kColumns - 1) / kColumns * kColumns);
+  }
+
+  /// Returns 0, or a oneDNN status.
+  int Run() {
+    const ptrdiff_t row_blocks = (s_.rows + block_rows_ - 1) / block_rows_;
+    const ptrdiff_t column_blocks = (s_.columns + block_columns_ - 1) / block_columns_;
+    if (Engine() == nullptr) return dnnl_runtime_error;
+    Buffer rounded(type_ == dnnl_bf16 ? static_cast<size_t>(s_.rows * s_.inner) * 2 : 64);
+    if (rounded.data == nullptr) return dnnl_out_of_memory;
+    if (type_ == dnnl_bf16) RoundA(static_cast<uint16_t*>(rounded.data));
+    std::vector<std::unique_ptr<Buffer>> packed(static_cast<size_t>(column_blocks));
+    std::vector<int> statuses(static_cast<size_t>(row_blocks * column_blocks), 0);
+    ParallelBlocks(column_blocks, [&](ptrdiff_t block) {
+      statuses[static_cast<size_t>(block)] = Pack(block, packed[static_cast<size_t>(block)]);
+    });
+    for (int status : statuses) {
+      if (status != 0) return status;
+    }
+    ParallelBlocks(row_blocks * column_blocks, [&](ptrdiff_t block) {
+      const ptrdiff_t column = block % column_blocks;
+      statuses[static_cast<size_t>(block)] = Multiply(
+          block / column_blocks, column, packed[static_cast<size_t>(column)]->data, rounded.data);
+    });
+    for (int status : statuses) {
+      if (status != 0) return status;
+    }
+    return 0;
+  }
+
+ private:
+  ptrdiff_t Rows(ptrdiff_t block) const {
+    return std::min(block_rows_, s_.rows - block * block_rows_);
+  }
+  ptrdiff_t Columns(ptrdiff_t block) const {
+    return std::min(block_columns_, s_.columns - block * block_columns_);
+  }
+  bool Keeps() const { return s_.accumulate || bias_ != nullptr; }
+
+  const Primitive* For(ptrdiff_t rows, ptrdiff_t columns) const {
+    // A rounded a lies densely; a float one is read where it is.
+    const ptrdiff_t dense = s_.transpose_a ? s_.rows : s_.inner;
+    const Primitive* p =
+        PrimitiveFor({rows, columns, s_.inner, type_ == dnnl_f32 ? s_.a_stride : dense, s_.c_stride,
+                      s_.transpose_a, Keeps(), type_});
+    return p == nullptr || p->matmul == nullptr ? nullptr : p;
+  }
+
+  void RoundA(uint16_t* rounded) const {
+    const ptrdiff_t lines = s_.transpose_a ? s_.inner : s_.rows;
+    const ptrdiff_t length = s_.transpose_a ? s_.rows : s_.inner;
+    ParallelRanges(lines, RowGrain(length), [&](ptrdiff_t first, ptrdiff_t last) {
+      for (ptrdiff_t line = first; line < last; ++line) {
+        apus_f32_to_bf16(rounded + line * length, a_ + line * s_.a_stride, length);
+      }
+    });
+  }
+
+  /// Some columns of b, in the type and the layout that a primitive wants.
+  int PackFor(const Primitive& p, ptrdiff_t block, void* to) const {
+    const ptrdiff_t j = block * block_columns_, columns = Columns(block);
+    const dnnl_memory_desc_t from = s_.transpose_b
+                                        ? Plain(s_.inner, columns, 1, s_.b_stride, dnnl_f32)
+                                        : Plain(s_.inner, columns, s_.b_stride, 1, dnnl_f32);
+    return Reorder(from, b_ + (s_.transpose_b ? j * s_.b_stride : j), p.b, to);
+  }
+
+  int Pack(ptrdiff_t block, std::unique_ptr<Buffer>& packed) const {
+    const Primitive* p = For(Rows(0), Columns(block));
+    if (p == nullptr) return dnnl_unimplemented;
+    packed = std::make_unique<Buffer>(dnnl_memory_desc_get_size(&p->b));
+    if (packed->data == nullptr) return dnnl_out_of_memory;
+    return PackFor(*p, block, packed->data);
+  }
+
+  int Multiply(ptrdiff_t row_block, ptrdiff_t column_block, const void* packed,
+               const void* rounded) const {
+    const ptrdiff_t i = row_block * block_rows_, rows = Rows(row_block);
+    const ptrdiff_t j = column_block * block_columns_, columns = Columns(column_block);
+    const Primitive* p = For(rows, columns);
+    const Primitive* first = For(Rows(0), columns);
+    if (p == nullptr || first == nullptr) return dnnl_unimplemented;
+    // Another number of rows may want another layout of b: then this block packs its own.
+    const bool fits = dnnl_memory_desc_equal(&p->b, &first->b);
+    Buffer own(fits ? 64 : dnnl_memory_desc_get_size(&p->b));
+    if (!fits) {
+      if (own.data == nullptr) return dnnl_out_of_memory;
+      if (int status = PackFor(*p, column_block, own.data)) return status;
+      packed = own.data;
+    }
+    const void* a = a_ + (s_.transpose_a ? i : i * s_.a_stride);
+    if (type_ == dnnl_bf16) {
+      a = static_cast<const uint16_t*>(rounded) + (s_.transpose_a ? i : i * s_.inner);
+    }
+    float* c = c_ + i * s_.c_stride + j;
+    if (bias_ != nullptr) {
+      PlaceBias(c, bias_ + j, rows, columns, s_.c_stride, s_.accumulate != 0);
+    }
+    Memory ma(p->a, a), mb(p->b, packed), mc(p->c, c);
+    const dnnl_exec_arg_t arguments[] = {
+        {DNNL_ARG_SRC, ma.memory}, {DNNL_ARG_WEIGHTS, mb.memory}, {DNNL_ARG_DST, mc.memory}};
+    const dnnl_status_t status = dnnl_primitive_execute(p->matmul, Stream(), 3, arguments);
+    dnnl_stream_wait(Stream());
+    return status;
+  }
+
+  float* c_;
+  const float *a_, *b_, *bias_;
+  const apus_product_shape& s_;
+  const dnnl_data_type_t type_;
+  ptrdiff_t block_rows_, block_columns_;
+};
 
 }  // namespace
 
@@ -265,66 +387,7 @@ int ProductByPrimitives(float* c, const float* a, const float* b, const float* b
   if (IsEmpty(s)) return 0;
   if (s.inner <= 0) return Clear(c, bias, s), 0;
   PinProductsToOneThread();
-  const dnnl_data_type_t type = bf16 ? dnnl_bf16 : dnnl_f32;
-  // Rows only: b is packed once for all blocks.
-  ptrdiff_t block_rows = s.rows;
-  if (2.0 * s.rows * s.columns * s.inner >= 4e5 && s.rows >= 128) {
-    block_rows = s.rows >= 512 ? 256 : (s.rows + 31) / 32 * 16;
-  }
-  const ptrdiff_t blocks = (s.rows + block_rows - 1) / block_rows;
-  const bool keeps = s.accumulate || bias != nullptr;
-  const Primitive* first =
-      PrimitiveFor(KeyFor(s, block_rows < s.rows ? block_rows : s.rows, keeps, type));
-  if (first == nullptr || first->matmul == nullptr) return dnnl_unimplemented;
-  const dnnl_memory_desc_t packed_layout = first->b;
-  Buffer packed(dnnl_memory_desc_get_size(&packed_layout));
-  if (packed.data == nullptr) return dnnl_out_of_memory;
-  const dnnl_memory_desc_t b_layout = s.transpose_b
-                                          ? Plain(s.inner, s.columns, 1, s.b_stride, dnnl_f32)
-                                          : Plain(s.inner, s.columns, s.b_stride, 1, dnnl_f32);
-  if (int status = Reorder(b_layout, b, packed_layout, packed.data)) return status;
-  std::vector<int> statuses(static_cast<size_t>(blocks), 0);
-  ParallelBlocks(blocks, [&](ptrdiff_t block) {
-    const ptrdiff_t i = block * block_rows;
-    const ptrdiff_t rows = i + block_rows < s.rows ? block_rows : s.rows - i;
-    const Primitive* p = PrimitiveFor(KeyFor(s, rows, keeps, type));
-    int& status = statuses[static_cast<size_t>(block)];
-    if (p == nullptr || p->matmul == nullptr) return void(status = dnnl_unimplemented);
-    const float* rows_of_a = a + (s.transpose_a ? i : i * s.a_stride);
-    Buffer rounded(bf16 ? static_cast<size_t>(rows * s.inner) * 2 : 64);
-    const void* a_data = rows_of_a;
-    if (bf16) {
-      if (rounded.data == nullptr) return void(status = dnnl_out_of_memory);
-      auto* out = static_cast<uint16_t*>(rounded.data);
-      const ptrdiff_t lines = s.transpose_a ? s.inner : rows;
-      const ptrdiff_t length = s.transpose_a ? rows : s.inner;
-      for (ptrdiff_t line = 0; line < lines; ++line) {
-        apus_f32_to_bf16(out + line * length, rows_of_a + line * s.a_stride, length);
-      }
-      a_data = rounded.data;
-    }
-    // Another number of rows may want another layout of b: then this block packs its own.
-    Buffer own(dnnl_memory_desc_equal(&p->b, &packed_layout) ? 64
-                                                             : dnnl_memory_desc_get_size(&p->b));
-    const void* b_data = packed.data;
-    if (!dnnl_memory_desc_equal(&p->b, &packed_layout)) {
-      if (own.data == nullptr) return void(status = dnnl_out_of_memory);
-      status = Reorder(b_layout, b, p->b, own.data);
-      if (status != 0) return;
-      b_data = own.data;
-    }
-    float* c_rows = c + i * s.c_stride;
-    if (bias != nullptr) PlaceBias(c_rows, bias, rows, s.columns, s.c_stride, s.accumulate != 0);
-    Memory ma(p->a, a_data), mb(p->b, b_data), mc(p->c, c_rows);
-    const dnnl_exec_arg_t arguments[] = {
-        {DNNL_ARG_SRC, ma.memory}, {DNNL_ARG_WEIGHTS, mb.memory}, {DNNL_ARG_DST, mc.memory}};
-    status = dnnl_primitive_execute(p->matmul, Stream(), 3, arguments);
-    dnnl_stream_wait(Stream());
-  });
-  for (int status : statuses) {
-    if (status != 0) return status;
-  }
-  return 0;
+  return PrimitiveProduct(c, a, b, bias, s, bf16).Run();
 }
 
 }  // namespace apus
