@@ -69,6 +69,12 @@ public struct ComparisonRow: Codable, Sendable, Equatable {
   /// Further measures on the test split.
   public var metrics: [NamedMetric] = []
 
+  /// The step at which the curve's validation loss is lowest: what is trained further does not help.
+  var bestStep: Int? {
+    curve.compactMap { point in point.validationLoss.finite.map { (point.step, $0) } }
+      .min { $0.1 < $1.1 }?.0
+  }
+
   /// Creates a row that knows only who it is; set the rest as it is measured.
   public init(name: String, kind: Kind) {
     self.name = name

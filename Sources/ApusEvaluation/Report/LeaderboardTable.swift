@@ -135,10 +135,15 @@ struct LeaderboardTable {
 
   private static func costColumns() -> [Column] {
     [
-      Column("training", "wall clock", help: "Seconds of training of one seed; below, steps") {
-        row in
+      Column(
+        "training", "wall clock",
+        help:
+          "Seconds of training of one seed; below, steps, and the one whose weights validated best "
+          + "with the first seed"
+      ) { row in
         row.seconds.finite.map {
-          let steps = row.steps.map { "\(Figures.count($0)) steps" }
+          let best = row.bestStep.map { ", best at \(Figures.count($0))" } ?? ""
+          let steps = row.steps.map { "\(Figures.count($0)) steps\(best)" }
           return Content(text: Figures.duration($0), detail: steps, value: $0)
         }
       },

@@ -18,6 +18,17 @@ struct ReportTests {
     }
   }
 
+  @Test("it says after which step training was at its best")
+  func bestStep() throws {
+    var record = SampleComparison.series()
+    let model = try #require(record.rows.firstIndex { $0.kind == .model && $0.status == .ok })
+    record.rows[model].steps = 505
+    record.rows[model].curve = [(21, 3.0), (42, 2), (77, .nan), (505, 4)].map {
+      LearningPoint(seconds: Double($0.0), step: $0.0, validationLoss: $0.1)
+    }
+    #expect(try renderReport(record).contains("505 steps, best at 42"))
+  }
+
   @Test("it shows hostile strings as text, wherever they stand")
   func escaping() throws {
     let evil = "<script>alert(1)</script>"
