@@ -51,14 +51,27 @@ inline const float* InputRow(const ConvInputs& in, const ConvShape& shape, ptrdi
 
 void PackWeights(float* packed, float* packed_bias, const float* weight, const float* bias,
                  const ConvShape& shape) {
-  const ptrdiff_t padded = Padded(shape);
-  for (ptrdiff_t e = 0; e < padded; ++e) {
+  const RowTag d;
+  const ptrdiff_t padded = Padded(shape), lanes = RowLanes();
+  ptrdiff_t e = 0;
+  if (shape.width == 4) {  // the usual one: four vectors at a time are turned in registers
+    for (; e + lanes <= shape.channels; e += lanes) {
+      Vector w0, w1, w2, w3;
+      hn::LoadInterleaved4(d, weight + 4 * e, w0, w1, w2, w3);
+      hn::Store(w0, d, packed + e);
+      hn::Store(w1, d, packed + padded + e);
+      hn::Store(w2, d, packed + 2 * padded + e);
+      hn::Store(w3, d, packed + 3 * padded + e);
+    }
+  }
+  for (; e < padded; ++e) {
     const bool real = e < shape.channels;
     for (ptrdiff_t k = 0; k < shape.width; ++k) {
       packed[k * padded + e] = real ? weight[e * shape.width + k] : 0.0f;
     }
-    packed_bias[e] = real && bias != nullptr ? bias[e] : 0.0f;
   }
+  std::fill_n(packed_bias, padded, 0.0f);
+  if (bias != nullptr) std::copy_n(bias, shape.channels, packed_bias);
 }
 
 /// c of one vector of channels; `rows` are the K input rows. kWidth 0 means `width`.
