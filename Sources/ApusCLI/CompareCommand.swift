@@ -19,13 +19,9 @@ struct CompareCommand: ParsableCommand {
 
   @Argument(help: "A CSV of series or a text file; the sample when left out.")
   var data: String?
-  @OptionGroup var columns: ColumnOptions
-  @Option(parsing: .unconditional, help: "Rows ahead, of series; 5 when left out.")
-  var horizon: Int?
+  @OptionGroup var forecast: ForecastOptions
   @Option(parsing: .unconditional, help: "Rows, or tokens, that a model reads.")
   var context: Int?
-  @Option(parsing: .unconditional, help: "Rows that make one token; it divides the context.")
-  var patch: Int?
   @Option(parsing: .unconditional, help: "Training time of each run, such as 20s or 5m.")
   var budget: Duration?
   @Option(parsing: .unconditional, help: "Optimizer steps of each run, instead of a time.")
@@ -36,10 +32,6 @@ struct CompareCommand: ParsableCommand {
   var seeds: Int?
   @Option(parsing: .unconditional, help: "The first seed.")
   var seed: UInt64 = 0
-  @Option(help: "What is forecast: returns, volatility or level; inferred when left out.")
-  var measure: Measure?
-  @Option(help: "Columns that models read beside the target, separated by commas.")
-  var covariates: String?
   @Option(parsing: .unconditional, help: "Width of the backbones.")
   var width: Int?
   @Option(parsing: .unconditional, help: "Blocks of the backbones; Mamba gets two layers for each.")
@@ -65,9 +57,8 @@ struct CompareCommand: ParsableCommand {
       throw ValidationError("Give --budget or --steps, not both.")
     }
     try requireRange([
-      ("--horizon", horizon, 4096), ("--context", context, 65536), ("--patch", patch, 1024),
-      ("--seeds", seeds, 1000), ("--width", width, 8192), ("--layers", layers, 256),
-      ("--steps", steps, Int(Int32.max)),
+      ("--context", context, 65536), ("--seeds", seeds, 1000), ("--width", width, 8192),
+      ("--layers", layers, 256), ("--steps", steps, Int(Int32.max)),
     ])
     if let budget, budget.seconds <= 0 || budget.seconds > 1e7 {
       throw ValidationError("--budget must be above 0 seconds and at most 115 days.")
@@ -82,12 +73,7 @@ struct CompareCommand: ParsableCommand {
     let path = try data ?? Sample.path()
     let kind = DataKind(kind, path: path)
     let isText = kind == .text
-    try requireSeries(
-      kind, path: path,
-      columns.given + [
-        ("--horizon", horizon != nil), ("--patch", patch != nil), ("--measure", measure != nil),
-        ("--covariates", covariates != nil),
-      ])
+    try forecast.require(kind, path: path)
     var options = ComparisonOptions()
     switch models {
     case "standard": options.models = []
@@ -98,10 +84,10 @@ struct CompareCommand: ParsableCommand {
     options.budget = steps.map { .steps($0) } ?? .seconds(budget?.seconds ?? (isText ? 60 : 20))
     options.seeds = (0..<UInt64(seeds ?? (isText ? 1 : 3))).map { seed &+ $0 }
     options.context = context ?? (isText ? 256 : 64)
-    try requirePatch(patch, context: options.context)
-    (options.horizon, options.patch) = (horizon ?? options.horizon, patch ?? options.patch)
-    options.measure = measure
-    options.covariates = covariates.map(commaSeparated) ?? []
+    options.horizon = forecast.horizon ?? options.horizon
+    options.patch = forecast.patch ?? options.patch
+    options.measure = forecast.measure
+    options.covariates = forecast.covariates.map(commaSeparated) ?? []
     (options.width, options.layers, options.learningRate) = (width, layers, learningRate)
     options.command = commandLine
     let interruption = Interruption.bySignals()
@@ -126,7 +112,7 @@ struct CompareCommand: ParsableCommand {
     _ path: String, options: ComparisonOptions, folder: ComparisonFolder,
     progress: ComparisonPrinter
   ) throws -> ComparisonRecord {
-    let table = try SeriesTable(readingCSVAt: path, options: columns.reading)
+    let table = try SeriesTable(readingCSVAt: path, options: forecast.columns.reading)
     if !quiet { for sentence in table.report.sentences { remark(sentence) } }
     let bytes = FileManager.default.contents(atPath: path) ?? Data()
     let source = DataSource(name: URL(fileURLWithPath: path).lastPathComponent, data: bytes)

@@ -16,14 +16,6 @@ struct ColumnOptions: ParsableArguments {
     help: "Whether 03/04/2015 is the 3rd of April; inferred when left out.")
   var dayFirst: Bool?
 
-  /// Which of them somebody gave.
-  var given: [(name: String, isGiven: Bool)] {
-    [
-      ("--target", target != nil), ("--id", id != nil), ("--time", time != nil),
-      ("--day-first", dayFirst != nil),
-    ]
-  }
-
   /// The same for the library.
   var reading: SeriesOptions {
     var reading = SeriesOptions()
@@ -43,14 +35,35 @@ enum DataKind: String, ExpressibleByArgument, CaseIterable {
   }
 }
 
-/// Refuses options of series where a text is read: none is taken and then ignored.
-func requireSeries(_ kind: DataKind, path: String, _ options: [(name: String, isGiven: Bool)])
-  throws
-{
-  guard kind == .text, let first = options.first(where: \.isGiven) else { return }
-  throw ValidationError(
-    "\(first.name) is for series, but '\(path)' is read as a text. Leave it out, or add --kind series."
-  )
+/// What a forecaster is asked for; all of it is of series alone.
+struct ForecastOptions: ParsableArguments {
+  @OptionGroup var columns: ColumnOptions
+  @Option(parsing: .unconditional, help: "Rows ahead, for series; 5 when left out.")
+  var horizon: Int?
+  @Option(
+    parsing: .unconditional, help: "Rows that make one token, for series; it divides the context.")
+  var patch: Int?
+  @Option(help: "What is forecast: returns, volatility or level; inferred when left out.")
+  var measure: Measure?
+  @Option(help: "Columns that models read beside the target, separated by commas.")
+  var covariates: String?
+
+  func validate() throws {
+    try requireRange([("--horizon", horizon, 4096), ("--patch", patch, 1024)])
+  }
+
+  /// Refuses them where a text is read: none is taken and then ignored.
+  func require(_ kind: DataKind, path: String) throws {
+    let given = [
+      ("--target", columns.target != nil), ("--id", columns.id != nil),
+      ("--time", columns.time != nil), ("--day-first", columns.dayFirst != nil),
+      ("--horizon", horizon != nil), ("--patch", patch != nil), ("--measure", measure != nil),
+      ("--covariates", covariates != nil),
+    ]
+    guard kind == .text, let (name, _) = given.first(where: \.1) else { return }
+    throw ValidationError(
+      "\(name) is for series, but '\(path)' is read as a text. Leave it out, or add --kind series.")
+  }
 }
 
 /// The words of a list as people type it.
@@ -64,13 +77,6 @@ func requireRange(_ options: [(name: String, value: Int?, most: Int)]) throws {
     guard let value, !(1...most).contains(value) else { continue }
     throw ValidationError("\(name) is \(value), but it must be in 1...\(most).")
   }
-}
-
-/// Refuses patches that do not fill the rows that a model reads.
-func requirePatch(_ patch: Int?, context: Int) throws {
-  guard let patch, context % patch != 0 else { return }
-  throw ValidationError(
-    "--patch is \(patch), but it must divide the context, which is \(context). Change one of them.")
 }
 
 /// Writes to standard output at once.

@@ -37,9 +37,6 @@ struct TrainCommand: ParsableCommand {
     help: "Rows, or tokens, that the model reads; 64 rows or 256 tokens when left out.")
   var context: Int?
   @Option(
-    parsing: .unconditional, help: "Rows that make one token, for series; it divides the context.")
-  var patch: Int?
-  @Option(
     parsing: .unconditional,
     help: "Windows of one step; 8 of rows, or about 4096 tokens, when left out.")
   var batch: Int?
@@ -67,17 +64,11 @@ struct TrainCommand: ParsableCommand {
   var precision = Precision.float32
   @Flag(help: "Keep only the input of each block: less memory, a third more time.")
   var recompute = false
-  @Option(parsing: .unconditional, help: "Rows ahead, for series; 5 when left out.")
-  var horizon: Int?
-  @Option(help: "What is forecast: returns, volatility or level; inferred when left out.")
-  var measure: Measure?
-  @Option(help: "Columns that the model reads beside the target, separated by commas.")
-  var covariates: String?
   @Option(help: "What the data is: series or text; by its name when left out.")
   var kind: DataKind?
   @Flag(name: .shortAndLong, help: "No progress.")
   var quiet = false
-  @OptionGroup var columns: ColumnOptions
+  @OptionGroup var forecast: ForecastOptions
   @OptionGroup var machine: MachineOptions
 
   func validate() throws {
@@ -87,8 +78,7 @@ struct TrainCommand: ParsableCommand {
     try requireRange([
       ("--steps", steps, Int(Int32.max)), ("--context", context, 65536), ("--batch", batch, 65536),
       ("--accumulate", accumulate, 65536), ("--patience", patience, Int(Int32.max)),
-      ("--patch", patch, 1024),
-      ("--width", width, 8192), ("--layers", layers, 256), ("--horizon", horizon, 4096),
+      ("--width", width, 8192), ("--layers", layers, 256),
     ])
     if let budget, budget.seconds <= 0 || budget.seconds > 1e7 {
       throw ValidationError("--budget must be above 0 seconds and at most 115 days.")
@@ -103,20 +93,16 @@ struct TrainCommand: ParsableCommand {
     var options = ModelTrainingOptions(try ModelChoice(model))
     options.budget = steps.map { .steps($0) } ?? .seconds(budget?.seconds ?? 60)
     (options.context, options.batch) = (context, batch)
-    (options.horizon, options.patch) = (horizon ?? options.horizon, patch ?? options.patch)
+    options.horizon = forecast.horizon ?? options.horizon
+    options.patch = forecast.patch ?? options.patch
     (options.microBatches, options.patience) = (accumulate, patience)
     (options.width, options.layers) = (width, layers)
     (options.learningRate, options.seed) = (learningRate, seed)
-    (options.precision, options.measure) = (precision, measure)
+    (options.precision, options.measure) = (precision, forecast.measure)
     options.recomputesBlocks = recompute
-    options.covariates = covariates.map(commaSeparated) ?? []
+    options.covariates = forecast.covariates.map(commaSeparated) ?? []
     let kind = DataKind(kind, path: data)
-    try requireSeries(
-      kind, path: data,
-      columns.given + [
-        ("--horizon", horizon != nil), ("--patch", patch != nil), ("--measure", measure != nil),
-        ("--covariates", covariates != nil),
-      ])
+    try forecast.require(kind, path: data)
     let interruption = Interruption.bySignals()
     let summary =
       kind == .text
@@ -133,7 +119,7 @@ struct TrainCommand: ParsableCommand {
   private func trainSeries(
     _ options: ModelTrainingOptions, _ interruption: Interruption
   ) throws -> TrainingSummary {
-    let table = try SeriesTable(readingCSVAt: data, options: columns.reading)
+    let table = try SeriesTable(readingCSVAt: data, options: forecast.columns.reading)
     if !quiet { for sentence in table.report.sentences { remark(sentence) } }
     let training = try ForecastTraining(table, source: source(), options: options)
     let printer = ProgressPrinter(label: training.model.forecaster.config.architecture)

@@ -39,7 +39,7 @@ struct CompareCommandTests {
         folder.path + "/out")
     }
     let refused = try compare("5")
-    #expect(refused.status == 64 && refused.errors.contains("divide the context, which is 16"))
+    #expect(refused.status == 78 && refused.errors.contains("divide the context, 16"))
     let found = try compare("4")
     #expect(found.status == 0 && found.output.contains(#""name" : "mamba""#), "\(found.errors)")
   }

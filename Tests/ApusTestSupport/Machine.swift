@@ -8,6 +8,10 @@ package let testedInstructionSets: [String] = {
   let all = Machine.availableInstructionSets
   guard let names = ProcessInfo.processInfo.environment["APUS_TEST_TARGETS"] else { return all }
   let wanted = names.split(separator: " ").map(String.init)
+  // A name that is not there would let every test pass on nothing.
+  precondition(
+    !wanted.isEmpty && wanted.allSatisfy(all.contains),
+    "APUS_TEST_TARGETS is '\(names)', but this machine has \(all)")
   return all.filter(wanted.contains)
 }()
 

@@ -46,16 +46,20 @@ public struct SeriesComparison {
     _ problem: SeriesProblem, options: ComparisonOptions,
     progress: (ComparisonProgress) -> Void
   ) throws -> [Contender<Forecaster>] {
-    try Contender.trained(
+    func config(_ architecture: Architecture) -> ForecasterConfig {
+      let size = BackboneSize(
+        width: options.width ?? 64,
+        layers: architecture.layersPerBlock * (options.layers ?? 2), context: options.context)
+      return ForecasterConfig(
+        architecture: architecture.name, size: size, inputs: problem.recipe.inputs,
+        horizon: options.horizon, levels: options.levels, patch: options.patch)
+    }
+    // What no architecture can do is wrong with the options, not with a row.
+    for architecture in try options.architectures() { try config(architecture).validate() }
+    return try Contender.trained(
       options, training: .forecaster(learningRate: options.learningRate),
       make: { architecture, seed in
-        let size = BackboneSize(
-          width: options.width ?? 64,
-          layers: architecture.layersPerBlock * (options.layers ?? 2), context: options.context)
-        let config = ForecasterConfig(
-          architecture: architecture.name, size: size, inputs: problem.recipe.inputs,
-          horizon: options.horizon, levels: options.levels, patch: options.patch)
-        let forecaster = try Forecaster(config, key: RandomKey(seed: seed))
+        let forecaster = try Forecaster(config(architecture), key: RandomKey(seed: seed))
         return (
           forecaster,
           try ForecastingTask(forecaster, frames: problem.frames, split: problem.split)
