@@ -64,7 +64,7 @@ let package = Package(
       .testTarget(
         name: "\(name)Tests",
         dependencies: ["ApusTestSupport", .byName(name: name)],
-        exclude: ["ApusData", "ApusModels"].contains(name) ? ["Fixtures"] : [],
+        exclude: ["ApusData", "ApusModels", "ApusRuntime"].contains(name) ? ["Fixtures"] : [],
         swiftSettings: settings)
     },
   swiftLanguageModes: [.v6],
