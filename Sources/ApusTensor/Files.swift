@@ -37,10 +37,15 @@ package struct Files {
     }
   }
 
-  /// Creates or empties a file, lets `body` fill it, and flushes it to the disk.
+  /// Makes a file in the place of one that has its name, lets `body` fill it, and flushes it to the
+  /// disk. A link of that name is replaced, never followed.
   package func write(_ path: String, _ body: (FileWriter) throws -> Void) throws {
     try before(Operation(kind: .create, path: path))
-    let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
+    func make() -> Int32 {
+      uninterrupted { open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o666) }
+    }
+    var descriptor = make()
+    if descriptor < 0, errno == EEXIST, unlink(path) == 0 { descriptor = make() }
     guard descriptor >= 0 else { throw FileError("create", path) }
     do {
       let writer = FileWriter(descriptor: descriptor, path: path, before: before)
@@ -50,13 +55,15 @@ package struct Files {
       _ = close(descriptor)
       throw error
     }
-    // Some file systems report a full disk only here.
-    guard close(descriptor) == 0 else { throw FileError("write", path) }
+    // Some file systems report a full disk only here. An interrupted close has closed.
+    guard close(descriptor) == 0 || errno == EINTR else { throw FileError("write", path) }
   }
 
   /// Replaces a file as a whole: whoever opens it finds the old contents or the new, and an old one
   /// that is open or mapped stays as it was.
   package func replace(_ path: String, _ body: (FileWriter) throws -> Void) throws {
+    // A device or a pipe is no file to put another in the place of.
+    guard Self.kind(of: path) != .other else { throw FileError("replace", path, code: EINVAL) }
     let temporary = "\(path).tmp-\(getpid())"
     do {
       try write(temporary, body)
@@ -66,6 +73,11 @@ package struct Files {
       throw error
     }
     try syncFolder(Self.folder(of: path))
+  }
+
+  /// Replaces a file by bytes that stand in memory.
+  package func replace(_ path: String, with bytes: some Sequence<UInt8>) throws {
+    try replace(path) { try $0.write(Array(bytes)) }
   }
 
   /// Gives a file or folder another name, in one instant.
@@ -81,6 +93,38 @@ package struct Files {
     guard status == 0 else { throw FileError("rename '\(path)' to", new) }
   }
 
+  /// Removes whatever has this name: a file, a link itself, or a folder with all that is in it. No link
+  /// is followed, so nothing that lies elsewhere is touched.
+  package func removeTree(_ path: String) throws {
+    guard let kind = Self.kind(of: path) else { return }
+    guard kind == .folder else { return try remove(path) }
+    let descriptor = uninterrupted { open(path, Self.folderFlags | O_NOFOLLOW) }
+    guard descriptor >= 0 else { throw FileError("open the folder", path) }
+    defer { _ = close(descriptor) }
+    try removeContents(of: descriptor, path, depth: 0)
+    try removeFolder(path)
+  }
+
+  /// By descriptors, so that no part of the path can become a link in the meantime.
+  private func removeContents(of folder: Int32, _ path: String, depth: Int) throws {
+    guard depth < 64 else { throw FileError("remove", path, code: ELOOP) }
+    for name in try Self.names(in: folder, path) {
+      let full = "\(path)/\(Self.text(name))"
+      try before(Operation(kind: .remove, path: full))
+      if unlinkat(folder, name, 0) == 0 || errno == ENOENT { continue }
+      let reason = errno
+      let inner = uninterrupted { openat(folder, name, Self.folderFlags | O_NOFOLLOW) }
+      guard inner >= 0 else { throw FileError("remove", full, code: reason) }
+      defer { _ = close(inner) }
+      try removeContents(of: inner, full, depth: depth + 1)
+      guard unlinkat(folder, name, AT_REMOVEDIR) == 0 || errno == ENOENT else {
+        throw FileError("remove the folder", full)
+      }
+    }
+  }
+
+  private static let folderFlags = O_RDONLY | O_DIRECTORY | O_CLOEXEC
+
   /// Removes a file, if there is one.
   package func remove(_ path: String) throws {
     try before(Operation(kind: .remove, path: path))
@@ -95,7 +139,7 @@ package struct Files {
 
   /// Flushes the names in a folder to the disk.
   package func syncFolder(_ path: String) throws {
-    let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    let descriptor = uninterrupted { open(path, Self.folderFlags) }
     guard descriptor >= 0 else { throw FileError("open the folder", path) }
     defer { _ = close(descriptor) }
     try sync(descriptor, path)
@@ -108,7 +152,9 @@ package struct Files {
       if fcntl(descriptor, F_FULLFSYNC) == 0 { return }
     #endif
     // A few file systems cannot flush a folder, and say so.
-    guard fsync(descriptor) == 0 || errno == EINVAL else { throw FileError("flush", path) }
+    guard uninterrupted({ fsync(descriptor) }) == 0 || errno == EINVAL else {
+      throw FileError("flush", path)
+    }
   }
 }
 
@@ -119,6 +165,51 @@ extension Files {
   package static func folder(of path: String) -> String {
     guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return "." }
     return slash == path.startIndex ? "/" : String(path[..<slash])
+  }
+
+  /// What has a name, links not followed.
+  package enum Kind: Sendable { case file, folder, link, other }
+
+  /// What has this name, a link being one itself; nil when nothing has.
+  package static func kind(of path: String) -> Kind? {
+    var status = stat()
+    guard lstat(path, &status) == 0 else { return nil }
+    return switch status.st_mode & S_IFMT {
+    case S_IFREG: .file
+    case S_IFDIR: .folder
+    case S_IFLNK: .link
+    default: .other
+    }
+  }
+
+  /// The names in a folder, in any order.
+  package static func names(in folder: String) throws -> [String] {
+    let descriptor = uninterrupted { open(folder, folderFlags) }
+    guard descriptor >= 0 else { throw FileError("open the folder", folder) }
+    defer { _ = close(descriptor) }
+    return try names(in: descriptor, folder).map(text)
+  }
+
+  private static func text(_ name: [CChar]) -> String {
+    String(decoding: name.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
+  /// The same of an open one, byte for byte.
+  private static func names(in folder: Int32, _ path: String) throws -> [[CChar]] {
+    let own = uninterrupted { openat(folder, ".", folderFlags) }
+    guard own >= 0, let stream = fdopendir(own) else { throw FileError("read the folder", path) }
+    defer { _ = closedir(stream) }
+    var names: [[CChar]] = []
+    while true {
+      errno = 0
+      guard let entry = readdir(stream) else { break }
+      let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+        Array(bytes.prefix { $0 != 0 }.map { CChar(bitPattern: $0) }) + [0]
+      }
+      if name != [46, 0], name != [46, 46, 0] { names.append(name) }
+    }
+    guard errno == 0 else { throw FileError("read the folder", path) }
+    return names
   }
 
   /// Whether there is a folder of this name, also by way of a link.
@@ -155,12 +246,15 @@ extension Files {
   /// The number of this process.
   package static var process: Int32 { getpid() }
 
-  /// Takes the lock of a file, which is made when there is none, until the process ends or
-  /// ``unlock(_:)``. Nil when another process holds it.
+  /// Takes the lock of a folder, or of a file, which is made when there is none, until the process
+  /// ends or ``unlock(_:)``. Nil when another holds it.
   package static func lock(_ path: String) throws -> Int32? {
-    let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
-    guard descriptor >= 0 else { throw FileError("create", path) }
-    if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { return descriptor }
+    let isFolder = isFolder(path)
+    let descriptor = uninterrupted {
+      open(path, isFolder ? folderFlags : O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0o666)
+    }
+    guard descriptor >= 0 else { throw FileError(isFolder ? "open" : "create", path) }
+    if uninterrupted({ flock(descriptor, LOCK_EX | LOCK_NB) }) == 0 { return descriptor }
     let reason = errno
     _ = close(descriptor)
     // A file system without locks must not keep anybody from working.
@@ -198,10 +292,9 @@ package final class FileWriter {
       let piece = UnsafeRawBufferPointer(
         rebasing: bytes[written..<min(bytes.count, written + most)])
       let count = put(piece)
-      if count < 0 {
-        if errno == EINTR { continue }
-        throw FileError("write", path)
-      }
+      if count < 0, errno == EINTR { continue }
+      // Nothing written, and no reason given, would go on forever.
+      guard count > 0 else { throw FileError("write", path, code: count < 0 ? errno : EIO) }
       written += count
     }
   }
@@ -217,6 +310,14 @@ package final class FileWriter {
     #else
       Glibc.write(descriptor, bytes.baseAddress, bytes.count)
     #endif
+  }
+}
+
+/// Calls the system again where a signal came between.
+private func uninterrupted(_ call: () -> Int32) -> Int32 {
+  while true {
+    let status = call()
+    if status >= 0 || errno != EINTR { return status }
   }
 }
 

@@ -155,6 +155,8 @@ public enum JSONFileError: Error, Equatable {
   case tooLarge(path: String, found: Int, limit: Int)
   /// It is not JSON.
   case malformed(path: String, problem: String, offset: Int)
+  /// A key has a value that cannot be.
+  case wrongValue(path: String, key: String, problem: String)
 }
 
 extension JSONFileError: CustomStringConvertible {
@@ -165,6 +167,8 @@ extension JSONFileError: CustomStringConvertible {
       "'\(path)' has \(found) bytes; at most \(limit) are read. It is not the file it should be."
     case .malformed(let path, let problem, let offset):
       "The JSON of '\(path)' is wrong at byte \(offset): \(problem). Fetch or save it again."
+    case .wrongValue(let path, let key, let problem):
+      "The key '\(key)' of '\(path)' cannot be read: \(problem). Fetch or save the file again."
     }
   }
 }
