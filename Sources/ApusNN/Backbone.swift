@@ -51,7 +51,7 @@ public struct BackboneOutput {
 
   /// `loss` with the auxiliary loss on top.
   public func added(to loss: Tensor) -> Tensor {
-    auxiliaryLoss.map { add(loss, $0) } ?? loss
+    auxiliaryLoss.map { loss + $0 } ?? loss
   }
 }
 

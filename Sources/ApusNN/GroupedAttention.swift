@@ -55,7 +55,7 @@ public struct GroupedAttention {
   ///   - rotary: Positions turned into queries and keys; nil for none.
   /// - Returns: `[B, T, width]`.
   public func callAsFunction(_ x: Tensor, rotary: RotaryTable?) -> Tensor {
-    output(attention(fused(x), layout: layout, rotary: rotary))
+    output(fused(x).attention(layout: layout, rotary: rotary))
   }
 
   /// Attends from T further tokens to those kept in `state` and to each other. Records nothing.
@@ -66,34 +66,36 @@ public struct GroupedAttention {
   ///   - state: An ``MixerState/attention(_:)``; advanced by T.
   /// - Returns: `[B, T, width]`.
   public func callAsFunction(_ x: Tensor, rotary: RotaryTable?, state: inout MixerState) -> Tensor {
-    output(attend(fused(x), layout: layout, rotary: rotary, state: &state))
+    output(fused(x).attention(layout: layout, rotary: rotary, state: &state))
   }
 
   /// Queries, keys and values of each token, normalized where the layer does so.
   private func fused(_ x: Tensor) -> Tensor {
     let row = input(x)
     guard !headGains.isEmpty else { return row }
-    let gains = concatenated(headGains.map { $0.value.reshaped([1, $0.value.count]) })
+    let gains = Tensor(concatenating: headGains.map { $0.value.reshaped([1, $0.value.count]) })
     let heads = layout.heads + layout.keyValueHeads
-    return headNorm(row, weight: gains.reshaped([heads, layout.headSize]), epsilon: headEpsilon)
+    return row.headNorm(weight: gains.reshaped([heads, layout.headSize]), epsilon: headEpsilon)
   }
 }
 
-/// Attends from the tokens of a fused row to those kept in `state` and to each other.
-///
-/// - Parameters:
-///   - fused: `[B, T, (H + 2 · H_kv) · K]`.
-///   - layout: Heads, window, scale.
-///   - rotary: Positions turned into queries and keys; nil for none.
-///   - state: An ``MixerState/attention(_:)``; advanced by T.
-/// - Returns: `[B, T, H · K]`.
-public func attend(
-  _ fused: Tensor, layout: AttentionLayout, rotary: RotaryTable?, state: inout MixerState
-) -> Tensor {
-  guard case .attention(var cache) = state else {
-    preconditionFailure("attend: the state is not one of attention")
+extension Tensor {
+  /// Attends from the tokens of a fused row to those kept in `state` and to each other.
+  ///
+  /// The tensor is `[B, T, (H + 2 · H_kv) · K]`.
+  /// - Parameters:
+  ///   - layout: Heads, window, scale.
+  ///   - rotary: Positions turned into queries and keys; nil for none.
+  ///   - state: An ``MixerState/attention(_:)``; advanced by T.
+  /// - Returns: `[B, T, H · K]`.
+  public func attention(layout: AttentionLayout, rotary: RotaryTable?, state: inout MixerState)
+    -> Tensor
+  {
+    guard case .attention(var cache) = state else {
+      preconditionFailure("attend: the state is not one of attention")
+    }
+    state = .none  // leaves the cache uniquely owned, to grow in place
+    defer { state = .attention(cache) }
+    return cache.attend(self, layout: layout, rotary: rotary)
   }
-  state = .none  // leaves the cache uniquely owned, to grow in place
-  defer { state = .attention(cache) }
-  return cache.attend(fused, layout: layout, rotary: rotary)
 }

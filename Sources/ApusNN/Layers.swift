@@ -44,7 +44,7 @@ public struct Linear {
 extension Linear: Layer {
   /// Maps the last axis of `x`, `[..., inputs]`, to `[..., outputs]`.
   public func callAsFunction(_ x: Tensor) -> Tensor {
-    linear(x, weight: weight.value, bias: bias?.value, inputsFirst: inputsFirst)
+    x.linear(weight: weight.value, bias: bias?.value, inputsFirst: inputsFirst)
   }
 }
 
@@ -67,7 +67,7 @@ public struct RMSNorm {
 extension RMSNorm: Layer {
   /// Normalizes every row of `x`, `[..., features]`.
   public func callAsFunction(_ x: Tensor) -> Tensor {
-    rmsNorm(x, weight: weight.value, epsilon: epsilon)
+    x.rmsNorm(weight: weight.value, epsilon: epsilon)
   }
 }
 
@@ -95,7 +95,7 @@ public struct LayerNorm {
 extension LayerNorm: Layer {
   /// Normalizes every row of `x`, `[..., features]`.
   public func callAsFunction(_ x: Tensor) -> Tensor {
-    layerNorm(x, weight: weight.value, bias: bias?.value, epsilon: epsilon)
+    x.layerNorm(weight: weight.value, bias: bias?.value, epsilon: epsilon)
   }
 }
 
@@ -113,5 +113,5 @@ public struct Embedding {
   }
 
   /// The vectors of `ids`, `[...]` integers, as `[..., features]`.
-  public func callAsFunction(_ ids: Tensor) -> Tensor { embedding(ids, table: weight.value) }
+  public func callAsFunction(_ ids: Tensor) -> Tensor { ids.embedded(in: weight.value) }
 }

@@ -89,7 +89,7 @@ public struct MixtureOfExperts {
 
   /// The router's logits `[..., X]` of `x`, `[..., D]`.
   public func logits(_ x: Tensor) -> Tensor {
-    withProducts(in: .float32) { linear(x, weight: router.value) }
+    withProducts(in: .float32) { x.linear(weight: router.value) }
   }
 
   /// Maps `[..., D]` to `[..., D]`.
@@ -105,7 +105,7 @@ public struct MixtureOfExperts {
     let logits = logits ?? self.logits(x)
     let routes = ExpertRoutes(logits: logits, perToken: perToken, rule: rule, visible: visible)
     return RoutedOutput(
-      hidden: mixtureOfExperts(x, logits: logits, routes: routes, experts: weights),
+      hidden: x.mixtureOfExperts(logits: logits, routes: routes, experts: weights),
       logits: logits, routes: routes)
   }
 
@@ -146,26 +146,25 @@ public protocol RoutingBackbone: Backbone {
   func routes(_ x: Tensor) -> [ExpertRoutes]
 }
 
-/// ``modelBlock(_:_:)`` for a block that may route: the router's logits come out of it as well, with
-/// their gradient.
-///
-/// - Parameters:
-///   - x: `[B, T, D]`.
-///   - body: A pure function of x and of parameters, to `[B, T, D]`.
-/// - Returns: What `body` returns; without routes where blocks are computed again.
-public func routedBlock(
-  _ x: Tensor, _ body: @escaping (Tensor) -> RoutedOutput
-) -> RoutedOutput {
-  guard Arithmetic.current.recomputesBlocks else { return body(x) }
-  // One tensor has to carry both.
-  let joined = modelBlock(x) { x in
-    let output = body(x)
-    return output.logits.map { concatenated([output.hidden, $0]) } ?? output.hidden
+extension Tensor {
+  /// `modelBlock(_:)` for a block that may route: the router's logits come out of it as well, with
+  /// their gradient.
+  ///
+  /// The tensor is `[B, T, D]`.
+  /// - Parameter body: A pure function of x and of parameters, to `[B, T, D]`.
+  /// - Returns: What `body` returns; without routes where blocks are computed again.
+  public func routedBlock(_ body: @escaping (Tensor) -> RoutedOutput) -> RoutedOutput {
+    guard Arithmetic.current.recomputesBlocks else { return body(self) }
+    // One tensor has to carry both.
+    let joined = self.modelBlock { x in
+      let output = body(x)
+      return output.logits.map { Tensor(concatenating: [output.hidden, $0]) } ?? output.hidden
+    }
+    let (width, whole) = (shape.last, joined.shape.last)
+    guard whole > width else { return RoutedOutput(hidden: joined) }
+    return RoutedOutput(
+      hidden: joined[features: 0..<width], logits: joined[features: width..<whole])
   }
-  let (width, whole) = (x.shape.last, joined.shape.last)
-  guard whole > width else { return RoutedOutput(hidden: joined) }
-  return RoutedOutput(
-    hidden: slice(joined, features: 0..<width), logits: slice(joined, features: width..<whole))
 }
 
 /// What a configuration says about the losses of its routers.
@@ -187,6 +186,6 @@ public struct RouterLossOptions: Sendable, Hashable {
   /// The loss of the logits of all layers with experts; nil where there are none, or no coefficient.
   public func callAsFunction(_ logits: [Tensor], perToken: Int) -> Tensor? {
     guard !logits.isEmpty, balance != 0 || z != 0 else { return nil }
-    return routerLoss(logits, perToken: perToken, balance: balance, z: z, form: form)
+    return Tensor.routerLoss(logits, perToken: perToken, balance: balance, z: z, form: form)
   }
 }

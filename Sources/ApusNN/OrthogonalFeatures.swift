@@ -1,35 +1,35 @@
 public import ApusTensor
 
-/// Orthogonal random directions, `[features, size]`: rows of random rotations, one rotation per
-/// block of `size` rows, each row of a length of its own.
-///
-/// Choromanski et al., 2020, *Rethinking Attention with Performers*, arXiv:2009.14794. A rotation is
-/// the Q of a matrix of normal numbers with R's diagonal positive, which Gram and Schmidt's process
-/// gives; without that, Q is not uniform over rotations and features are biased. Each row by itself
-/// is distributed as a row of independent normal numbers.
-/// - Parameters:
-///   - features: How many rows.
-///   - size: Length of a row, K.
-///   - hasFixedNorms: Rows of length √K instead of independent lengths as normal rows have them.
-///   - key: Names the random numbers.
-/// - Returns: `[features, size]`.
-public func orthogonalFeatures(
-  _ features: Int, _ size: Int, hasFixedNorms: Bool = false, key: RandomKey
-) -> Tensor {
-  let normals = Tensor(normal: [features, size], key: key.derived(0)).values.map(Double.init)
-  let lengths = (0..<features).map { row -> Double in
-    guard !hasFixedNorms else { return Double(size).squareRoot() }
-    return normals[row * size..<(row + 1) * size].reduce(0) { $0 + $1 * $1 }.squareRoot()
-  }
-  var rows: [Float] = []
-  rows.reserveCapacity(features * size)
-  for block in 0..<(features + size - 1) / max(size, 1) {
-    let directions = randomRotation(size, key: key.derived(UInt64(block) + 1))
-    for row in block * size..<min((block + 1) * size, features) {
-      rows += directions[row - block * size].map { Float($0 * lengths[row]) }
+extension Tensor {
+  /// Orthogonal random directions, `[features, size]`: rows of random rotations, one rotation per
+  /// block of `size` rows, each row of a length of its own.
+  ///
+  /// Choromanski et al., 2020, *Rethinking Attention with Performers*, arXiv:2009.14794. A rotation is
+  /// the Q of a matrix of normal numbers with R's diagonal positive, which Gram and Schmidt's process
+  /// gives; without that, Q is not uniform over rotations and features are biased. Each row by itself
+  /// is distributed as a row of independent normal numbers.
+  /// - Parameters:
+  ///   - shape: How many rows, and the length K of each.
+  ///   - hasFixedNorms: Rows of length √K instead of independent lengths as normal rows have them.
+  ///   - key: Names the random numbers.
+  public init(orthogonalFeatures shape: Shape, hasFixedNorms: Bool = false, key: RandomKey) {
+    precondition(shape.rank == 2, "orthogonalFeatures: \(shape) should be [features, size]")
+    let (features, size) = (shape[0], shape[1])
+    let normals = Tensor(normal: [features, size], key: key.derived(0)).values.map(Double.init)
+    let lengths = (0..<features).map { row -> Double in
+      guard !hasFixedNorms else { return Double(size).squareRoot() }
+      return normals[row * size..<(row + 1) * size].reduce(0) { $0 + $1 * $1 }.squareRoot()
     }
+    var rows: [Float] = []
+    rows.reserveCapacity(features * size)
+    for block in 0..<(features + size - 1) / max(size, 1) {
+      let directions = randomRotation(size, key: key.derived(UInt64(block) + 1))
+      for row in block * size..<min((block + 1) * size, features) {
+        rows += directions[row - block * size].map { Float($0 * lengths[row]) }
+      }
+    }
+    self.init(rows, shape)
   }
-  return Tensor(rows, [features, size])
 }
 
 /// Rows of a rotation drawn uniformly, by Gram and Schmidt's process on rows of normal numbers.

@@ -32,7 +32,7 @@ public struct SideBySide {
 extension SideBySide: Layer {
   /// Maps the last axis of `x`, `[..., inputs]`, to the sum of all outputs.
   public func callAsFunction(_ x: Tensor) -> Tensor {
-    linear(x, sideBySide: weights.map(\.value), biases: biases.map(\.value))
+    x.linear(sideBySide: weights.map(\.value), biases: biases.map(\.value))
   }
 }
 
@@ -66,5 +66,5 @@ public struct GatedFeedForward {
 
 extension GatedFeedForward: Layer {
   /// Maps `[..., width]` to `[..., width]`.
-  public func callAsFunction(_ x: Tensor) -> Tensor { output(swiGLU(input(x))) }
+  public func callAsFunction(_ x: Tensor) -> Tensor { output(input(x).swiGLU()) }
 }

@@ -51,7 +51,7 @@ public struct TokenScores: Sendable, Equatable {
       try logits(part)
       let isLast = end == tokens.count
       let following = Array(tokens[start + 1..<(isLast ? end : end + 1)]) + (isLast ? [-1] : [])
-      let losses = crossEntropies(logits: part, targets: Tensor(following, [following.count]))
+      let losses = part.crossEntropies(targets: Tensor(following, [following.count]))
       try Self.append(losses.prefix(isLast ? losses.count - 1 : losses.count), to: &scores)
     }
     self.init(tokens: tokens, logProbabilities: scores)
@@ -127,14 +127,14 @@ extension TokenScores {
     var scores: [Double?] = []
     for start in stride(from: 0, to: tokens.count, by: 256) {
       let end = min(start + 256, tokens.count)
-      let rows = slice(hidden.reshaped([1, tokens.count, width]), times: start..<end)
+      let rows = hidden.reshaped([1, tokens.count, width])[times: start..<end]
         .reshaped([end - start, width])
       guard let part = withoutGradient({ encoder.logits(rows) }) else {
         throw ScoreError.noHead(path: "")
       }
       try logits(part)
       let targets = Tensor(Array(tokens[start..<end]), [end - start])
-      try Self.append(crossEntropies(logits: part, targets: targets), to: &scores)
+      try Self.append(part.crossEntropies(targets: targets), to: &scores)
     }
     self.init(tokens: tokens, logProbabilities: scores)
   }

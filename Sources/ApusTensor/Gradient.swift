@@ -176,31 +176,35 @@ public func withRecomputation<Result>(_ body: () throws -> Result) rethrows -> R
   return try Arithmetic.$current.withValue(arithmetic, operation: body)
 }
 
-/// One block of a model: ``checkpointed(_:_:)`` inside ``withRecomputation(_:)``, plain elsewhere.
-public func modelBlock(_ x: Tensor, _ body: @escaping (Tensor) -> Tensor) -> Tensor {
-  Arithmetic.current.recomputesBlocks ? checkpointed(x, body) : body(x)
-}
-
-/// Computes `body(x)` without keeping what is inside; backward computes it again, recorded.
-///
-/// Trades one more forward pass for memory: only `x` stays. `body` must be a pure function of `x`
-/// and of parameters. Chen et al., 2016, arXiv:1604.06174.
-public func checkpointed(_ x: Tensor, _ body: @escaping (Tensor) -> Tensor) -> Tensor {
-  guard Arithmetic.current.recordsGradients else { return body(x) }
-  let arithmetic = Arithmetic.current
-  var output = withoutGradient { body(x.detached()) }
-  let input = x.detached()
-  let (behind, isTracked) = (x.history, x.isTracked)
-  // A node even when x needs no gradient, so that the parameters inside get theirs.
-  output.history = History(inputs: [behind], depth: (behind?.depth ?? 0) + 1) { gradient in
-    Arithmetic.$current.withValue(arithmetic) {
-      var again = input
-      if isTracked { again.history = .leaf() }
-      body(again).backward(gradient: gradient)
-      return [again.history?.gradient]
-    }
+extension Tensor {
+  /// One block of a model applied to this tensor: ``checkpointed(_:)`` inside
+  /// ``withRecomputation(_:)``, plain elsewhere.
+  public func modelBlock(_ body: @escaping (Tensor) -> Tensor) -> Tensor {
+    Arithmetic.current.recomputesBlocks ? self.checkpointed(body) : body(self)
   }
-  return output
+
+  /// Computes `body` of this tensor without keeping what is inside; backward computes it again,
+  /// recorded.
+  ///
+  /// Trades one more forward pass for memory: only this tensor stays. `body` must be a pure function
+  /// of its argument and of parameters. Chen et al., 2016, arXiv:1604.06174.
+  public func checkpointed(_ body: @escaping (Tensor) -> Tensor) -> Tensor {
+    guard Arithmetic.current.recordsGradients else { return body(self) }
+    let arithmetic = Arithmetic.current
+    var output = withoutGradient { body(detached()) }
+    let input = detached()
+    let (behind, isTracked) = (history, self.isTracked)
+    // A node even when x needs no gradient, so that the parameters inside get theirs.
+    output.history = History(inputs: [behind], depth: (behind?.depth ?? 0) + 1) { gradient in
+      Arithmetic.$current.withValue(arithmetic) {
+        var again = input
+        if isTracked { again.history = .leaf() }
+        body(again).backward(gradient: gradient)
+        return [again.history?.gradient]
+      }
+    }
+    return output
+  }
 }
 
 extension Tensor {

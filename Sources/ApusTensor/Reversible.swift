@@ -23,61 +23,60 @@ public struct ReversibleStep {
   }
 }
 
-/// Runs both streams, starting as `x`, through reversible steps. What is inside is not kept: backward
-/// walks from the output to the input and computes every step again.
-///
-/// Memory for activations does not grow with the number of steps, but for their notes; the price is
-/// one more forward pass. Kitaev et al., 2020, *Reformer*, arXiv:2001.04451, section 3.
-/// - Parameters:
-///   - x: `[..., D]`.
-///   - steps: The network.
-/// - Returns: The two streams side by side, `[..., 2 · D]`.
-public func reversible(_ x: Tensor, _ steps: [ReversibleStep]) -> Tensor {
-  let arithmetic = Arithmetic.current
-  var notes = [Tensor?](repeating: nil, count: steps.count)
-  var output = withoutGradient {
-    var streams = (x.detached(), x.detached())
-    for (index, step) in steps.enumerated() { step.advance(&streams, note: &notes[index]) }
-    return concatenated([streams.0, streams.1])
-  }
-  guard arithmetic.recordsGradients else { return output }
-  let (saved, kept, behind) = (output.detached(), notes, x.history)
-  // A node even when x needs no gradient, so that the parameters inside get theirs.
-  output.history = History(inputs: [behind], depth: (behind?.depth ?? 0) + 1) { gradient in
-    Arithmetic.$current.withValue(arithmetic) {
-      var streams = split(saved)
-      var gradients = split(gradient.reshaped(saved.shape))
-      for (step, note) in zip(steps, kept).reversed() {
-        step.undo(&streams, &gradients, note: note)
+extension Tensor {
+  /// Runs both streams, starting as this tensor, through reversible steps. What is inside is not
+  /// kept: backward walks from the output to the input and computes every step again.
+  ///
+  /// Memory for activations does not grow with the number of steps, but for their notes; the price is
+  /// one more forward pass. Kitaev et al., 2020, *Reformer*, arXiv:2001.04451, section 3.
+  /// The tensor is `[..., D]`.
+  /// - Parameter steps: The network.
+  /// - Returns: The two streams side by side, `[..., 2 · D]`.
+  public func reversible(_ steps: [ReversibleStep]) -> Tensor {
+    let arithmetic = Arithmetic.current
+    var notes = [Tensor?](repeating: nil, count: steps.count)
+    var output = withoutGradient {
+      var streams = (detached(), detached())
+      for (index, step) in steps.enumerated() { step.advance(&streams, note: &notes[index]) }
+      return Tensor(concatenating: [streams.0, streams.1])
+    }
+    guard arithmetic.recordsGradients else { return output }
+    let (saved, kept, behind) = (output.detached(), notes, history)
+    // A node even when x needs no gradient, so that the parameters inside get theirs.
+    output.history = History(inputs: [behind], depth: (behind?.depth ?? 0) + 1) { gradient in
+      Arithmetic.$current.withValue(arithmetic) {
+        var streams = split(saved)
+        var gradients = split(gradient.reshaped(saved.shape))
+        for (step, note) in zip(steps, kept).reversed() {
+          step.undo(&streams, &gradients, note: note)
+        }
+        gradients.0.add(gradients.1)
+        return [gradients.0]
       }
-      gradients.0.add(gradients.1)
-      return [gradients.0]
     }
+    return output
   }
-  return output
-}
 
-/// The two streams that ``reversible(_:_:)`` must have started from to end in `output`. For tests of
-/// how much of them rounding takes.
-package func reversed(
-  _ output: Tensor, _ steps: [ReversibleStep], notes: [Tensor?]
-) -> (Tensor, Tensor) {
-  withoutGradient {
-    var streams = split(output)
-    for (step, note) in zip(steps, notes).reversed() {
-      var note = note
-      streams.1.subtract(step.g(streams.0))
-      streams.0.subtract(step.f(streams.1, &note))
+  /// The two streams that ``reversible(_:)`` must have started from to end in this tensor. For tests
+  /// of how much of them rounding takes.
+  package func reversed(_ steps: [ReversibleStep], notes: [Tensor?]) -> (Tensor, Tensor) {
+    withoutGradient {
+      var streams = split(self)
+      for (step, note) in zip(steps, notes).reversed() {
+        var note = note
+        streams.1.subtract(step.g(streams.0))
+        streams.0.subtract(step.f(streams.1, &note))
+      }
+      return streams
     }
-    return streams
   }
 }
 
 extension ReversibleStep {
   /// Moves both streams on. What the first map decides is left in `note`.
   package func advance(_ streams: inout (Tensor, Tensor), note: inout Tensor?) {
-    streams.0 = add(streams.0, f(streams.1, &note))
-    streams.1 = add(streams.1, g(streams.0))
+    streams.0 = streams.0 + f(streams.1, &note)
+    streams.1 = streams.1 + g(streams.0)
   }
 
   /// From the outputs of a step and their gradients to its inputs and theirs; parameters get theirs
@@ -110,7 +109,7 @@ extension ReversibleStep {
 private func split(_ x: Tensor) -> (Tensor, Tensor) {
   withoutGradient {
     let half = x.shape.last / 2
-    return (slice(x, features: 0..<half), slice(x, features: half..<2 * half))
+    return (x[features: 0..<half], x[features: half..<2 * half])
   }
 }
 

@@ -24,15 +24,15 @@ extension SpeedBenchmark {
     let weights = ExpertWeights(
       gate: .separate(gates), up: .separate(ups), down: .separate(downs), hiddenSize: hidden)
     func mixture() -> Tensor {
-      let logits = linear(x, weight: router)
+      let logits = x.linear(weight: router)
       let routes = ExpertRoutes(logits: logits, perToken: perToken, rule: .mixtral)
-      return mixtureOfExperts(x, logits: logits, routes: routes, experts: weights)
+      return x.mixtureOfExperts(logits: logits, routes: routes, experts: weights)
     }
     let inner = perToken * hidden
     let (gate, up) = (leaf([inner, width], 2), leaf([inner, width], 3))
     let down = leaf([width, inner], 4)
     func dense() -> Tensor {
-      linear(swiGLU(linear(x, sideBySide: [gate, up])), weight: down)
+      x.linear(sideBySide: [gate, up]).swiGLU().linear(weight: down)
     }
     let leaves = [x, router, gate, up, down] + gates + ups + downs
     func passes(_ layer: () -> Tensor) -> Double {

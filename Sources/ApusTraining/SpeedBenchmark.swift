@@ -185,11 +185,11 @@ public struct SpeedBenchmark: Sendable {
     ).tracked()
     let gradient = Tensor(normal: [batch, context, heads * headSize], key: RandomKey(seed: 1))
     let forward = best {
-      withoutGradient { _ = ApusTensor.attention(fused, layout: layout) }
+      withoutGradient { _ = fused.attention(layout: layout) }
     }
     Machine.resetPeakBytes()
     let seconds = best {
-      ApusTensor.attention(fused, layout: layout).backward(gradient: gradient)
+      fused.attention(layout: layout).backward(gradient: gradient)
       fused.clearGradient()
     }
     // Two products forward and five backward over the causal half.
@@ -211,10 +211,10 @@ public struct SpeedBenchmark: Sendable {
       projection: leaf([rank + 2 * states, channels], 4), step: leaf([channels, rank], 5),
       stepBias: leaf([channels], 6), logA: leaf([channels, states], 7), skip: leaf([channels], 8))
     let gradient = Tensor(normal: [batch, context, channels], key: RandomKey(seed: 1))
-    let forward = best { withoutGradient { _ = selectiveSSM(xz, weights: weights) } }
+    let forward = best { withoutGradient { _ = xz.selectiveSSM(weights: weights) } }
     Machine.resetPeakBytes()
     let seconds = best {
-      selectiveSSM(xz, weights: weights).backward(gradient: gradient)
+      xz.selectiveSSM(weights: weights).backward(gradient: gradient)
       xz.clearGradient()
     }
     let operations =
@@ -327,7 +327,7 @@ extension SpeedBenchmark {
     let size = 1024
     let a = Tensor(normal: [size, size], key: RandomKey(seed: 3))
     let seconds = withoutGradient {
-      withProducts(in: precision) { best(runs: 8) { _ = linear(a, weight: a) } }
+      withProducts(in: precision) { best(runs: 8) { _ = a.linear(weight: a) } }
     }
     return 2 * Double(size * size * size) / seconds
   }

@@ -45,7 +45,7 @@ struct ClassifierTests {
       let model = try Classifier(config(input, settings: settings), key: RandomKey(seed: 1))
       for (index, parameter) in model.parameters.enumerated() {
         let noise = Tensor.random(parameter.shape, seed: 100 + UInt64(index), scale: 0.2)
-        parameter.set(withoutGradient { add(parameter.value, noise) })
+        parameter.set(withoutGradient { parameter.value + noise })
       }
       return model
     }
@@ -100,7 +100,7 @@ struct ClassifierTests {
           zip(analytic, direction.values).reduce(0) { $0 + Double($1.0) * Double($1.1) } / length
         func value(_ distance: Double) -> Double {
           withoutGradient {
-            parameter.set(add(start, scaled(direction, by: Float(distance / length))))
+            parameter.set(start + direction * Float(distance / length))
             return Double(loss().scalar)
           }
         }

@@ -59,7 +59,7 @@ struct FeatureMixerTests {
     let other = try Self.mixed(name, changed, isCausal: false)
     #expect(
       bitDisagreement(
-        slice(other, times: 0..<1).values, slice(y, times: 0..<1).values) != nil)
+        other[times: 0..<1].values, y[times: 0..<1].values) != nil)
   }
 
   @Test(
@@ -68,7 +68,7 @@ struct FeatureMixerTests {
     checkGradient(
       of: { inputs in
         guard let y = try? Self.mixed(name, inputs[0], isCausal: isCausal) else { return Tensor(0) }
-        return mean(multiply(y, y))
+        return (y * y).mean()
       }, at: [.random([2, 7, 12], seed: 2)], tolerance: 2e-3)
   }
 
@@ -146,10 +146,9 @@ struct FeatureMixerTests {
     let (inputBias, outBias) = (
       try #require(weights["input.bias"]), try #require(weights["output.bias"])
     )
-    let exact = linear(
-      attention(
-        linear(x, weight: input, bias: inputBias), layout: AttentionLayout(heads: 2, headSize: 6)),
-      weight: out, bias: outBias)
+    let exact = x.linear(weight: input, bias: inputBias).attention(
+      layout: AttentionLayout(heads: 2, headSize: 6)
+    ).linear(weight: out, bias: outBias)
     func error(_ y: Tensor) -> Float {
       let squares = zip(y.values, exact.values).map { ($0 - $1) * ($0 - $1) }
       return squares.reduce(0, +).squareRoot()
@@ -170,12 +169,11 @@ struct FeatureMixerTests {
     // Layer 0, head 1, landmark 0: the query of row 2 of 20.
     let weights = Dictionary(uniqueKeysWithValues: scope.parameters.map { ($0.name, $0.value) })
     func weight(_ name: String) throws -> Tensor { try #require(weights["layers.0." + name]) }
-    let row = slice(x.reshaped([1, 20, 12]), times: 2..<3)
-    let fused = linear(
-      layerNorm(
-        row, weight: try weight("attention_norm.weight"), bias: try weight("attention_norm.bias"),
-        epsilon: 1e-5), weight: try weight("attention.input.weight"),
-      bias: try weight("attention.input.bias"))
+    let row = x.reshaped([1, 20, 12])[times: 2..<3]
+    let fused = row.layerNorm(
+      weight: try weight("attention_norm.weight"), bias: try weight("attention_norm.bias"),
+      epsilon: 1e-5
+    ).linear(weight: try weight("attention.input.weight"), bias: try weight("attention.input.bias"))
     let scale = 1 / Float(6).squareRoot().squareRoot()
     expectClose(
       Array(after[0].value.values[24..<30]), fused.values[6..<12].map { $0 * scale },

@@ -47,10 +47,10 @@ struct ForecasterTests {
     let rows = Tensor.random([2, 20, 3], seed: 5)
     let whole = model.quantiles(rows)
     var state = model.initialState(batch: 2)
-    model.advance(slice(rows, times: 0..<7), state: &state)
+    model.advance(rows[times: 0..<7], state: &state)
     for t in 7..<20 {
-      let part = model.quantiles(slice(rows, times: t..<t + 1), state: &state)
-      expectClose(part, slice(whole, times: t..<t + 1), absolute: 1e-5, "row \(t)")
+      let part = model.quantiles(rows[times: t..<t + 1], state: &state)
+      expectClose(part, whole[times: t..<t + 1], absolute: 1e-5, "row \(t)")
     }
   }
 
@@ -61,8 +61,8 @@ struct ForecasterTests {
     var other = rows
     other.withMutableFloats { for index in 11 * 3..<60 { $0[index] = 9 - $0[index] } }
     expectSameBits(
-      slice(model.quantiles(other), times: 0..<11).values,
-      slice(model.quantiles(rows), times: 0..<11).values)
+      model.quantiles(other)[times: 0..<11].values,
+      model.quantiles(rows)[times: 0..<11].values)
   }
 
   @Test("one batch can be overfitted", arguments: architectures)

@@ -67,7 +67,7 @@ struct GoldenTests {
     for t in 0..<golden.ids.shape[1] {
       expectClose(
         golden.model.logits(idSlice(golden.ids, times: t..<t + 1), state: &state),
-        slice(expected, times: t..<t + 1), absolute: golden.tolerance.logits, "token \(t)")
+        expected[times: t..<t + 1], absolute: golden.tolerance.logits, "token \(t)")
     }
   }
 

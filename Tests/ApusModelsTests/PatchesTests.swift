@@ -71,8 +71,8 @@ struct PatchesTests {
     let whole = model.quantiles(rows)
     var (state, start) = (model.initialState(batch: 2), 0)
     for size in [2, 1, 9, 4, 3, 4] {
-      let part = model.quantiles(slice(rows, times: start..<start + size), state: &state)
-      expectClose(part, slice(whole, times: start..<start + size), absolute: 1e-5, "from \(start)")
+      let part = model.quantiles(rows[times: start..<start + size], state: &state)
+      expectClose(part, whole[times: start..<start + size], absolute: 1e-5, "from \(start)")
       start += size
     }
     #expect(start == 23 && state.byteCount > 0)

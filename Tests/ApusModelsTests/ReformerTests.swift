@@ -74,7 +74,7 @@ struct ReformerTests {
       let prefix = withoutGradient {
         golden.model.logits(idSlice(golden.ids, times: 0..<times.upperBound))
       }
-      expectClose(part, slice(prefix, times: times), absolute: 1e-5, "\(times)")
+      expectClose(part, prefix[times: times], absolute: 1e-5, "\(times)")
     }
   }
 
@@ -93,7 +93,7 @@ struct ReformerTests {
       let x = Tensor.random([2, 64, 32], seed: 5)
       let steps = model.steps(time: 64)
       let (y, notes) = withoutGradient { forward(x, steps) }
-      let (first, second) = reversed(y, steps, notes: notes)
+      let (first, second) = y.reversed(steps, notes: notes)
       // Relative to what stands in the streams.
       let largest = Double(y.values.reduce(0) { max($0, abs($1)) })
       expectClose(first, x, absolute: 1e-4 * largest, "\(mode)")
@@ -171,6 +171,6 @@ struct ReformerTests {
       step.advance(&streams, note: &note)
       return note
     }
-    return (concatenated([streams.0, streams.1]), notes)
+    return (Tensor(concatenating: [streams.0, streams.1]), notes)
   }
 }

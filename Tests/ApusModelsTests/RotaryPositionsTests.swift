@@ -74,9 +74,8 @@ struct RotaryPositionsTests {
     let rows = Tensor.random([1, 20, 24], seed: 3)
     let layout = AttentionLayout(heads: 1, headSize: 8)
     func attended(_ positions: RotaryPositions, _ length: Int) -> [Float] {
-      attention(
-        slice(rows, times: 0..<length), layout: layout, rotary: positions.table(for: 0..<length)
-      ).values
+      rows[times: 0..<length].attention(layout: layout, rotary: positions.table(for: 0..<length))
+        .values
     }
     expectSameBits(attended(dynamic, 16), attended(plain, 16))
     let (long, short) = (attended(dynamic, 17), attended(plain, 17))

@@ -26,7 +26,7 @@ struct OrthogonalFeaturesTests {
   @Test("give an estimate without bias on either side of zero", arguments: [0.2, -0.2])
   func unbiased(value: Double) {
     let draws = (0..<2000 as Range<UInt64>).map {
-      Self.estimate(orthogonalFeatures(16, 16, key: RandomKey(seed: $0)), value)
+      Self.estimate(Tensor(orthogonalFeatures: [16, 16], key: RandomKey(seed: $0)), value)
     }
     let (mean, variance) = Self.moments(draws)
     let error = (variance / 2000).squareRoot()
@@ -37,7 +37,9 @@ struct OrthogonalFeaturesTests {
   func variance() {
     let keys = 0..<4000 as Range<UInt64>
     let orthogonal = Self.moments(
-      keys.map { Self.estimate(orthogonalFeatures(16, 16, key: RandomKey(seed: $0)), 0.2) })
+      keys.map {
+        Self.estimate(Tensor(orthogonalFeatures: [16, 16], key: RandomKey(seed: $0)), 0.2)
+      })
     let independent = Self.moments(
       keys.map {
         Self.estimate(Tensor(normal: [16, 16], key: RandomKey(seed: $0, stream: 7)), 0.2)
@@ -50,7 +52,9 @@ struct OrthogonalFeaturesTests {
 
   @Test("stand at right angles within a block, with the norms asked for", arguments: [true, false])
   func angles(hasFixedNorms: Bool) {
-    let w = orthogonalFeatures(11, 8, hasFixedNorms: hasFixedNorms, key: RandomKey(seed: 3)).values
+    let w = Tensor(
+      orthogonalFeatures: [11, 8], hasFixedNorms: hasFixedNorms, key: RandomKey(seed: 3)
+    ).values
     func dot(_ a: Int, _ b: Int) -> Float {
       (0..<8).reduce(0) { $0 + w[a * 8 + $1] * w[b * 8 + $1] }
     }
@@ -65,13 +69,13 @@ struct OrthogonalFeaturesTests {
     let (time, size) = (64, 16)
     // |q̃ + k̃|² of about 1: where it is large, features are too few for the law to hold.
     let fused = Tensor.random([1, time, 3 * size], seed: 1, scale: 0.4)
-    let exact = attention(fused, layout: AttentionLayout(heads: 1, headSize: size)).values
+    let exact = fused.attention(layout: AttentionLayout(heads: 1, headSize: size)).values
     let counts = [64, 128, 256, 512, 1024]
     let errors = counts.map { count -> Double in
       let layout = FeatureLayout(heads: 1, headSize: size, kind: .exponential, features: count)
       let squares = (0..<8 as Range<UInt64>).map { seed -> Double in
-        let weights = orthogonalFeatures(count, size, key: RandomKey(seed: seed))
-        let near = featureAttention(fused, layout: layout, weights: weights).values
+        let weights = Tensor(orthogonalFeatures: [count, size], key: RandomKey(seed: seed))
+        let near = fused.featureAttention(layout: layout, weights: weights).values
         return zip(near, exact).reduce(0) { $0 + Double($1.0 - $1.1) * Double($1.0 - $1.1) }
       }
       return log(squares.reduce(0, +).squareRoot())

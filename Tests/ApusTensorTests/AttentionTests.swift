@@ -64,7 +64,7 @@ struct AttentionTests {
   @Test("equals the definition, values and gradients", arguments: layouts, [1, 2, 9])
   func agrees(layout: AttentionLayout, time: Int) {
     expectAgreement(
-      of: { attention($0[0], layout: layout) },
+      of: { $0[0].attention(layout: layout) },
       with: { Self.reference($0[0], layout, batch: 2, time: time) },
       at: [.random([2, time, layout.fusedSize], seed: 1)])
   }
@@ -75,7 +75,7 @@ struct AttentionTests {
     let frequencies = [1.0, 0.3]  // two of three pairs turn
     let table = RotaryTable(positions: 16, frequencies: frequencies, isInterleaved: interleaved)
     expectAgreement(
-      of: { attention($0[0], layout: layout, rotary: table) },
+      of: { $0[0].attention(layout: layout, rotary: table) },
       with: {
         Self.reference(
           $0[0], layout, batch: 2, time: 7, frequencies: frequencies, interleaved: interleaved)
@@ -87,7 +87,7 @@ struct AttentionTests {
     let layout = AttentionLayout(heads: 2, keyValueHeads: 1, headSize: 16)
     let x = Tensor.random([1, 150, layout.fusedSize], seed: 4)
     let expected = Self.reference(x.values.map(Double.init), layout, batch: 1, time: 150)
-    expectClose(attention(x, layout: layout).values, expected.map(Float.init), absolute: 5e-6)
+    expectClose(x.attention(layout: layout).values, expected.map(Float.init), absolute: 5e-6)
   }
 
   @Test("from a state equals the full pass at any split", arguments: layouts.dropLast(), 0..<8)
@@ -97,11 +97,11 @@ struct AttentionTests {
     let table =
       layout.headSize % 2 == 0
       ? RotaryTable(positions: time, frequencies: [1, 0.1]) : nil
-    let whole = attention(x, layout: layout, rotary: table)
+    let whole = x.attention(layout: layout, rotary: table)
     var state = AttentionState()
     for range in pieces(time, seed: seed) {
-      let part = state.attend(slice(x, times: range), layout: layout, rotary: table)
-      expectClose(part, slice(whole, times: range), absolute: 1e-5, "\(range) of seed \(seed)")
+      let part = state.attend(x[times: range], layout: layout, rotary: table)
+      expectClose(part, whole[times: range], absolute: 1e-5, "\(range) of seed \(seed)")
     }
     #expect(state.position == time)
     if let window = layout.window { #expect(state.visible <= max(window, time)) }
@@ -112,13 +112,13 @@ struct AttentionTests {
     let layout = AttentionLayout(heads: 2, headSize: 4)
     let x = Tensor.random([1, 6, layout.fusedSize], seed: 6)
     var first = AttentionState()
-    _ = first.attend(slice(x, times: 0..<3), layout: layout)
+    _ = first.attend(x[times: 0..<3], layout: layout)
     var second = first
     let other = Tensor.random([1, 3, layout.fusedSize], seed: 7)
     _ = second.attend(other, layout: layout)
-    let rest = first.attend(slice(x, times: 3..<6), layout: layout)
+    let rest = first.attend(x[times: 3..<6], layout: layout)
     expectClose(
-      rest, slice(attention(x, layout: layout), times: 3..<6), absolute: 1e-5)
+      rest, x.attention(layout: layout)[times: 3..<6], absolute: 1e-5)
   }
 
   @Test("keeps a window's memory bounded, past the end of the rotary table too")
@@ -127,11 +127,11 @@ struct AttentionTests {
     let table = RotaryTable(positions: 8, frequencies: [1, 0.1])
     let long = RotaryTable(positions: 300, frequencies: [1, 0.1])
     let x = Tensor.random([1, 300, layout.fusedSize], seed: 8)
-    let whole = attention(x, layout: layout, rotary: long)
+    let whole = x.attention(layout: layout, rotary: long)
     var state = AttentionState()
     for t in 0..<300 {
-      let part = state.attend(slice(x, times: t..<t + 1), layout: layout, rotary: table)
-      expectClose(part, slice(whole, times: t..<t + 1), absolute: 1e-5, "token \(t)")
+      let part = state.attend(x[times: t..<t + 1], layout: layout, rotary: table)
+      expectClose(part, whole[times: t..<t + 1], absolute: 1e-5, "token \(t)")
     }
     #expect(state.byteCount <= 64 * 2 * 2 * 4 * 4)
   }
@@ -141,7 +141,7 @@ struct AttentionTests {
     let open = AttentionLayout(heads: 2, headSize: 4)
     let huge = AttentionLayout(heads: 2, headSize: 4, window: 1 << 60)
     let x = Tensor.random([1, 9, open.fusedSize], seed: 8)
-    expectSameBits(attention(x, layout: huge).values, attention(x, layout: open).values)
+    expectSameBits(x.attention(layout: huge).values, x.attention(layout: open).values)
     var state = AttentionState()
     _ = state.attend(x, layout: huge)
     #expect(state.byteCount <= 64 * 2 * 2 * 4 * 4)

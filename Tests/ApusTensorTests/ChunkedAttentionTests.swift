@@ -69,7 +69,8 @@ struct ChunkedAttentionTests {
     ])
   func agrees(sizes: Sizes) {
     expectAgreement(
-      of: { chunkedAttention($0[0], $0[1], layout: sizes.layout) }, with: sizes.reference,
+      of: { Tensor.chunkedAttention(queriesAndKeys: $0[0], values: $0[1], layout: sizes.layout) },
+      with: sizes.reference,
       at: sizes.inputs(seed: 1))
   }
 
@@ -77,17 +78,20 @@ struct ChunkedAttentionTests {
   func isFull() {
     let sizes = Sizes(batch: 2, time: 40, heads: 2, keys: 8, values: 8, chunk: 64)
     let x = sizes.inputs(seed: 2)
-    let full = attention(
-      concatenated([x[0], x[1]]), layout: AttentionLayout(heads: 2, headSize: 8, scale: 1),
-      rotary: sizes.layout.rotary)
-    expectClose(chunkedAttention(x[0], x[1], layout: sizes.layout), full, absolute: 1e-6)
+    let full = Tensor(concatenating: [x[0], x[1]]).attention(
+      layout: AttentionLayout(heads: 2, headSize: 8, scale: 1), rotary: sizes.layout.rotary)
+    expectClose(
+      Tensor.chunkedAttention(queriesAndKeys: x[0], values: x[1], layout: sizes.layout), full,
+      absolute: 1e-6)
   }
 
   @Test("hands on the values where a chunk is one token")
   func isIdentity() {
     let sizes = Sizes(batch: 2, time: 9, heads: 2, keys: 4, values: 6, chunk: 1)
     let x = sizes.inputs(seed: 3)
-    expectClose(chunkedAttention(x[0], x[1], layout: sizes.layout), x[1], absolute: 1e-6)
+    expectClose(
+      Tensor.chunkedAttention(queriesAndKeys: x[0], values: x[1], layout: sizes.layout), x[1],
+      absolute: 1e-6)
   }
 
   @Test("never looks past the border of a chunk, to the bit")
@@ -98,8 +102,12 @@ struct ChunkedAttentionTests {
     changed[0].withMutableFloats { for index in 0..<5 * 8 { $0[index] += 1 } }
     changed[1].withMutableFloats { for index in 0..<5 * 8 { $0[index] -= 3 } }
     expectSameBits(
-      slice(chunkedAttention(changed[0], changed[1], layout: sizes.layout), times: 5..<12).values,
-      slice(chunkedAttention(x[0], x[1], layout: sizes.layout), times: 5..<12).values)
+      Tensor.chunkedAttention(queriesAndKeys: changed[0], values: changed[1], layout: sizes.layout)[
+        times: 5..<12
+      ].values,
+      Tensor.chunkedAttention(queriesAndKeys: x[0], values: x[1], layout: sizes.layout)[
+        times: 5..<12
+      ].values)
   }
 
   @Test(
@@ -110,12 +118,12 @@ struct ChunkedAttentionTests {
     ], 0..<10 as Range<UInt64>)
   func continuation(sizes: Sizes, seed: UInt64) {
     let x = sizes.inputs(seed: 5)
-    let whole = chunkedAttention(x[0], x[1], layout: sizes.layout)
+    let whole = Tensor.chunkedAttention(queriesAndKeys: x[0], values: x[1], layout: sizes.layout)
     var state = ChunkedAttentionState()
     for range in pieces(sizes.time, seed: seed) {
       let part = state.attend(
-        slice(x[0], times: range), slice(x[1], times: range), layout: sizes.layout)
-      expectClose(part, slice(whole, times: range), absolute: 1e-6, "\(range) of seed \(seed)")
+        x[0][times: range], x[1][times: range], layout: sizes.layout)
+      expectClose(part, whole[times: range], absolute: 1e-6, "\(range) of seed \(seed)")
       let kept = range.upperBound % sizes.chunk
       #expect(state.count == kept)
       #expect(state.byteCount == sizes.batch * kept * sizes.heads * (sizes.keys + sizes.values) * 4)
@@ -127,7 +135,7 @@ struct ChunkedAttentionTests {
     let sizes = Sizes(batch: 2, time: 9, heads: 1, keys: 4, values: 4, chunk: 16)
     let x = sizes.inputs(seed: 6)
     func part(_ range: Range<Int>) -> (Tensor, Tensor) {
-      (slice(x[0], times: range), slice(x[1], times: range))
+      (x[0][times: range], x[1][times: range])
     }
     var first = ChunkedAttentionState()
     let (a, b) = part(0..<4)
@@ -135,19 +143,20 @@ struct ChunkedAttentionTests {
     var second = first
     let other = sizes.inputs(seed: 60)
     _ = second.attend(
-      slice(other[0], times: 0..<5), slice(other[1], times: 0..<5), layout: sizes.layout)
+      other[0][times: 0..<5], other[1][times: 0..<5], layout: sizes.layout)
     let (c, d) = part(4..<9)
     expectClose(
       first.attend(c, d, layout: sizes.layout),
-      slice(chunkedAttention(x[0], x[1], layout: sizes.layout), times: 4..<9), absolute: 1e-6)
+      Tensor.chunkedAttention(queriesAndKeys: x[0], values: x[1], layout: sizes.layout)[
+        times: 4..<9], absolute: 1e-6)
   }
 
   @Test("queries equal keys at the start, of length one, and scores lie in −1 … 1")
   func start() {
     let z = Tensor.random([1, 20, 3 * 16], seed: 7)
     let zeros = Tensor(zeros: [2, 48])
-    let qk = sharedQueryKey(z, gain: zeros, bias: zeros, heads: 3, epsilon: 1e-5)
-    let (q, k) = (slice(qk, features: 0..<48).values, slice(qk, features: 48..<96).values)
+    let qk = z.sharedQueryKey(gain: zeros, bias: zeros, heads: 3, epsilon: 1e-5)
+    let (q, k) = (qk[features: 0..<48].values, qk[features: 48..<96].values)
     expectSameBits(q, k)
     for start in stride(from: 0, to: q.count, by: 16) {
       let length = q[start..<start + 16].reduce(0) { $0 + $1 * $1 }.squareRoot()
@@ -164,10 +173,10 @@ struct GatingTests {
       Tensor.random([2, 5, features], seed: 1), Tensor.random([2, 5, features], seed: 2)
     )
     expectAgreement(
-      of: { siluGated($0[0], by: $0[1]) }, with: { zip($0[0], $0[1]).map { $0 * silu($1) } },
+      of: { $0[0].siluGated(by: $0[1]) }, with: { zip($0[0], $0[1]).map { $0 * silu($1) } },
       at: [x, gate])
     expectAgreement(
-      of: { multiply($0[0], features: $0[1]) },
+      of: { $0[0].scaled(features: $0[1]) },
       with: { x in x[0].indices.map { x[0][$0] * x[1][$0 % features] } },
       at: [x, .random([features], seed: 3)])
   }

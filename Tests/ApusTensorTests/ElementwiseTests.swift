@@ -10,7 +10,7 @@ struct ElementwiseTests {
   @Test("add, also with the second repeated", arguments: sizes, [1, 3])
   func addition(count: Int, repeats: Int) {
     expectAgreement(
-      of: { add($0[0], $0[1]) },
+      of: { $0[0] + $0[1] },
       with: { x in x[0].enumerated().map { $1 + x[1][$0 % count] } },
       at: [.random([repeats, count], seed: 1), .random([count], seed: 2)])
   }
@@ -18,21 +18,21 @@ struct ElementwiseTests {
   @Test("multiply", arguments: sizes)
   func multiplication(count: Int) {
     expectAgreement(
-      of: { multiply($0[0], $0[1]) }, with: { x in zip(x[0], x[1]).map { $0 * $1 } },
+      of: { $0[0] * $0[1] }, with: { x in zip(x[0], x[1]).map { $0 * $1 } },
       at: [.random([count], seed: 1), .random([count], seed: 2)])
   }
 
   @Test("scale", arguments: sizes)
   func scaling(count: Int) {
     expectAgreement(
-      of: { scaled($0[0], by: -1.5) }, with: { $0[0].map { $0 * -1.5 } },
+      of: { $0[0] * -1.5 }, with: { $0[0].map { $0 * -1.5 } },
       at: [.random([count], seed: 1)])
   }
 
   @Test("take the mean", arguments: sizes)
   func average(count: Int) {
     expectAgreement(
-      of: { mean($0[0]) }, with: { [$0[0].reduce(0, +) / Double(count)] },
+      of: { $0[0].mean() }, with: { [$0[0].reduce(0, +) / Double(count)] },
       at: [.random([count], seed: 1)])
   }
 
@@ -68,7 +68,7 @@ struct ElementwiseTests {
   @Test("gate by SwiGLU", arguments: [1, 3, 7, 16, 33])
   func gated(features: Int) {
     expectAgreement(
-      of: { swiGLU($0[0]) },
+      of: { $0[0].swiGLU() },
       with: { x in
         (0..<3 * features).map { index in
           let (row, feature) = index.quotientAndRemainder(dividingBy: features)
@@ -82,10 +82,10 @@ struct ElementwiseTests {
   func dropping() {
     let x = Tensor(repeating: 1, [1000]).tracked()
     let key = RandomKey(seed: 3)
-    let y = dropout(x, rate: 0.25, key: key)
+    let y = x.dropout(rate: 0.25, key: key)
     y.backward(gradient: Tensor(repeating: 1, [1000]))
     expectSameBits(y.values, x.gradient?.values ?? [])
-    expectSameBits(y.values, dropout(x, rate: 0.25, key: key).values)
+    expectSameBits(y.values, x.dropout(rate: 0.25, key: key).values)
     let kept = y.values.filter { $0 != 0 }
     #expect((700...800).contains(kept.count))
     expectClose(kept, .init(repeating: 4 / 3, count: kept.count), relative: 1e-6)

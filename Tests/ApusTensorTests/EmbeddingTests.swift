@@ -8,7 +8,7 @@ struct EmbeddingTests {
   func agrees(features: Int) {
     let ids = Tensor([3, 0, 3, 5, 3, 1] as [Int32], [2, 3])
     expectAgreement(
-      of: { embedding(ids, table: $0[0]) },
+      of: { ids.embedded(in: $0[0]) },
       with: { x in
         ids.integers.flatMap { id in (0..<features).map { x[0][Int(id) * features + $0] } }
       }, at: [.random([6, features], seed: 1)])
@@ -16,7 +16,7 @@ struct EmbeddingTests {
 
   @Test("appends the features to the shape of the ids")
   func shape() {
-    let y = embedding(Tensor([0, 1] as [Int32], [2, 1]), table: Tensor(zeros: [2, 3]))
+    let y = Tensor([0, 1] as [Int32], [2, 1]).embedded(in: Tensor(zeros: [2, 3]))
     #expect(y.shape == [2, 1, 3])
   }
 }

@@ -42,8 +42,7 @@ struct ExpertsTests {
     func output(_ inputs: [Tensor], visible: Tensor? = nil) -> Tensor {
       let routes = ExpertRoutes(
         logits: inputs[1], perToken: perToken, rule: rule, visible: visible)
-      return mixtureOfExperts(
-        inputs[0], logits: inputs[1], routes: routes, experts: weights(inputs))
+      return inputs[0].mixtureOfExperts(logits: inputs[1], routes: routes, experts: weights(inputs))
     }
 
     /// Gate, up or down (0, 1, 2) of an expert: row r, column c of `[F, D]`, or of `[D, F]` for down.
@@ -157,9 +156,9 @@ struct ExpertsTests {
   func dense() {
     let sizes = Sizes(tokens: 7, width: 5, hidden: 6, experts: 1, perToken: 1)
     let x = sizes.inputs(seed: 40)
-    let gated = swiGLU(
-      concatenated([linear(x[0], weight: x[2]), linear(x[0], weight: x[3])]))
-    expectClose(sizes.output(x), linear(gated, weight: x[4]), relative: 1e-6, absolute: 1e-7)
+    let gated = Tensor(concatenating: [x[0].linear(weight: x[2]), x[0].linear(weight: x[3])])
+      .swiGLU()
+    expectClose(sizes.output(x), gated.linear(weight: x[4]), relative: 1e-6, absolute: 1e-7)
   }
 
   @Test("equal experts make routing invisible where gates are normalized")
@@ -292,7 +291,7 @@ struct RouterLossTests {
     let (layers, experts, perToken) = size
     let logits = (0..<layers).map { Tensor.random([7, experts], seed: UInt64($0), scale: 1.5) }
     expectAgreement(
-      of: { routerLoss($0, perToken: perToken, balance: 0.7, z: 0.2, form: form) },
+      of: { Tensor.routerLoss($0, perToken: perToken, balance: 0.7, z: 0.2, form: form) },
       with: {
         [
           reference(
@@ -304,16 +303,16 @@ struct RouterLossTests {
   @Test("are α at uniform probability, α k in the library's form, α X when one expert takes all")
   func knownValues() {
     let uniform = Tensor(zeros: [12, 4])
-    #expect(abs(routerLoss([uniform], perToken: 2, balance: 0.5).scalar - 0.5) < 1e-6)
-    let pooled = routerLoss([uniform, uniform], perToken: 2, balance: 0.5, form: .pooled)
+    #expect(abs(Tensor.routerLoss([uniform], perToken: 2, balance: 0.5).scalar - 0.5) < 1e-6)
+    let pooled = Tensor.routerLoss([uniform, uniform], perToken: 2, balance: 0.5, form: .pooled)
     #expect(abs(pooled.scalar - 1) < 1e-6)
     let collapsed = Tensor((0..<12).flatMap { _ in [0, 60, 0, 0] as [Float] }, [12, 4])
-    #expect(abs(routerLoss([collapsed], perToken: 1, balance: 0.5).scalar - 2) < 1e-6)
+    #expect(abs(Tensor.routerLoss([collapsed], perToken: 1, balance: 0.5).scalar - 2) < 1e-6)
     // Two layers that collapse onto different experts look better pooled than each alone.
     let other = Tensor((0..<12).flatMap { _ in [60, 0, 0, 0] as [Float] }, [12, 4])
     let both = [collapsed, other]
-    #expect(abs(routerLoss(both, perToken: 1, balance: 1).scalar - 4) < 1e-6)
-    #expect(abs(routerLoss(both, perToken: 1, balance: 1, form: .pooled).scalar - 2) < 1e-6)
+    #expect(abs(Tensor.routerLoss(both, perToken: 1, balance: 1).scalar - 4) < 1e-6)
+    #expect(abs(Tensor.routerLoss(both, perToken: 1, balance: 1, form: .pooled).scalar - 2) < 1e-6)
   }
 
   @Test("of tasks equal the definition, values and gradients", arguments: [(1, 2, 3), (2, 3, 5)])
@@ -325,7 +324,7 @@ struct RouterLossTests {
     }
     expectAgreement(
       of: { flat in
-        taskInformationLoss(
+        Tensor.taskInformationLoss(
           (0..<layers).map { Array(flat[$0 * tasks..<($0 + 1) * tasks]) }, weight: 0.7)
       },
       with: { flat in
@@ -361,8 +360,8 @@ struct RouterLossTests {
     func only(_ expert: Int) -> Tensor {
       Tensor((0..<6).flatMap { _ in (0..<3).map { $0 == expert ? 80 : 0 } as [Float] }, [6, 3])
     }
-    let apart = taskInformationLoss([[only(0), only(1), only(2)]], weight: 1).scalar
+    let apart = Tensor.taskInformationLoss([[only(0), only(1), only(2)]], weight: 1).scalar
     #expect(abs(apart + log(Float(3))) < 1e-6)
-    #expect(taskInformationLoss([[only(1), only(1), only(1)]], weight: 1).scalar == 0)
+    #expect(Tensor.taskInformationLoss([[only(1), only(1), only(1)]], weight: 1).scalar == 0)
   }
 }

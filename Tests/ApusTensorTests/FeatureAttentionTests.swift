@@ -88,12 +88,12 @@ struct FeatureAttentionTests {
     let constants = [weights, mixing].map { $0.values.map(Double.init) }
     if one.kind == .gaussian {
       expectAgreement(
-        of: { featureAttention($0[0], layout: layout, weights: $0[1], mixing: $0[2]) },
+        of: { $0[0].featureAttention(layout: layout, weights: $0[1], mixing: $0[2]) },
         with: { one.reference($0[0], $0[1], $0[2], layout: layout, batch: 2, time: time) },
         at: [fused, weights, mixing])
     } else {
       expectAgreement(
-        of: { featureAttention($0[0], layout: layout, weights: one.kind == .elu ? nil : weights) },
+        of: { $0[0].featureAttention(layout: layout, weights: one.kind == .elu ? nil : weights) },
         with: {
           one.reference($0[0], constants[0], constants[1], layout: layout, batch: 2, time: time)
         }, at: [fused])
@@ -107,11 +107,11 @@ struct FeatureAttentionTests {
     let weights = one.kind == .elu ? nil : Tensor.random([20, 8], seed: 2)
     let mixing = one.kind == .gaussian ? Tensor.random([20, 20], seed: 3, scale: 0.2) : nil
     let fused = Tensor.random([2, 120, layout.fusedSize], seed: 5)
-    let whole = featureAttention(fused, layout: layout, weights: weights, mixing: mixing)
+    let whole = fused.featureAttention(layout: layout, weights: weights, mixing: mixing)
     var state = FeatureAttentionState(batch: 2, layout: layout, mixing: mixing)
     for range in pieces(120, seed: seed) {
-      let part = state.attend(slice(fused, times: range), layout: layout, weights: weights)
-      expectClose(part, slice(whole, times: range), absolute: 1e-5, "\(range) of seed \(seed)")
+      let part = state.attend(fused[times: range], layout: layout, weights: weights)
+      expectClose(part, whole[times: range], absolute: 1e-5, "\(range) of seed \(seed)")
     }
     #expect(state.position == 120)
   }
@@ -123,12 +123,12 @@ struct FeatureAttentionTests {
     let fused = Tensor.random([2, 9, layout.fusedSize], seed: 6)
     var first = FeatureAttentionState(batch: 2, layout: layout)
     #expect(first.byteCount == 2 * 3 * (20 * 8 + 2 * 20) * 4)
-    _ = first.attend(slice(fused, times: 0..<4), layout: layout, weights: weights)
+    _ = first.attend(fused[times: 0..<4], layout: layout, weights: weights)
     var second = first
-    _ = second.attend(slice(fused, times: 0..<4), layout: layout, weights: weights)
-    let rest = first.attend(slice(fused, times: 4..<9), layout: layout, weights: weights)
-    let whole = featureAttention(fused, layout: layout, weights: weights)
-    expectClose(rest, slice(whole, times: 4..<9), absolute: 1e-5)
+    _ = second.attend(fused[times: 0..<4], layout: layout, weights: weights)
+    let rest = first.attend(fused[times: 4..<9], layout: layout, weights: weights)
+    let whole = fused.featureAttention(layout: layout, weights: weights)
+    expectClose(rest, whole[times: 4..<9], absolute: 1e-5)
     for (kind, size) in [(FeatureKind.elu, 8 * 8 + 8), (.gaussian, 20 * 8), (.relu, 20 * 8 + 20)] {
       let layout = FeatureLayout(heads: 3, headSize: 8, kind: kind, features: 20)
       #expect(layout.stateSize == size)
@@ -142,9 +142,8 @@ struct FeatureAttentionTests {
     let mixing = one.kind == .gaussian ? Tensor.random([12, 12], seed: 3) : nil
     let rows = (0..<3).map { Tensor.random([1, 40, layout.fusedSize], seed: 10 + UInt64($0)) }
     func output(_ order: [Int]) -> [Float] {
-      featureAttention(
-        Tensor(order.flatMap { rows[$0].values }, [3, 40, layout.fusedSize]), layout: layout,
-        weights: weights, mixing: mixing
+      Tensor(order.flatMap { rows[$0].values }, [3, 40, layout.fusedSize]).featureAttention(
+        layout: layout, weights: weights, mixing: mixing
       ).values
     }
     let (plain, turned) = (output([0, 1, 2]), output([2, 0, 1]))
@@ -158,7 +157,7 @@ struct FeatureAttentionTests {
     let table = RotaryTable(positions: 4, frequencies: [1.0, 0.3])
     let x = Tensor.random([2, 5, 11], seed: 1)
     expectAgreement(
-      of: { rotated($0[0], heads: 2, headSize: 4, by: table, from: start) },
+      of: { $0[0].rotated(heads: 2, headSize: 4, by: table, from: start) },
       with: { inputs in
         var y = inputs[0]
         for row in 0..<10 {

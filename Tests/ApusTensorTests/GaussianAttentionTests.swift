@@ -79,7 +79,7 @@ struct GaussianAttentionTests {
   func exact(causal: Bool, time: Int) {
     let layout = AttentionLayout(heads: 1, headSize: 4, isCausal: causal)
     expectAgreement(
-      of: { gaussianAttention($0[0], layout: layout) },
+      of: { $0[0].gaussianAttention(layout: layout) },
       with: { Kernelized.exact($0[0], size: 4, causal: causal) },
       at: [.random([1, time, 12], seed: 1)])
   }
@@ -87,7 +87,7 @@ struct GaussianAttentionTests {
   @Test("inverts the landmarks' matrix, values and gradients", arguments: [(1, 6), (2, 6), (5, 3)])
   func mixing(count: Int, iterations: Int) {
     expectAgreement(
-      of: { landmarkMixing($0[0], gamma: 0.1, iterations: iterations) },
+      of: { $0[0].landmarkMixing(gamma: 0.1, iterations: iterations) },
       with: { inputs in
         (0..<2).flatMap { index in
           let x = (0..<count).map { row in
@@ -101,7 +101,7 @@ struct GaussianAttentionTests {
   @Test("through landmarks equals the definition, values and gradients", arguments: [1, 2, 5, 8])
   func nystrom(landmarks: Int) {
     expectAgreement(
-      of: { nystromAttention($0[0], heads: 1, headSize: 3, landmarks: landmarks) },
+      of: { $0[0].nystromAttention(heads: 1, headSize: 3, landmarks: landmarks) },
       with: {
         Kernelized.nystrom($0[0], size: 3, landmarks: landmarks, gamma: 0.1, iterations: 6)
       }, at: [.random([1, 6, 9], seed: 3)])
@@ -122,21 +122,19 @@ struct GaussianAttentionTests {
     /// The largest of the singular values of C − C̃ that a block of vectors finds.
     func error(_ landmarks: Int, seed: UInt64) -> Double {
       let x = Tensor.random([1, time, 2 * size], seed: seed)
-      let swapped = concatenated([
-        slice(x, features: size..<2 * size), slice(x, features: 0..<size),
-      ])
+      let swapped = Tensor(concatenating: [x[features: size..<2 * size], x[features: 0..<size]])
       var block = Tensor.random([1, time, size], seed: seed + 50)
       func apply(_ matching: Tensor) -> Tensor {
-        let fused = concatenated([matching, block])
-        let near = nystromAttention(fused, heads: 1, headSize: size, landmarks: landmarks)
-        return add(gaussianAttention(fused, layout: layout), scaled(near, by: -1))
+        let fused = Tensor(concatenating: [matching, block])
+        let near = fused.nystromAttention(heads: 1, headSize: size, landmarks: landmarks)
+        return fused.gaussianAttention(layout: layout) + near * -1
       }
       var norm = 0.0
       for _ in 0..<8 {
         for matching in [x, swapped] {
           let next = apply(matching)
           norm = next.values.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
-          block = scaled(next, by: Float(1 / norm))
+          block = next * Float(1 / norm)
         }
       }
       return norm
@@ -151,8 +149,8 @@ struct GaussianAttentionTests {
   func permutation() {
     let rows = (0..<2).map { Tensor.random([1, 30, 24], seed: 20 + UInt64($0), scale: 2) }
     func output(_ order: [Int]) -> [Float] {
-      nystromAttention(
-        Tensor(order.flatMap { rows[$0].values }, [2, 30, 24]), heads: 2, headSize: 4, landmarks: 6
+      Tensor(order.flatMap { rows[$0].values }, [2, 30, 24]).nystromAttention(
+        heads: 2, headSize: 4, landmarks: 6
       ).values
     }
     let (plain, turned) = (output([0, 1]), output([1, 0]))
@@ -166,12 +164,11 @@ struct GaussianAttentionTests {
   func randomLandmarks() {
     let x = Tensor.random([2, 9, 24], seed: 5)
     func output(_ stream: UInt64, _ x: Tensor) -> Tensor {
-      nystromAttention(
-        x, heads: 2, headSize: 4, landmarks: 5,
-        sampling: .random(RandomKey(seed: 1, stream: stream)))
+      x.nystromAttention(
+        heads: 2, headSize: 4, landmarks: 5, sampling: .random(RandomKey(seed: 1, stream: stream)))
     }
     expectSameBits(output(1, x).values, output(1, x).values)
     #expect(bitDisagreement(output(1, x).values, output(2, x).values) != nil)
-    checkGradient(of: { mean(output(1, $0[0])) }, at: [x])
+    checkGradient(of: { output(1, $0[0]).mean() }, at: [x])
   }
 }

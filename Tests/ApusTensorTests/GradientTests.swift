@@ -6,15 +6,15 @@ import Testing
 struct GradientTests {
   /// A function that uses its inputs more than once.
   static func tangle(_ x: [Tensor]) -> Tensor {
-    let y = multiply(Activation.tanh(x[0]), x[1])
-    return mean(add(multiply(y, x[0]), add(y, scaled(x[1], by: 2))))
+    let y = Activation.tanh(x[0]) * x[1]
+    return (y * x[0] + (y + x[1] * 2)).mean()
   }
 
   @Test("of a tensor used several times add up")
   func reuse() {
     checkGradient(of: Self.tangle, at: [.random([7], seed: 1), .random([7], seed: 2)])
     let x = Tensor([3.0], [1]).tracked()
-    add(multiply(x, x), x).backward()
+    (x * x + x).backward()
     #expect(x.gradient?.values == [7])
   }
 
@@ -22,7 +22,7 @@ struct GradientTests {
   func accumulation() {
     let x = Tensor([1.0, 2], [2]).tracked()
     for pass in 1...3 {
-      mean(scaled(x, by: 4)).backward()
+      (x * 4).mean().backward()
       #expect(x.gradient?.values == [Float](repeating: 2 * Float(pass), count: 2))
     }
     x.clearGradient()
@@ -33,17 +33,17 @@ struct GradientTests {
   func twoLosses() {
     let start = Tensor.random([3, 4], seed: 3)
     let (a, b) = (start.tracked(), start.tracked())
-    mean(add(Activation.tanh(a), multiply(a, a))).backward()
-    mean(Activation.tanh(b)).backward()
-    mean(multiply(b, b)).backward()
+    (Activation.tanh(a) + a * a).mean().backward()
+    Activation.tanh(b).mean().backward()
+    (b * b).mean().backward()
     expectClose(a.gradient?.values ?? [], b.gradient?.values ?? [], relative: 1e-6)
   }
 
   @Test("do not share memory with each other")
   func independence() {
     let (a, b) = (Tensor([1.0], [1]).tracked(), Tensor([2.0], [1]).tracked())
-    add(a, b).backward()
-    mean(scaled(a, by: 5)).backward()
+    (a + b).backward()
+    (a * 5).mean().backward()
     #expect(a.gradient?.values == [6])
     #expect(b.gradient?.values == [1])
   }
@@ -51,7 +51,7 @@ struct GradientTests {
   @Test("survive a reshape")
   func reshaping() {
     let x = Tensor.random([2, 6], seed: 4).tracked()
-    mean(multiply(x.reshaped([3, 4]), x.reshaped([12]))).backward()
+    (x.reshaped([3, 4]) * x.reshaped([12])).mean().backward()
     #expect(x.gradient?.shape == [2, 6])
     expectClose(x.gradient?.values ?? [], x.values.map { $0 / 6 }, relative: 1e-6)
   }
@@ -60,22 +60,22 @@ struct GradientTests {
   func withoutRecording() {
     let x = Tensor([1.0], [1]).tracked()
     withoutGradient {
-      #expect(!scaled(x, by: 2).isTracked)
-      #expect(!linear(x, weight: Tensor([1.0], [1, 1]).tracked()).isTracked)
-      #expect(!concatenated([x, x]).isTracked)
-      #expect(!checkpointed(x) { scaled($0, by: 2) }.isTracked)
+      #expect(!(x * 2).isTracked)
+      #expect(!x.linear(weight: Tensor([1.0], [1, 1]).tracked()).isTracked)
+      #expect(!Tensor(concatenating: [x, x]).isTracked)
+      #expect(!x.checkpointed { $0 * 2 }.isTracked)
     }
-    #expect(scaled(x, by: 2).isTracked)
-    #expect(!scaled(x.detached(), by: 2).isTracked)
+    #expect((x * 2).isTracked)
+    #expect(!(x.detached() * 2).isTracked)
   }
 
   @Test("are the same bits with checkpoints as without")
   func checkpoints() {
     let weight = Tensor.random([6, 6], seed: 5)
     func model(_ x: [Tensor], checkpoint: Bool) -> Tensor {
-      func block(_ y: Tensor) -> Tensor { add(y, Activation.silu(linear(y, weight: x[1]))) }
+      func block(_ y: Tensor) -> Tensor { y + Activation.silu(y.linear(weight: x[1])) }
       return checkpoint
-        ? checkpointed(checkpointed(x[0], block), block) : block(block(x[0]))
+        ? x[0].checkpointed(block).checkpointed(block) : block(block(x[0]))
     }
     let inputs = [Tensor.random([3, 6], seed: 6), weight]
     let plain = valuesAndGradients(of: { model($0, checkpoint: false) }, at: inputs)
@@ -91,16 +91,16 @@ struct GradientTests {
   func checkpointOfConstant() {
     let weight = Tensor.random([2, 3], seed: 7).tracked()
     let x = Tensor.random([4, 3], seed: 8)
-    mean(checkpointed(x) { linear($0, weight: weight) }).backward()
+    x.checkpointed { $0.linear(weight: weight) }.mean().backward()
     let plain = Tensor.random([2, 3], seed: 7).tracked()
-    mean(linear(x, weight: plain)).backward()
+    x.linear(weight: plain).mean().backward()
     expectSameBits(weight.gradient?.values ?? [], plain.gradient?.values ?? [])
   }
 
   @Test("flow through chains of any length, which then go without recursion")
   func longChain() {
     let x = Tensor([1.0], [1]).tracked()
-    func chain() -> Tensor { (0..<200_000).reduce(x) { y, _ in scaled(y, by: 1) } }
+    func chain() -> Tensor { (0..<200_000).reduce(x) { y, _ in y * 1 } }
     chain().backward()
     #expect(x.gradient?.values == [1])
     _ = chain()
@@ -123,9 +123,8 @@ extension Engine {
     private func step(backward: Bool) -> Probe {
       let x = Tensor.random([4, 8], seed: 1).tracked()
       let weight = Tensor.random([8, 8], seed: 2).tracked()
-      let inner = linear(x, weight: weight)
-      let loss = mean(
-        add(multiply(inner, inner), checkpointed(inner) { Activation.tanh($0) }))
+      let inner = x.linear(weight: weight)
+      let loss = (inner * inner + inner.checkpointed { Activation.tanh($0) }).mean()
       let probe = Probe(inner)
       if backward { loss.backward() }
       return probe
@@ -152,9 +151,9 @@ extension Engine {
       let x = Tensor.random([4, 8], seed: 1).tracked()
       var probe = Probe(x)
       func loss() -> Tensor {
-        let inner = multiply(x, x)
+        let inner = x * x
         probe = Probe(inner)
-        return mean(multiply(inner, inner))
+        return (inner * inner).mean()
       }
       let held = loss()
       #expect(probe.storage != nil)
@@ -177,11 +176,11 @@ extension Engine {
       let targets = Tensor.randomIntegers([130], below: 41, seed: 6)
       let result = valuesAndGradients(
         of: { x in
-          let mixed = attention(
-            linear(rmsNorm(x[0], weight: x[2], epsilon: 1e-5), weight: x[1], inputsFirst: true),
-            layout: layout)
-          let y = add(x[0], linear(Activation.silu(mixed), weight: x[3]))
-          return crossEntropy(y, head: x[4], targets: targets)
+          let mixed = x[0].rmsNorm(weight: x[2], epsilon: 1e-5).linear(
+            weight: x[1], inputsFirst: true
+          ).attention(layout: layout)
+          let y = x[0] + Activation.silu(mixed).linear(weight: x[3])
+          return y.crossEntropy(head: x[4], targets: targets)
         }, at: inputs)
       return result.values + result.gradients.flatMap { $0 }
     }

@@ -28,7 +28,7 @@ struct HeadNormTests {
       return y
     }
     expectAgreement(
-      of: { headNorm($0[0], weight: $0[1], epsilon: 1e-3) }, with: reference,
+      of: { $0[0].headNorm(weight: $0[1], epsilon: 1e-3) }, with: reference,
       at: [.random([rows, stride], seed: 1), .random([heads, width], seed: 2)])
   }
 }

@@ -73,7 +73,7 @@ struct InvariantSSMTests {
   @Test("equals its convolution, values and the gradients of input and weights", arguments: sizes)
   func agrees(sizes: Sizes) {
     expectAgreement(
-      of: { invariantSSM($0[0], weights: sizes.weights($0)) }, with: sizes.reference,
+      of: { $0[0].invariantSSM(weights: sizes.weights($0)) }, with: sizes.reference,
       at: sizes.inputs(seed: 10), values: 1e-5, gradients: 1e-4)
   }
 
@@ -86,7 +86,7 @@ struct InvariantSSMTests {
       of: { x in
         var weights = sizes.weights(Array(x[0...1]) + [zeros] + Array(x[2...]))
         weights.convolutionBias = nil
-        return invariantSSM(x[0], weights: weights)
+        return x[0].invariantSSM(weights: weights)
       },
       with: { x in sizes.reference(Array(x[0...1]) + [zeros.values.map(Double.init)] + x[2...]) },
       at: inputs)
@@ -101,8 +101,8 @@ struct InvariantSSMTests {
       convolution: inputs[1], convolutionBias: inputs[2], projection: Tensor(zeros: [8, 5]),
       step: Tensor(zeros: [5, 2]), stepBias: inputs[3], logA: inputs[5], skip: inputs[6])
     expectClose(
-      invariantSSM(inputs[0], weights: sizes.weights(inputs)),
-      selectiveSSM(inputs[0], weights: selective), absolute: 1e-6)
+      inputs[0].invariantSSM(weights: sizes.weights(inputs)),
+      inputs[0].selectiveSSM(weights: selective), absolute: 1e-6)
   }
 
   @Test("from a state equals the full pass at any split", arguments: 0..<8 as Range<UInt64>)
@@ -110,11 +110,11 @@ struct InvariantSSMTests {
     let sizes = Sizes(batch: 2, time: 70, channels: 9, states: 5, taps: 4)
     let inputs = sizes.inputs(seed: 40)
     let weights = sizes.weights(inputs)
-    let whole = invariantSSM(inputs[0], weights: weights)
+    let whole = inputs[0].invariantSSM(weights: weights)
     var state = SelectiveSSMState(batch: 2, channels: 9, states: 5, convolutionWidth: 4)
     for range in pieces(70, seed: seed) {
-      let part = invariantSSM(slice(inputs[0], times: range), weights: weights, state: &state)
-      expectClose(part, slice(whole, times: range), absolute: 1e-5, "\(range) of seed \(seed)")
+      let part = inputs[0][times: range].invariantSSM(weights: weights, state: &state)
+      expectClose(part, whole[times: range], absolute: 1e-5, "\(range) of seed \(seed)")
     }
   }
 }

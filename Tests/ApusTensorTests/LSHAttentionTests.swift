@@ -21,7 +21,7 @@ struct LSHAttentionTests {
     let rotations = Tensor.random(layout.rotationShape, seed: seed + 1)
     return (
       queries, .random(shape, seed: seed + 2),
-      lshBuckets(queries, rotations: rotations, layout: layout)
+      queries.lshBuckets(rotations: rotations, layout: layout)
     )
   }
 
@@ -79,7 +79,9 @@ struct LSHAttentionTests {
     for (seed, time) in [(1, 1), (2, 13), (3, 24)] {
       let (queries, values, buckets) = Self.inputs(layout, time: time, seed: UInt64(seed))
       expectAgreement(
-        of: { lshAttention(queries: $0[0], values: $0[1], buckets: buckets, layout: layout) },
+        of: {
+          Tensor.lshAttention(queries: $0[0], values: $0[1], buckets: buckets, layout: layout)
+        },
         with: Self.reference(layout, buckets: buckets.integers, time: time),
         at: [queries, values], "T \(time), c \(block)")
     }
@@ -90,8 +92,9 @@ struct LSHAttentionTests {
     for rounds in [1, 3] {
       let layout = Self.layout(block: 40, factors: [1], rounds: rounds)
       let (queries, values, buckets) = Self.inputs(layout, batch: 2, time: 33, seed: 9)
-      let full = lshAttention(queries: queries, values: values, buckets: nil, layout: layout)
-      let hashed = lshAttention(queries: queries, values: values, buckets: buckets, layout: layout)
+      let full = Tensor.lshAttention(queries: queries, values: values, buckets: nil, layout: layout)
+      let hashed = Tensor.lshAttention(
+        queries: queries, values: values, buckets: buckets, layout: layout)
       expectClose(hashed, full, absolute: 1e-6, "R \(rounds)")
     }
   }
@@ -105,11 +108,9 @@ struct LSHAttentionTests {
     let weights = Tensor.random(queries.shape, seed: 15)
     checkGradient(
       of: { [layout] x in
-        mean(
-          multiply(
-            lshAttention(
-              queries: x[0], values: x[1], buckets: buckets, layout: layout, rotary: table), weights
-          ))
+        (Tensor.lshAttention(
+          queries: x[0], values: x[1], buckets: buckets, layout: layout, rotary: table) * weights)
+          .mean()
       }, at: [queries, values], step: 1 / 64)
   }
 
@@ -118,9 +119,9 @@ struct LSHAttentionTests {
     let layout = Self.layout(block: 5, rounds: 2)
     let rotations = Tensor.random(layout.rotationShape, seed: 3)
     func outputs(_ time: Int, of x: Tensor, _ v: Tensor) -> [Float] {
-      let (x, v) = (slice(x, times: 0..<time), slice(v, times: 0..<time))
-      let buckets = lshBuckets(x, rotations: rotations, layout: layout)
-      return lshAttention(queries: x, values: v, buckets: buckets, layout: layout).values
+      let (x, v) = (x[times: 0..<time], v[times: 0..<time])
+      let buckets = x.lshBuckets(rotations: rotations, layout: layout)
+      return Tensor.lshAttention(queries: x, values: v, buckets: buckets, layout: layout).values
     }
     let (queries, values, _) = Self.inputs(layout, time: 90, seed: 21)
     let whole = outputs(90, of: queries, values)
@@ -134,7 +135,7 @@ struct LSHAttentionTests {
     let layout = Self.layout(block: 4, factors: [2, 2], rounds: 2)
     let table = isRotary ? RotaryTable(positions: 9, frequencies: [1, 0.3, 0.1]) : nil
     let (queries, values, buckets) = Self.inputs(layout, batch: 2, time: 200, seed: 31)
-    let whole = lshAttention(
+    let whole = Tensor.lshAttention(
       queries: queries, values: values, buckets: buckets, layout: layout, rotary: table)
     var (state, start) = (LSHState(batch: 2, layout: layout), 0)
     for count in [1, 6, 1, 92, 100] {
@@ -144,9 +145,9 @@ struct LSHAttentionTests {
         Array(ids[list * 200 + start..<list * 200 + start + count])
       }
       let o = state.attend(
-        queries: slice(queries, times: times), values: slice(values, times: times),
+        queries: queries[times: times], values: values[times: times],
         buckets: Tensor(part, [2, 2, 2, count]), rotary: table)
-      expectClose(o, slice(whole, times: times), absolute: 1e-5, "\(times)")
+      expectClose(o, whole[times: times], absolute: 1e-5, "\(times)")
       start += count
     }
     // Per sequence and head: rounds · buckets · 2c · (K + K) floats.
@@ -161,18 +162,18 @@ struct LSHAttentionTests {
     let (q, k, v) = (
       Tensor.random(shape, seed: 1), Tensor.random(shape, seed: 2), Tensor.random(shape, seed: 3)
     )
-    let whole = blockAttention(queries: q, keys: k, values: v, layout: layout)
+    let whole = Tensor.blockAttention(queries: q, keys: k, values: v, layout: layout)
     var state = LSHState(batch: 2, blocks: layout)
     for t in 0..<23 {
       let now = t..<t + 1
       let o = state.attend(
-        queries: slice(q, times: now), keys: slice(k, times: now), values: slice(v, times: now))
-      expectClose(o, slice(whole, times: now), absolute: 1e-5, "token \(t)")
+        queries: q[times: now], keys: k[times: now], values: v[times: now])
+      expectClose(o, whole[times: now], absolute: 1e-5, "token \(t)")
       // Token t alone sees what exact attention over its block and the one before gives.
       let first = max(0, t / 5 - 1) * 5
-      let fused = concatenated([q, k, v].map { slice($0, times: first..<t + 1) })
-      let exact = attention(fused, layout: AttentionLayout(heads: 2, headSize: 6))
-      expectClose(o, slice(exact, times: t - first..<t - first + 1), absolute: 1e-5, "token \(t)")
+      let fused = Tensor(concatenating: [q, k, v].map { $0[times: first..<t + 1] })
+      let exact = fused.attention(layout: AttentionLayout(heads: 2, headSize: 6))
+      expectClose(o, exact[times: t - first..<t - first + 1], absolute: 1e-5, "token \(t)")
     }
   }
 
@@ -197,7 +198,7 @@ struct LSHAttentionTests {
         let layout = LSHLayout(
           heads: 1, headSize: size, rounds: rounds, factors: [16], block: 32)
         let rotations = Tensor.random(layout.rotationShape, seed: 100 + seed)
-        let ids = lshBuckets(x, rotations: rotations, layout: layout).integers
+        let ids = x.lshBuckets(rotations: rotations, layout: layout).integers
         for t in 0..<time {
           for s in nearest[t] where shareBucket(ids, t, s, rounds: rounds, time: time) {
             total += 1 / Double(8 * time * 5)

@@ -30,7 +30,7 @@ struct LSTMTests {
   @Test("equals the recurrence, values and gradients", arguments: [1, 5], [1, 3, 17])
   func agrees(time: Int, features: Int) {
     expectAgreement(
-      of: { lstm($0[0], recurrent: $0[1]) },
+      of: { $0[0].lstm(recurrent: $0[1]) },
       with: { Self.reference($0, batch: 2, time: time, features: features) },
       at: [
         .random([2, time, 4 * features], seed: 1),
@@ -43,11 +43,11 @@ struct LSTMTests {
     let (gates, recurrent) = (
       Tensor.random([2, 30, 36], seed: 3), Tensor.random([36, 9], seed: 4, scale: 0.3)
     )
-    let whole = lstm(gates, recurrent: recurrent)
+    let whole = gates.lstm(recurrent: recurrent)
     var state = LSTMState(batch: 2, features: 9)
     for range in pieces(30, seed: seed) {
-      let part = lstm(slice(gates, times: range), recurrent: recurrent, state: &state)
-      expectClose(part, slice(whole, times: range), absolute: 1e-5, "\(range) of seed \(seed)")
+      let part = gates[times: range].lstm(recurrent: recurrent, state: &state)
+      expectClose(part, whole[times: range], absolute: 1e-5, "\(range) of seed \(seed)")
     }
   }
 }

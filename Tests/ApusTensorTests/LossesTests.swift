@@ -24,7 +24,7 @@ struct LossesTests {
     let targets = Tensor(
       (0..<5).map { $0 == 3 ? -1 : Int32($0 * 7 % vocabulary) }, [5])
     expectAgreement(
-      of: { crossEntropy($0[0], head: $0[1], targets: targets, logitScale: 0.7) },
+      of: { $0[0].crossEntropy(head: $0[1], targets: targets, logitScale: 0.7) },
       with: { x in
         let all = Self.definition(
           x[0], x[1], features: 6, targets: targets.integers, scale: Double(Float(0.7)))
@@ -48,10 +48,10 @@ struct LossesTests {
     }
     expectAgreement(
       of: {
-        crossEntropy($0[0], head: $0[1], bias: $0[2], targets: targets, logitScale: 0.7)
+        $0[0].crossEntropy(head: $0[1], bias: $0[2], targets: targets, logitScale: 0.7)
       }, with: { [definition($0).reduce(0, +) / 4] }, at: inputs)
-    let losses = crossEntropies(
-      inputs[0], head: inputs[1], bias: inputs[2], targets: targets, logitScale: 0.7)
+    let losses = inputs[0].crossEntropies(
+      head: inputs[1], bias: inputs[2], targets: targets, logitScale: 0.7)
     expectClose(
       losses, definition(inputs.map { $0.values.map(Double.init) }).map(Float.init), absolute: 5e-6)
   }
@@ -64,9 +64,9 @@ struct LossesTests {
       hidden.values.map(Double.init), head.values.map(Double.init), features: 3,
       targets: targets.integers)
     expectClose(
-      crossEntropies(hidden, head: head, targets: targets), expected.map(Float.init),
+      hidden.crossEntropies(head: head, targets: targets), expected.map(Float.init),
       absolute: 1e-6)
-    let loss = crossEntropy(hidden.tracked(), head: head.tracked(), targets: targets).scalar
+    let loss = hidden.tracked().crossEntropy(head: head.tracked(), targets: targets).scalar
     #expect(abs(Double(loss) - expected.reduce(0, +) / 2500) < 1e-6)
   }
 
@@ -75,7 +75,7 @@ struct LossesTests {
     let (hidden, head) = (
       Tensor.random([2, 3], seed: 1).tracked(), Tensor.random([4, 3], seed: 2)
     )
-    let loss = crossEntropy(hidden, head: head, targets: Tensor([-1, -100] as [Int32], [2]))
+    let loss = hidden.crossEntropy(head: head, targets: Tensor([-1, -100] as [Int32], [2]))
     loss.backward()
     #expect(loss.scalar == 0)
     #expect(hidden.gradient?.values.allSatisfy { $0 == 0 } ?? true)
@@ -85,11 +85,10 @@ struct LossesTests {
   func upstream() {
     let targets = Tensor([1, 0] as [Int32], [2])
     expectAgreement(
-      of: { scaled(crossEntropy($0[0], head: $0[1], targets: targets), by: 3) },
+      of: { $0[0].crossEntropy(head: $0[1], targets: targets) * 3 },
       withOperation: { x in
-        add(
-          scaled(crossEntropy(x[0], head: x[1], targets: targets), by: 1),
-          scaled(crossEntropy(x[0], head: x[1], targets: targets), by: 2))
+        x[0].crossEntropy(head: x[1], targets: targets) * 1 + x[0].crossEntropy(
+          head: x[1], targets: targets) * 2
       }, at: [.random([2, 3], seed: 1), .random([4, 3], seed: 2)])
   }
 
@@ -109,8 +108,8 @@ struct LossesTests {
     let weights: [Double] = [1, 0, 0.5, 2]
     expectAgreement(
       of: {
-        pinballLoss(
-          $0[0], targets: targets, levels: levels, weights: Tensor(weights.map(Float.init), [4]))
+        $0[0].pinballLoss(
+          targets: targets, levels: levels, weights: Tensor(weights.map(Float.init), [4]))
       },
       with: { x in
         var total = 0.0
@@ -129,9 +128,8 @@ struct LossesTests {
   @Test("pinball loss leaves out a row of weight 0 whatever its target holds")
   func leftOut() {
     let outputs = Tensor.random([2, 3], seed: 1).tracked()
-    let loss = pinballLoss(
-      outputs, targets: Tensor([.nan, 1], [2]), levels: [0.1, 0.5, 0.9],
-      weights: Tensor([0.0, 1], [2]))
+    let loss = outputs.pinballLoss(
+      targets: Tensor([.nan, 1], [2]), levels: [0.1, 0.5, 0.9], weights: Tensor([0.0, 1], [2]))
     loss.backward()
     #expect(loss.scalar.isFinite)
     let gradient = outputs.gradient?.values ?? []
@@ -142,7 +140,7 @@ struct LossesTests {
   @Test("quantiles ascend whatever the outputs are", .tags(.property))
   func monotone() {
     for seed in 0..<100 as Range<UInt64> {
-      let q = monotoneQuantiles(.random([3, 7], seed: seed, scale: 20), count: 7).values
+      let q = Tensor.random([3, 7], seed: seed, scale: 20).monotoneQuantiles(count: 7).values
       for row in 0..<3 {
         let own = q[row * 7..<row * 7 + 7]
         #expect(zip(own, own.dropFirst()).allSatisfy(<=), "seed \(seed): \(own)")

@@ -19,7 +19,7 @@ struct NormalizationTests {
       .random([features], seed: 3),
     ]
     expectAgreement(
-      of: { layerNorm($0[0], weight: $0[1], bias: hasBias ? $0[2] : nil, epsilon: 1e-3) },
+      of: { $0[0].layerNorm(weight: $0[1], bias: hasBias ? $0[2] : nil, epsilon: 1e-3) },
       with: { x in
         Self.rows(x[0], features) { row in
           let mean = row.reduce(0, +) / Double(features)
@@ -34,7 +34,7 @@ struct NormalizationTests {
   @Test("by root mean square", arguments: [1] + widths)
   func rootMeanSquare(features: Int) {
     expectAgreement(
-      of: { rmsNorm($0[0], weight: $0[1], epsilon: 1e-3) },
+      of: { $0[0].rmsNorm(weight: $0[1], epsilon: 1e-3) },
       with: { x in
         Self.rows(x[0], features) { row in
           let scale = 1 / (row.reduce(0) { $0 + $1 * $1 } / Double(features) + 1e-3).squareRoot()
@@ -46,9 +46,9 @@ struct NormalizationTests {
   @Test("sends a gradient to the bias when nothing else is tracked")
   func biasAlone() {
     let bias = Tensor.random([4], seed: 3).tracked()
-    let y = layerNorm(
-      .random([2, 4], seed: 1), weight: .random([4], seed: 2), bias: bias, epsilon: 1e-5)
-    mean(y).backward()
+    let y = Tensor.random([2, 4], seed: 1).layerNorm(
+      weight: .random([4], seed: 2), bias: bias, epsilon: 1e-5)
+    y.mean().backward()
     expectClose(bias.gradient?.values ?? [], [0.25, 0.25, 0.25, 0.25], relative: 1e-6)
   }
 
@@ -56,8 +56,8 @@ struct NormalizationTests {
   func constantRows() {
     let x = Tensor(repeating: 3, [2, 5]).tracked()
     let one = Tensor(repeating: 1, [5])
-    mean(layerNorm(x, weight: one, bias: nil, epsilon: 1e-5)).backward()
-    mean(rmsNorm(Tensor(zeros: [2, 5]).tracked(), weight: one, epsilon: 1e-6)).backward()
+    x.layerNorm(weight: one, bias: nil, epsilon: 1e-5).mean().backward()
+    Tensor(zeros: [2, 5]).tracked().rmsNorm(weight: one, epsilon: 1e-6).mean().backward()
     #expect(x.gradient?.values.allSatisfy { $0.isFinite } == true)
   }
 }

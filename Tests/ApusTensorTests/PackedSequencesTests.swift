@@ -12,15 +12,15 @@ struct PackedSequencesTests {
     let rows = Self.lengths.reduce(0, +)
     let fused = Tensor.random([rows, Self.layout.fusedSize], seed: 1).tracked()
     let seed = Tensor.random([rows, 15], seed: 2)
-    let packed = attention(fused, lengths: Self.lengths, layout: Self.layout)
+    let packed = fused.attention(lengths: Self.lengths, layout: Self.layout)
     packed.backward(gradient: seed)
     var start = 0
     for length in Self.lengths {
       func part(_ x: Tensor) -> Tensor {
-        slice(x.detached().reshaped([1, rows, x.shape.last]), times: start..<start + length)
+        x.detached().reshaped([1, rows, x.shape.last])[times: start..<start + length]
       }
       let alone = part(fused).tracked()
-      let output = attention(alone, layout: Self.layout)
+      let output = alone.attention(layout: Self.layout)
       output.backward(gradient: part(seed))
       expectClose(part(packed), output.detached(), absolute: 1e-6, "\(length) tokens")
       if let gradient = fused.gradient, let expected = alone.gradient {
@@ -36,7 +36,7 @@ struct PackedSequencesTests {
   func means() {
     let lengths = [1, 5, 2, 33]
     let x = Tensor.random([41, 17], seed: 3).tracked()
-    let y = meanOfRows(x, lengths: lengths)
+    let y = x.rowMean(lengths: lengths)
     let seed = Tensor.random([4, 17], seed: 4)
     y.backward(gradient: seed)
     var (start, expected, gradient) = (0, [Float](), [Float]())

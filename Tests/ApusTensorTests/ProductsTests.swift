@@ -24,10 +24,10 @@ struct ProductsTests {
       return x.count < 3 ? y : y.enumerated().map { $1 + x[2][$0 % outputs] }
     }
     expectAgreement(
-      of: { linear($0[0], weight: $0[1], bias: $0[2], inputsFirst: inputsFirst) }, with: reference,
+      of: { $0[0].linear(weight: $0[1], bias: $0[2], inputsFirst: inputsFirst) }, with: reference,
       at: tensors, "with bias")
     expectAgreement(
-      of: { linear($0[0], weight: $0[1], inputsFirst: inputsFirst) }, with: reference,
+      of: { $0[0].linear(weight: $0[1], inputsFirst: inputsFirst) }, with: reference,
       at: Array(tensors.prefix(2)), "without bias")
   }
 
@@ -59,9 +59,8 @@ struct ProductsTests {
       }
     }
     func operation(_ tensors: [Tensor]) -> Tensor {
-      linear(
-        tensors[0], sideBySide: Array(tensors[1...count]),
-        biases: Array(tensors.dropFirst(count + 1)))
+      tensors[0].linear(
+        sideBySide: Array(tensors[1...count]), biases: Array(tensors.dropFirst(count + 1)))
     }
     expectAgreement(
       of: operation, with: reference, at: [x] + weights + (hasBiases ? biases : []))
@@ -74,36 +73,36 @@ struct ProductsTests {
       Tensor.random([2, 4], seed: 2), Tensor.random([3, 4], seed: 3).tracked()
     )
     let bias = Tensor.random([2], seed: 4).tracked()
-    let y = linear(x, sideBySide: [first, second], biases: [bias, Tensor(zeros: [3])])
+    let y = x.linear(sideBySide: [first, second], biases: [bias, Tensor(zeros: [3])])
     #expect(y.shape == [3, 5])
-    mean(y).backward()
+    y.mean().backward()
     expectClose(bias.gradient?.values ?? [], [0.2, 0.2], relative: 1e-6)
     let alone = second.detached().tracked()
-    mean(scaled(linear(x, weight: alone), by: 0.6)).backward()
+    (x.linear(weight: alone) * 0.6).mean().backward()
     expectClose(second.gradient?.values ?? [], alone.gradient?.values ?? [0], relative: 1e-5)
-    #expect(!linear(x, sideBySide: [first, first]).isTracked)
+    #expect(!x.linear(sideBySide: [first, first]).isTracked)
   }
 
   @Test("sends gradients only to what is tracked")
   func onlyTracked() {
     let x = Tensor.random([3, 4], seed: 1)
     let (weight, bias) = (Tensor.random([2, 4], seed: 2), Tensor.random([2], seed: 3).tracked())
-    mean(linear(x, weight: weight, bias: bias)).backward()
+    x.linear(weight: weight, bias: bias).mean().backward()
     expectClose(bias.gradient?.values ?? [], [0.5, 0.5], relative: 1e-6)
-    #expect(!linear(x, weight: weight).isTracked)
+    #expect(!x.linear(weight: weight).isTracked)
   }
 
   @Test("keeps the leading axes")
   func shape() {
-    let y = linear(Tensor(zeros: [2, 3, 4]), weight: Tensor(zeros: [5, 4]))
+    let y = Tensor(zeros: [2, 3, 4]).linear(weight: Tensor(zeros: [5, 4]))
     #expect(y.shape == [2, 3, 5])
   }
 
   @Test("in bfloat16 equals float where the CPU cannot multiply it, and is near elsewhere")
   func bfloat16() {
     let (x, weight) = (Tensor.random([9, 65], seed: 1), Tensor.random([33, 65], seed: 2))
-    let exact = linear(x, weight: weight).values
-    let rounded = withProducts(in: .bfloat16) { linear(x, weight: weight).values }
+    let exact = x.linear(weight: weight).values
+    let rounded = withProducts(in: .bfloat16) { x.linear(weight: weight).values }
     if Machine.hasBFloat16Products {
       expectClose(rounded, exact, absolute: 0.3)
     } else {

@@ -15,20 +15,20 @@ extension Engine {
     static func maps(_ weights: [Parameter]) -> [ReversibleStep] {
       (0..<weights.count / 2).map { step in
         ReversibleStep(
-          f: { x, _ in Activation.tanh(linear(x, weight: weights[2 * step].value)) },
-          g: { Activation.geluTanh(linear($0, weight: weights[2 * step + 1].value)) })
+          f: { x, _ in Activation.tanh(x.linear(weight: weights[2 * step].value)) },
+          g: { Activation.geluTanh($0.linear(weight: weights[2 * step + 1].value)) })
       }
     }
 
     static func stored(_ x: Tensor, _ weights: [Parameter]) -> Tensor {
       var streams = (x, x)
       for step in 0..<weights.count / 2 {
-        let shift = Activation.tanh(linear(streams.1, weight: weights[2 * step].value))
-        streams.0 = add(streams.0, shift)
-        let other = Activation.geluTanh(linear(streams.0, weight: weights[2 * step + 1].value))
-        streams.1 = add(streams.1, other)
+        let shift = Activation.tanh(streams.1.linear(weight: weights[2 * step].value))
+        streams.0 = streams.0 + shift
+        let other = Activation.geluTanh(streams.0.linear(weight: weights[2 * step + 1].value))
+        streams.1 = streams.1 + other
       }
-      return concatenated([streams.0, streams.1])
+      return Tensor(concatenating: [streams.0, streams.1])
     }
 
     @Test("equal the steps with everything kept: outputs to the bit, gradients to 1e-5")
@@ -42,7 +42,7 @@ extension Engine {
         return [y.values, leaf.gradient?.values ?? []]
           + weights.map { $0.gradient?.values ?? [] }
       }
-      let found = run { reversible($0, Self.maps(weights)) }
+      let found = run { $0.reversible(Self.maps(weights)) }
       let expected = run { Self.stored($0, weights) }
       expectSameBits(found[0], expected[0])
       for (one, other) in zip(found, expected).dropFirst() {
@@ -54,9 +54,9 @@ extension Engine {
     @Test("give parameters their gradients when the input needs none, and record on request only")
     func withoutTrackedInput() {
       let (x, weights) = (Tensor.random([1, 3, 4], seed: 72), Self.weights(2, width: 4))
-      mean(reversible(x, Self.maps(weights))).backward()
+      x.reversible(Self.maps(weights)).mean().backward()
       #expect(weights.allSatisfy { $0.gradient != nil })
-      #expect(!withoutGradient { reversible(x, Self.maps(weights)) }.isTracked)
+      #expect(!withoutGradient { x.reversible(Self.maps(weights)) }.isTracked)
     }
 
     @Test("24 of them lead back to where they started within 1e-4")
@@ -65,8 +65,8 @@ extension Engine {
         Tensor.random([2, 16, 32], seed: 73), Self.weights(24, width: 32, scale: 0.15)
       )
       let steps = Self.maps(weights)
-      let y = withoutGradient { reversible(x, steps) }
-      let (first, second) = reversed(y, steps, notes: Array(repeating: nil, count: 24))
+      let y = withoutGradient { x.reversible(steps) }
+      let (first, second) = y.reversed(steps, notes: Array(repeating: nil, count: 24))
       expectClose(first, x, absolute: 1e-4)
       expectClose(second, x, absolute: 1e-4)
     }
@@ -78,10 +78,10 @@ extension Engine {
         f: { x, note in
           if note == nil { note = Tensor([Int32(passes + 40)], [1]) }
           passes += 1
-          return scaled(x, by: Float(note?.integers[0] ?? 0))
+          return x * Float(note?.integers[0] ?? 0)
         }, g: { $0 })
       let leaf = Tensor.random([1, 2, 3], seed: 74).tracked()
-      mean(reversible(leaf, [step])).backward()
+      leaf.reversible([step]).mean().backward()
       #expect(passes == 2)
       // y1 = 41x, y2 = 42x: the mean over twelve numbers.
       let expected = [Float](repeating: (41 + 42) / 12, count: 6)
@@ -96,11 +96,11 @@ extension Engine {
         let gradients = weights.count * 32 * 32 * 4
         Machine.resetPeakBytes()
         let before = Machine.peakBytes
-        mean(body(x, weights)).backward()
+        body(x, weights).mean().backward()
         return Machine.peakBytes - before - gradients
       }
-      let few = peak(4) { reversible($0, Self.maps($1)) }
-      let many = peak(32) { reversible($0, Self.maps($1)) }
+      let few = peak(4) { $0.reversible(Self.maps($1)) }
+      let many = peak(32) { $0.reversible(Self.maps($1)) }
       #expect(many <= few + 65536, "\(few) bytes for 4 steps, \(many) for 32")
       #expect(peak(32, Self.stored) > 4 * many)
     }

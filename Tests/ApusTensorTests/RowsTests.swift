@@ -8,7 +8,7 @@ struct RowsTests {
   func gathers(features: Int) {
     let rows: [Int32] = [5, 0, 3, 5, 1]
     expectAgreement(
-      of: { gathered($0[0], rows: Tensor(rows, [5])) },
+      of: { $0[0].gathered(rows: Tensor(rows, [5])) },
       with: { x in rows.flatMap { row in (0..<features).map { x[0][Int(row) * features + $0] } } },
       at: [.random([2, 3, features], seed: 1)])
   }
@@ -16,7 +16,7 @@ struct RowsTests {
   @Test("gradients of a gathered product reach the rows that were taken, and no other")
   func leavesOthers() throws {
     let x = Tensor.random([4, 3], seed: 1).tracked()
-    gathered(x, rows: Tensor([2] as [Int32], [1])).backward(
+    x.gathered(rows: Tensor([2] as [Int32], [1])).backward(
       gradient: Tensor([1, 2, 3] as [Float], [1, 3]))
     #expect(try #require(x.gradient).values == [0, 0, 0, 0, 0, 0, 1, 2, 3, 0, 0, 0])
   }
@@ -25,7 +25,7 @@ struct RowsTests {
     "average over the times that count", arguments: [[1, 1], [5, 5], [2, 4], [5, 1]], [1, 7, 33])
   func averages(lengths: [Int], features: Int) {
     expectAgreement(
-      of: { timeMean($0[0], lengths: lengths) },
+      of: { $0[0].timeMean(lengths: lengths) },
       with: { x in
         lengths.enumerated().flatMap { row, length in
           (0..<features).map { feature in
@@ -39,6 +39,6 @@ struct RowsTests {
   @Test("an average does not see what stands behind an end, be it no number")
   func padding() {
     let x = Tensor([1, 2, .nan, 4, 5, 6] as [Float], [2, 3, 1])
-    #expect(timeMean(x, lengths: [2, 3]).values == [1.5, 5])
+    #expect(x.timeMean(lengths: [2, 3]).values == [1.5, 5])
   }
 }

@@ -99,7 +99,7 @@ struct SSDTests {
   @Test("equals the recurrence, values and the gradients of input and weights", arguments: sizes)
   func agrees(sizes: Sizes) {
     expectAgreement(
-      of: { ssd($0[0], weights: sizes.weights($0), layout: sizes.layout) },
+      of: { $0[0].ssd(weights: sizes.weights($0), layout: sizes.layout) },
       with: sizes.reference, at: sizes.inputs(seed: 10))
   }
 
@@ -107,7 +107,7 @@ struct SSDTests {
   func longer() {
     let sizes = Sizes(batch: 2, time: 150, heads: 2, headSize: 2, groups: 1, states: 3, taps: 4)
     expectAgreement(
-      of: { ssd($0[0], weights: sizes.weights($0), layout: sizes.layout) },
+      of: { $0[0].ssd(weights: sizes.weights($0), layout: sizes.layout) },
       with: sizes.reference, at: sizes.inputs(seed: 20), values: 1e-5, gradients: 1e-4)
   }
 
@@ -120,7 +120,7 @@ struct SSDTests {
       of: { x in
         var weights = sizes.weights(Array(x[0...1]) + [zeros] + Array(x[2...]))
         weights.convolutionBias = nil
-        return ssd(x[0], weights: weights, layout: sizes.layout)
+        return x[0].ssd(weights: weights, layout: sizes.layout)
       },
       with: { x in sizes.reference(Array(x[0...1]) + [zeros.values.map(Double.init)] + x[2...]) },
       at: inputs)
@@ -132,12 +132,11 @@ struct SSDTests {
       batch: 2, time: 70, heads: 4, headSize: 9, groups: 2, states: 5, taps: 4, limits: 0.2...0.9)
     let inputs = sizes.inputs(seed: 40)
     let weights = sizes.weights(inputs)
-    let whole = ssd(inputs[0], weights: weights, layout: sizes.layout)
+    let whole = inputs[0].ssd(weights: weights, layout: sizes.layout)
     var state = SSDState(batch: 2, layout: sizes.layout, convolutionWidth: 4)
     for range in pieces(70, seed: seed) {
-      let part = ssd(
-        slice(inputs[0], times: range), weights: weights, layout: sizes.layout, state: &state)
-      expectClose(part, slice(whole, times: range), absolute: 1e-5, "\(range) of seed \(seed)")
+      let part = inputs[0][times: range].ssd(weights: weights, layout: sizes.layout, state: &state)
+      expectClose(part, whole[times: range], absolute: 1e-5, "\(range) of seed \(seed)")
     }
   }
 
@@ -148,13 +147,12 @@ struct SSDTests {
     let (weights, layout) = (sizes.weights(inputs), sizes.layout)
     var first = SSDState(batch: 1, layout: layout, convolutionWidth: 3)
     #expect(first.byteCount == 4 * (2 * (6 + 4) + 6 * 2))
-    _ = ssd(slice(inputs[0], times: 0..<3), weights: weights, layout: layout, state: &first)
+    _ = inputs[0][times: 0..<3].ssd(weights: weights, layout: layout, state: &first)
     var second = first
-    _ = ssd(
-      .random([1, 2, layout.projected], seed: 9), weights: weights, layout: layout, state: &second)
-    let rest = ssd(
-      slice(inputs[0], times: 3..<6), weights: weights, layout: layout, state: &first)
-    let whole = ssd(inputs[0], weights: weights, layout: layout)
-    expectClose(rest, slice(whole, times: 3..<6), absolute: 1e-5)
+    _ = Tensor.random([1, 2, layout.projected], seed: 9).ssd(
+      weights: weights, layout: layout, state: &second)
+    let rest = inputs[0][times: 3..<6].ssd(weights: weights, layout: layout, state: &first)
+    let whole = inputs[0].ssd(weights: weights, layout: layout)
+    expectClose(rest, whole[times: 3..<6], absolute: 1e-5)
   }
 }

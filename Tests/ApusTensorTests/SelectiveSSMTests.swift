@@ -95,7 +95,7 @@ struct SelectiveSSMTests {
   @Test("equals the recurrence, values and the gradients of input and weights", arguments: sizes)
   func agrees(sizes: Sizes) {
     expectAgreement(
-      of: { selectiveSSM($0[0], weights: sizes.weights($0)) }, with: sizes.reference,
+      of: { $0[0].selectiveSSM(weights: sizes.weights($0)) }, with: sizes.reference,
       at: sizes.inputs(seed: 10))
   }
 
@@ -106,15 +106,15 @@ struct SelectiveSSMTests {
     }
     let inputs = sizes.inputs(seed: 10) + gains
     expectAgreement(
-      of: { selectiveSSM($0[0], weights: sizes.weights($0)) }, with: sizes.reference, at: inputs)
+      of: { $0[0].selectiveSSM(weights: sizes.weights($0)) }, with: sizes.reference, at: inputs)
     var state = SelectiveSSMState(
       batch: sizes.batch, channels: sizes.channels, states: sizes.states,
       convolutionWidth: sizes.taps)
-    let whole = selectiveSSM(inputs[0], weights: sizes.weights(inputs))
+    let whole = inputs[0].selectiveSSM(weights: sizes.weights(inputs))
     for t in 0..<sizes.time {
-      let part = selectiveSSM(
-        slice(inputs[0], times: t..<t + 1), weights: sizes.weights(inputs), state: &state)
-      expectClose(part, slice(whole, times: t..<t + 1), absolute: 1e-5, "token \(t)")
+      let part = inputs[0][times: t..<t + 1].selectiveSSM(
+        weights: sizes.weights(inputs), state: &state)
+      expectClose(part, whole[times: t..<t + 1], absolute: 1e-5, "token \(t)")
     }
   }
 
@@ -122,7 +122,7 @@ struct SelectiveSSMTests {
   func longer() {
     let sizes = Sizes(batch: 2, time: 200, channels: 3, states: 4, rank: 2, taps: 4)
     expectAgreement(
-      of: { selectiveSSM($0[0], weights: sizes.weights($0)) },
+      of: { $0[0].selectiveSSM(weights: sizes.weights($0)) },
       with: sizes.reference, at: sizes.inputs(seed: 20), values: 1e-5, gradients: 1e-4)
   }
 
@@ -135,7 +135,7 @@ struct SelectiveSSMTests {
       of: { x in
         var weights = sizes.weights(Array(x[0...1]) + [zeros] + Array(x[2...]))
         weights.convolutionBias = nil
-        return selectiveSSM(x[0], weights: weights)
+        return x[0].selectiveSSM(weights: weights)
       },
       with: { x in sizes.reference(Array(x[0...1]) + [zeros.values.map(Double.init)] + x[2...]) },
       at: inputs)
@@ -148,12 +148,12 @@ struct SelectiveSSMTests {
     // At the usual scale one output is 70, and 1e-5 is less than two roundings of it.
     inputs[0] = .random(inputs[0].shape, seed: 40, scale: 0.4)
     let weights = sizes.weights(inputs)
-    let whole = selectiveSSM(inputs[0], weights: weights)
+    let whole = inputs[0].selectiveSSM(weights: weights)
     #expect((0.1...10).contains(whole.values.map(abs).max() ?? 0))
     var state = SelectiveSSMState(batch: 2, channels: 9, states: 5, convolutionWidth: 4)
     for range in pieces(70, seed: seed) {
-      let part = selectiveSSM(slice(inputs[0], times: range), weights: weights, state: &state)
-      expectClose(part, slice(whole, times: range), absolute: 1e-5, "\(range) of seed \(seed)")
+      let part = inputs[0][times: range].selectiveSSM(weights: weights, state: &state)
+      expectClose(part, whole[times: range], absolute: 1e-5, "\(range) of seed \(seed)")
     }
   }
 
@@ -163,12 +163,12 @@ struct SelectiveSSMTests {
     let inputs = sizes.inputs(seed: 50)
     let weights = sizes.weights(inputs)
     var first = SelectiveSSMState(batch: 1, channels: 3, states: 2, convolutionWidth: 3)
-    _ = selectiveSSM(slice(inputs[0], times: 0..<3), weights: weights, state: &first)
+    _ = inputs[0][times: 0..<3].selectiveSSM(weights: weights, state: &first)
     var second = first
-    _ = selectiveSSM(.random([1, 2, 6], seed: 9), weights: weights, state: &second)
-    let rest = selectiveSSM(slice(inputs[0], times: 3..<6), weights: weights, state: &first)
-    let whole = selectiveSSM(inputs[0], weights: weights)
-    expectClose(rest, slice(whole, times: 3..<6), absolute: 1e-5)
+    _ = Tensor.random([1, 2, 6], seed: 9).selectiveSSM(weights: weights, state: &second)
+    let rest = inputs[0][times: 3..<6].selectiveSSM(weights: weights, state: &first)
+    let whole = inputs[0].selectiveSSM(weights: weights)
+    expectClose(rest, whole[times: 3..<6], absolute: 1e-5)
   }
 
   @Test("stays finite over a long decay")
@@ -177,7 +177,7 @@ struct SelectiveSSMTests {
     var inputs = sizes.inputs(seed: 60)
     inputs[6] = Tensor((0..<32).map { log(Float($0 % 16 + 1)) }, [2, 16])
     let (y, gradients) = valuesAndGradients(
-      of: { selectiveSSM($0[0], weights: sizes.weights($0)) }, at: inputs)
+      of: { $0[0].selectiveSSM(weights: sizes.weights($0)) }, at: inputs)
     #expect(y.allSatisfy { $0.isFinite })
     #expect(gradients.allSatisfy { $0.allSatisfy { $0.isFinite } })
   }

@@ -28,10 +28,10 @@ struct TensorTests {
   func parameters() {
     let parameter = Parameter("w", Tensor([1.0, 2], [2]))
     parameter.set(Tensor([3.0, 4], [2]))
-    mean(multiply(parameter.value, parameter.value)).backward()
+    (parameter.value * parameter.value).mean().backward()
     #expect(parameter.gradient?.values == [3, 4])
     parameter.setTrainable(false)
-    #expect(!parameter.isTrainable && !scaled(parameter.value, by: 1).isTracked)
+    #expect(!parameter.isTrainable && !(parameter.value * 1).isTracked)
     parameter.setTrainable(true)
     #expect(parameter.isTrainable && parameter.gradient == nil)
     #expect(!parameter.isDecayed && Parameter("m", Tensor(zeros: [2, 2])).isDecayed)

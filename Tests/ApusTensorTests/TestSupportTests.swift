@@ -36,7 +36,7 @@ struct TestSupportTests {
   }
 
   /// Doubles x but forgets one of its two ways back: the gradient is 1, not 2.
-  private static func forgetful(_ x: [Tensor]) -> Tensor { add(x[0], x[0].detached()) }
+  private static func forgetful(_ x: [Tensor]) -> Tensor { x[0] + x[0].detached() }
 
   @Test("see a wrong value and a wrong gradient")
   func wrongGradient() throws {
@@ -45,9 +45,9 @@ struct TestSupportTests {
     let triple: Reference = { $0[0].map { 3 * $0 } }
     #expect(
       disagreement(
-        of: { scaled($0[0], by: 2) }, with: double, at: [x], values: 1e-6, gradients: 1e-6) == nil)
+        of: { $0[0] * 2 }, with: double, at: [x], values: 1e-6, gradients: 1e-6) == nil)
     let value = disagreement(
-      of: { scaled($0[0], by: 2) }, with: triple, at: [x], values: 1e-2, gradients: 1e-2)
+      of: { $0[0] * 2 }, with: triple, at: [x], values: 1e-2, gradients: 1e-2)
     #expect(try #require(value).hasPrefix("values"))
     let gradient = disagreement(
       of: Self.forgetful, with: double, at: [x], values: 1e-6, gradients: 1e-2)
@@ -57,8 +57,8 @@ struct TestSupportTests {
   @Test("see a wrong gradient by finite differences, and accept a right one")
   func finiteDifferences() throws {
     let x = Tensor.random([7], seed: 2)
-    #expect(gradientDisagreement(of: { mean(multiply($0[0], $0[0])) }, at: [x]) == nil)
-    let wrong = gradientDisagreement(of: { mean(Self.forgetful($0)) }, at: [x])
+    #expect(gradientDisagreement(of: { ($0[0] * $0[0]).mean() }, at: [x]) == nil)
+    let wrong = gradientDisagreement(of: { Self.forgetful($0).mean() }, at: [x])
     #expect(try #require(wrong).hasPrefix("gradient of input 0"))
   }
 
@@ -66,7 +66,7 @@ struct TestSupportTests {
   func sharpness() {
     let x = Tensor.random([7], seed: 3)
     let off: Operation = {
-      mean(add(scaled($0[0], by: 0.995), scaled($0[0].detached(), by: 0.005)))
+      ($0[0] * 0.995 + $0[0].detached() * 0.005).mean()
     }
     #expect(gradientDisagreement(of: off, at: [x]) != nil)
   }

@@ -435,7 +435,7 @@ struct CheckpointTests {
       let parameters = [Parameter("w", Tensor(1)), Parameter("w", Tensor(2))]
       let unit = "windows"
       func loss(step: Int, microStep: Int, key: RandomKey) throws -> (loss: Tensor, units: Int) {
-        (mean(parameters[0].value), 1)
+        (parameters[0].value.mean(), 1)
       }
       func validationLoss() throws -> Double? { nil }
     }

@@ -9,7 +9,7 @@ struct OptimizerTests {
     _ name: String, _ values: [Float], _ shape: Shape, gradient: [Float]
   ) -> Parameter {
     let parameter = Parameter(name, Tensor(values, shape))
-    mean(scaled(multiply(parameter.value, Tensor(gradient, shape)), by: Float(values.count)))
+    ((parameter.value * Tensor(gradient, shape)) * Float(values.count)).mean()
       .backward()
     return parameter
   }
@@ -52,12 +52,12 @@ struct OptimizerTests {
     let (two, fresh) = make()
     var second = fresh
     two.set(one.value)
-    mean(multiply(two.value, Tensor([4, -4, 2, 0] as [Float], [2, 2]))).backward()
+    (two.value * Tensor([4, -4, 2, 0] as [Float], [2, 2])).mean().backward()
     try second.restore(kept)
     two.clearGradient()
     one.clearGradient()
     for parameter in [one, two] {
-      mean(scaled(parameter.value, by: 3)).backward()
+      (parameter.value * 3).mean().backward()
     }
     first.update(learningRate: 0.1, gradientScale: 1)
     second.update(learningRate: 0.1, gradientScale: 1)

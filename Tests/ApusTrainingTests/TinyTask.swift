@@ -35,7 +35,7 @@ struct TinyTask: TrainingTask {
     let chosen = indices.map { points[$0] }
     let x = Tensor(chosen.flatMap { $0 }, [chosen.count, 5])
     let targets = Tensor(chosen.map(label), [chosen.count])
-    return crossEntropy(Activation.gelu(hidden(x)), head: head.value, targets: targets)
+    return Activation.gelu(hidden(x)).crossEntropy(head: head.value, targets: targets)
   }
 
   func loss(step: Int, microStep: Int, key: RandomKey) throws -> (loss: Tensor, units: Int) {
@@ -43,7 +43,7 @@ struct TinyTask: TrainingTask {
     let first = (step * 2 + microStep) * batch
     let indices = (first..<first + batch).map { Permutation.example($0, of: 60, key: key) }
     let loss = loss(of: indices)
-    return (factor == 1 ? loss : scaled(loss, by: factor), batch)
+    return (factor == 1 ? loss : loss * factor, batch)
   }
 
   func validationLoss() throws -> Double? {

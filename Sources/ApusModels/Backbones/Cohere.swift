@@ -164,7 +164,7 @@ public struct Cohere: Backbone {
   public func output(_ x: Tensor) -> BackboneOutput {
     let table = rotary.table(for: 0..<x.shape[1])
     var x = x
-    for block in blocks { x = modelBlock(x) { block($0, rotary: table) } }
+    for block in blocks { x = x.modelBlock { block($0, rotary: table) } }
     return BackboneOutput(hidden: norm(x))
   }
 
@@ -206,13 +206,13 @@ extension Cohere {
     func callAsFunction(_ x: Tensor, rotary: RotaryTable) -> Tensor {
       let n = norm(x)
       let mixed = attention(n, rotary: hasPositions ? rotary : nil)
-      return add(add(x, mixed), feedForward(n))
+      return x + mixed + feedForward(n)
     }
 
     func callAsFunction(_ x: Tensor, rotary: RotaryTable, state: inout MixerState) -> Tensor {
       let n = norm(x)
       let mixed = attention(n, rotary: hasPositions ? rotary : nil, state: &state)
-      return add(add(x, mixed), feedForward(n))
+      return x + mixed + feedForward(n)
     }
   }
 }

@@ -236,16 +236,16 @@ extension DBRX {
     }
 
     func callAsFunction(_ x: Tensor, rotary: RotaryTable) -> RoutedOutput {
-      routed(add(x, attention(attentionNorm(x), rotary: rotary)))
+      routed(x + attention(attentionNorm(x), rotary: rotary))
     }
 
     func callAsFunction(_ x: Tensor, rotary: RotaryTable, state: inout MixerState) -> Tensor {
-      routed(add(x, attention(attentionNorm(x), rotary: rotary, state: &state))).hidden
+      routed(x + attention(attentionNorm(x), rotary: rotary, state: &state)).hidden
     }
 
     private func routed(_ x: Tensor) -> RoutedOutput {
       var output = experts(expertNorm(x))
-      output.hidden = add(x, output.hidden)
+      output.hidden = x + output.hidden
       return output
     }
   }
@@ -269,16 +269,16 @@ extension DBRX {
     }
 
     func callAsFunction(_ x: Tensor, rotary: RotaryTable) -> Tensor {
-      output(ApusTensor.attention(fused(x), layout: layout, rotary: rotary))
+      output(fused(x).attention(layout: layout, rotary: rotary))
     }
 
     func callAsFunction(_ x: Tensor, rotary: RotaryTable, state: inout MixerState) -> Tensor {
-      output(attend(fused(x), layout: layout, rotary: rotary, state: &state))
+      output(fused(x).attention(layout: layout, rotary: rotary, state: &state))
     }
 
     private func fused(_ x: Tensor) -> Tensor {
       let row = input(x)
-      return clip.map { clamped(row, to: $0) } ?? row
+      return clip.map { row.clamped(to: $0) } ?? row
     }
   }
 }

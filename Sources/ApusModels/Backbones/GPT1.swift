@@ -99,7 +99,7 @@ public struct GPT1: Backbone {
   public func output(_ x: Tensor) -> BackboneOutput {
     let table = rotary?.table(for: 0..<x.shape[1])
     var x = placed(x, from: 0)
-    for block in blocks { x = modelBlock(x) { block($0, rotary: table) } }
+    for block in blocks { x = x.modelBlock { block($0, rotary: table) } }
     return BackboneOutput(hidden: x)
   }
 
@@ -124,7 +124,7 @@ public struct GPT1: Backbone {
       start + time <= config.nPositions,
       "GPT1: \(start + time) tokens, but n_positions is \(config.nPositions)")
     let rows = table.reshaped([1, config.nPositions, config.nEmbd])
-    return add(x, slice(rows, times: start..<start + time))
+    return x + rows[times: start..<start + time]
   }
 }
 
@@ -146,13 +146,13 @@ extension GPT1 {
     }
 
     func callAsFunction(_ x: Tensor, rotary: RotaryTable?) -> Tensor {
-      let n = attentionNorm(add(x, attention(x, rotary: rotary)))
-      return feedForwardNorm(add(n, feedForward(n)))
+      let n = attentionNorm(x + attention(x, rotary: rotary))
+      return feedForwardNorm(n + feedForward(n))
     }
 
     func callAsFunction(_ x: Tensor, rotary: RotaryTable?, state: inout MixerState) -> Tensor {
-      let n = attentionNorm(add(x, attention(x, rotary: rotary, state: &state)))
-      return feedForwardNorm(add(n, feedForward(n)))
+      let n = attentionNorm(x + attention(x, rotary: rotary, state: &state))
+      return feedForwardNorm(n + feedForward(n))
     }
   }
 
@@ -173,11 +173,11 @@ extension GPT1 {
     }
 
     func callAsFunction(_ x: Tensor, rotary: RotaryTable?) -> Tensor {
-      output(ApusTensor.attention(input(x), layout: layout, rotary: rotary))
+      output(input(x).attention(layout: layout, rotary: rotary))
     }
 
     func callAsFunction(_ x: Tensor, rotary: RotaryTable?, state: inout MixerState) -> Tensor {
-      output(attend(input(x), layout: layout, rotary: rotary, state: &state))
+      output(input(x).attention(layout: layout, rotary: rotary, state: &state))
     }
   }
 

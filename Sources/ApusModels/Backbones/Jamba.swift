@@ -209,15 +209,15 @@ extension Jamba {
       feedForward = try FeedForward(config, layer: layer, in: scope["feed_forward"])
     }
 
-    func callAsFunction(_ x: Tensor) -> RoutedOutput { fed(add(x, mixer(mixerNorm(x)))) }
+    func callAsFunction(_ x: Tensor) -> RoutedOutput { fed(x + mixer(mixerNorm(x))) }
 
     func callAsFunction(_ x: Tensor, state: inout MixerState) -> Tensor {
-      fed(add(x, mixer(mixerNorm(x), state: &state))).hidden
+      fed(x + mixer(mixerNorm(x), state: &state)).hidden
     }
 
     private func fed(_ x: Tensor) -> RoutedOutput {
       var output = feedForward(feedForwardNorm(x))
-      output.hidden = add(x, output.hidden)
+      output.hidden = x + output.hidden
       return output
     }
   }

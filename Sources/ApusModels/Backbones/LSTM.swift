@@ -79,7 +79,7 @@ extension LSTM {
     }
 
     func callAsFunction(_ x: Tensor) -> Tensor {
-      lstm(linear(x, weight: input.value, bias: bias.value), recurrent: recurrent.value)
+      x.linear(weight: input.value, bias: bias.value).lstm(recurrent: recurrent.value)
     }
 
     func callAsFunction(_ x: Tensor, state: inout MixerState) -> Tensor {
@@ -87,8 +87,8 @@ extension LSTM {
         preconditionFailure("LSTM: the state belongs to another architecture")
       }
       state = .none  // leaves the tensor uniquely owned, to change in place
-      let hidden = lstm(
-        linear(x, weight: input.value, bias: bias.value), recurrent: recurrent.value, state: &own)
+      let hidden = x.linear(weight: input.value, bias: bias.value).lstm(
+        recurrent: recurrent.value, state: &own)
       state = .lstm(own)
       return hidden
     }

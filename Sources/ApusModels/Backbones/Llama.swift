@@ -128,7 +128,7 @@ public struct Llama: Backbone {
   public func output(_ x: Tensor) -> BackboneOutput {
     let table = rotary.table(for: 0..<x.shape[1])
     var x = x
-    for block in blocks { x = modelBlock(x) { block($0, rotary: table) } }
+    for block in blocks { x = x.modelBlock { block($0, rotary: table) } }
     return BackboneOutput(hidden: norm(x))
   }
 
@@ -168,13 +168,13 @@ extension Llama {
     }
 
     func callAsFunction(_ x: Tensor, rotary: RotaryTable) -> Tensor {
-      let x = add(x, attention(attentionNorm(x), rotary: rotary))
-      return add(x, feedForward(feedForwardNorm(x)))
+      let x = x + attention(attentionNorm(x), rotary: rotary)
+      return x + feedForward(feedForwardNorm(x))
     }
 
     func callAsFunction(_ x: Tensor, rotary: RotaryTable, state: inout MixerState) -> Tensor {
-      let x = add(x, attention(attentionNorm(x), rotary: rotary, state: &state))
-      return add(x, feedForward(feedForwardNorm(x)))
+      let x = x + attention(attentionNorm(x), rotary: rotary, state: &state)
+      return x + feedForward(feedForwardNorm(x))
     }
   }
 }

@@ -126,7 +126,7 @@ public struct Mamba: Backbone {
 
   /// Maps `[B, T, D]` to `[B, T, D]`.
   public func output(_ x: Tensor) -> BackboneOutput {
-    BackboneOutput(hidden: norm(layers.reduce(x) { x, layer in modelBlock(x) { layer($0) } }))
+    BackboneOutput(hidden: norm(layers.reduce(x) { x, layer in x.modelBlock { layer($0) } }))
   }
 
   public func initialState(batch: Int) -> BackboneState {
@@ -158,10 +158,10 @@ extension Mamba {
       mixer = try Mixer(config, in: scope["mixer"])
     }
 
-    func callAsFunction(_ x: Tensor) -> Tensor { add(x, mixer(norm(x))) }
+    func callAsFunction(_ x: Tensor) -> Tensor { x + mixer(norm(x)) }
 
     func callAsFunction(_ x: Tensor, state: inout MixerState) -> Tensor {
-      add(x, mixer(norm(x), state: &state))
+      x + mixer(norm(x), state: &state)
     }
   }
 
@@ -216,9 +216,9 @@ extension Mamba {
     func callAsFunction(_ x: Tensor) -> Tensor {
       switch selection {
       case .token(let projection, let step):
-        output(selectiveSSM(input(x), weights: weights(projection, step)))
+        output(input(x).selectiveSSM(weights: weights(projection, step)))
       case .none(let inputOutput):
-        output(invariantSSM(input(x), weights: weights(inputOutput)))
+        output(input(x).invariantSSM(weights: weights(inputOutput)))
       }
     }
 
@@ -230,9 +230,9 @@ extension Mamba {
       let mixed =
         switch selection {
         case .token(let projection, let step):
-          selectiveSSM(input(x), weights: weights(projection, step), state: &own)
+          input(x).selectiveSSM(weights: weights(projection, step), state: &own)
         case .none(let inputOutput):
-          invariantSSM(input(x), weights: weights(inputOutput), state: &own)
+          input(x).invariantSSM(weights: weights(inputOutput), state: &own)
         }
       state = .selectiveSSM(own)
       return output(mixed)

@@ -162,7 +162,7 @@ public struct Mamba2: Backbone {
 
   /// Maps `[B, T, D]` to `[B, T, D]`.
   public func output(_ x: Tensor) -> BackboneOutput {
-    BackboneOutput(hidden: norm(layers.reduce(x) { x, layer in modelBlock(x) { layer($0) } }))
+    BackboneOutput(hidden: norm(layers.reduce(x) { x, layer in x.modelBlock { layer($0) } }))
   }
 
   public func initialState(batch: Int) -> BackboneState {
@@ -191,10 +191,10 @@ extension Mamba2 {
       mixer = try Mixer(config, in: scope["mixer"])
     }
 
-    func callAsFunction(_ x: Tensor) -> Tensor { add(x, mixer(norm(x))) }
+    func callAsFunction(_ x: Tensor) -> Tensor { x + mixer(norm(x)) }
 
     func callAsFunction(_ x: Tensor, state: inout MixerState) -> Tensor {
-      add(x, mixer(norm(x), state: &state))
+      x + mixer(norm(x), state: &state)
     }
   }
 
@@ -239,7 +239,7 @@ extension Mamba2 {
     }
 
     func callAsFunction(_ x: Tensor) -> Tensor {
-      output(ssd(input(x), weights: weights, layout: layout))
+      output(input(x).ssd(weights: weights, layout: layout))
     }
 
     func callAsFunction(_ x: Tensor, state: inout MixerState) -> Tensor {
@@ -247,7 +247,7 @@ extension Mamba2 {
         preconditionFailure("Mamba2: the state belongs to another architecture")
       }
       state = .none  // leaves the tensors uniquely owned, to change in place
-      let mixed = ssd(input(x), weights: weights, layout: layout, state: &own)
+      let mixed = input(x).ssd(weights: weights, layout: layout, state: &own)
       state = .ssd(own)
       return output(mixed)
     }

@@ -131,7 +131,7 @@ public struct Megalodon: Backbone {
 
   /// Maps `[B, T, D]` to `[B, T, D]`.
   public func output(_ x: Tensor) -> BackboneOutput {
-    BackboneOutput(hidden: norm(blocks.reduce(x) { x, block in modelBlock(x) { block($0) } }))
+    BackboneOutput(hidden: norm(blocks.reduce(x) { x, block in x.modelBlock { block($0) } }))
   }
 
   public func initialState(batch: Int) -> BackboneState {
@@ -175,7 +175,7 @@ extension Megalodon {
       feedForward = try FeedForward(config, layer: layer, in: scope["nffn"])
     }
 
-    func callAsFunction(_ x: Tensor) -> Tensor { add(feedForward(mega(x)), x) }
+    func callAsFunction(_ x: Tensor) -> Tensor { feedForward(mega(x)) + x }
 
     func callAsFunction(_ x: Tensor, state: inout MixerState) -> Tensor {
       guard case .megalodon(var own) = state else {
@@ -184,7 +184,7 @@ extension Megalodon {
       state = .none  // leaves the tensors uniquely owned, to change in place
       let y = mega(x, state: &own)
       state = .megalodon(own)
-      return add(feedForward(y), x)
+      return feedForward(y) + x
     }
   }
 
@@ -231,30 +231,30 @@ extension Megalodon {
 
     func callAsFunction(_ x: Tensor) -> Tensor {
       let normal = norm(x)  // [B, T, D]
-      let mean = averageNorm(complexEMA(normal, weights: average.weights))
-      let attended = chunkedAttention(queriesAndKeys(mean), values(normal), layout: layout)
+      let mean = averageNorm(normal.complexEMA(weights: average.weights))
+      let attended = Tensor.chunkedAttention(
+        queriesAndKeys: queriesAndKeys(mean), values: values(normal), layout: layout)
       return joined(attended, mean, x)
     }
 
     func callAsFunction(_ x: Tensor, state: inout MegalodonState) -> Tensor {
       let normal = norm(x, state: &state.norm)
-      let mean = averageNorm(complexEMA(normal, weights: average.weights, state: &state.average))
+      let mean = averageNorm(normal.complexEMA(weights: average.weights, state: &state.average))
       let attended = state.attention.attend(queriesAndKeys(mean), values(normal), layout: layout)
       return joined(attended, mean, x)
     }
 
     /// `[B, T, 2S]`.
     private func queriesAndKeys(_ mean: Tensor) -> Tensor {
-      sharedQueryKey(
-        shared(mean), gain: gain.value, bias: bias.value, heads: config.numHeads,
-        epsilon: config.normEps)
+      shared(mean).sharedQueryKey(
+        gain: gain.value, bias: bias.value, heads: config.numHeads, epsilon: config.normEps)
     }
 
     /// `[B, T, E]`, of what the moving average has not touched.
     private func values(_ normal: Tensor) -> Tensor { Activation.silu(value(normal)) }
 
     private func joined(_ attended: Tensor, _ mean: Tensor, _ x: Tensor) -> Tensor {
-      add(add(around(mean), output(siluGated(attended, by: gate(mean)))), x)
+      around(mean) + output(attended.siluGated(by: gate(mean))) + x
     }
   }
 
@@ -282,8 +282,8 @@ extension Megalodon {
     func callAsFunction(_ x: Tensor) -> Tensor {
       let x = norm(x)
       let inner = input(x)
-      let y = output(up.map { siluGated($0(x), by: inner) } ?? Activation.silu(inner))
-      return scale.map { multiply(y, features: $0.value) } ?? y
+      let y = output(up.map { $0(x).siluGated(by: inner) } ?? Activation.silu(inner))
+      return scale.map { y.scaled(features: $0.value) } ?? y
     }
   }
 
@@ -329,12 +329,12 @@ extension Megalodon {
     }
 
     func callAsFunction(_ x: Tensor) -> Tensor {
-      timestepNorm(x, weight: weight.value, bias: bias.value, groups: groups, epsilon: epsilon)
+      x.timestepNorm(weight: weight.value, bias: bias.value, groups: groups, epsilon: epsilon)
     }
 
     func callAsFunction(_ x: Tensor, state: inout TimestepNormState) -> Tensor {
-      timestepNorm(
-        x, weight: weight.value, bias: bias.value, groups: groups, epsilon: epsilon, state: &state)
+      x.timestepNorm(
+        weight: weight.value, bias: bias.value, groups: groups, epsilon: epsilon, state: &state)
     }
   }
 
@@ -359,10 +359,10 @@ extension Megalodon {
     }
 
     func callAsFunction(_ x: Tensor) -> Tensor {
-      let gain = weight.map { add($0.value, ones) } ?? ones
+      let gain = weight.map { $0.value + ones } ?? ones
       return isCentered
-        ? layerNorm(x, weight: gain, bias: bias?.value, epsilon: epsilon)
-        : rmsNorm(x, weight: gain, epsilon: epsilon)
+        ? x.layerNorm(weight: gain, bias: bias?.value, epsilon: epsilon)
+        : x.rmsNorm(weight: gain, epsilon: epsilon)
     }
   }
 }

@@ -220,16 +220,16 @@ extension Mixtral {
     }
 
     func callAsFunction(_ x: Tensor, rotary: RotaryTable) -> RoutedOutput {
-      routed(add(x, attention(attentionNorm(x), rotary: rotary)))
+      routed(x + attention(attentionNorm(x), rotary: rotary))
     }
 
     func callAsFunction(_ x: Tensor, rotary: RotaryTable, state: inout MixerState) -> Tensor {
-      routed(add(x, attention(attentionNorm(x), rotary: rotary, state: &state))).hidden
+      routed(x + attention(attentionNorm(x), rotary: rotary, state: &state)).hidden
     }
 
     private func routed(_ x: Tensor) -> RoutedOutput {
       var output = experts(expertNorm(x))
-      output.hidden = add(x, output.hidden)
+      output.hidden = x + output.hidden
       return output
     }
   }

@@ -131,7 +131,7 @@ extension Performer {
       directions = try scope.parameter(
         "projection_matrix", [features, size],
         .custom { shape, key in
-          orthogonalFeatures(shape[0], shape[1], hasFixedNorms: hasFixedNorms, key: key)
+          Tensor(orthogonalFeatures: [shape[0], shape[1]], hasFixedNorms: hasFixedNorms, key: key)
         }, isDecayed: false)
       directions.setTrainable(false)
     }
@@ -144,7 +144,7 @@ extension Performer {
     func redrawFeatures(key: RandomKey) {
       let shape = directions.shape
       directions.set(
-        orthogonalFeatures(shape[0], shape[1], hasFixedNorms: hasFixedNorms, key: key))
+        Tensor(orthogonalFeatures: [shape[0], shape[1]], hasFixedNorms: hasFixedNorms, key: key))
     }
   }
 }

@@ -105,7 +105,7 @@ struct PreNormStack<Mixer: SequenceMixer> {
 
   func output(_ x: Tensor) -> BackboneOutput {
     var x = positions(x, from: 0)
-    for block in blocks { x = modelBlock(x) { block($0) } }
+    for block in blocks { x = x.modelBlock { block($0) } }
     return BackboneOutput(hidden: norm(x))
   }
 
@@ -145,13 +145,13 @@ struct PreNormStack<Mixer: SequenceMixer> {
     }
 
     func callAsFunction(_ x: Tensor) -> Tensor {
-      let x = add(x, mixer(mixerNorm(x)))
-      return add(x, output(activation(input(feedForwardNorm(x)))))
+      let x = x + mixer(mixerNorm(x))
+      return x + output(activation(input(feedForwardNorm(x))))
     }
 
     func callAsFunction(_ x: Tensor, state: inout MixerState) -> Tensor {
-      let x = add(x, mixer(mixerNorm(x), state: &state))
-      return add(x, output(activation(input(feedForwardNorm(x)))))
+      let x = x + mixer(mixerNorm(x), state: &state)
+      return x + output(activation(input(feedForwardNorm(x))))
     }
   }
 }
@@ -181,7 +181,7 @@ enum Positions {
   func callAsFunction(_ x: Tensor, from start: Int) -> Tensor {
     let (time, width) = (x.shape[1], x.shape[2])
     func rows(_ table: Tensor) -> Tensor {
-      slice(table.reshaped([1, table.shape[0], width]), times: start..<start + time)
+      table.reshaped([1, table.shape[0], width])[times: start..<start + time]
     }
     switch self {
     case .none: return x
@@ -189,12 +189,11 @@ enum Positions {
       precondition(
         start + time <= table.shape[0],
         "\(start + time) tokens, but max_position_embeddings is \(table.shape[0])")
-      return add(x, rows(table.value))
+      return x + rows(table.value)
     case .sinusoidal(let table):
       // A stream is unlimited: what lies past the table is computed.
-      return add(
-        x,
-        start + time <= table.shape[0]
+      return x
+        + (start + time <= table.shape[0]
           ? rows(table) : Self.sinusoids(start..<start + time, width: width))
     }
   }
@@ -242,13 +241,12 @@ struct FeatureProjections {
   func fused(_ x: Tensor, from start: Int = 0) -> Tensor {
     let rows = input(x)
     guard let rotary else { return rows }
-    return rotated(
-      rows, heads: 2 * layout.heads, headSize: layout.headSize, by: rotary, from: start)
+    return rows.rotated(heads: 2 * layout.heads, headSize: layout.headSize, by: rotary, from: start)
   }
 
   /// Mixes whole sequences.
   func callAsFunction(_ x: Tensor, weights: Tensor? = nil, mixing: Tensor? = nil) -> Tensor {
-    output(featureAttention(fused(x), layout: layout, weights: weights, mixing: mixing))
+    output(fused(x).featureAttention(layout: layout, weights: weights, mixing: mixing))
   }
 
   /// Continues sequences from `state`.

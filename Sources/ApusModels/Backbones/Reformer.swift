@@ -39,7 +39,7 @@ public struct Reformer: Backbone {
   /// Maps `[B, T, D]` to both streams, `[B, T, 2 · D]`.
   public func output(_ x: Tensor) -> BackboneOutput {
     let x = positions.placed(x, from: 0)
-    return BackboneOutput(hidden: norm(reversible(x, steps(time: x.shape[1]))))
+    return BackboneOutput(hidden: norm(x.reversible(steps(time: x.shape[1]))))
   }
 
   /// The layers as steps of a reversible network over T tokens.
@@ -69,10 +69,10 @@ public struct Reformer: Backbone {
       var streams = (x, x)
       for (index, block) in blocks.enumerated() {
         let mixed = block.attention(streams.1, rotary: rotary, state: &state.layers[index])
-        streams.0 = add(streams.0, mixed)
-        streams.1 = add(streams.1, block.feedForward(streams.0))
+        streams.0 = streams.0 + mixed
+        streams.1 = streams.1 + block.feedForward(streams.0)
       }
-      return norm(concatenated([streams.0, streams.1]))
+      return norm(Tensor(concatenating: [streams.0, streams.1]))
     }
   }
 
@@ -83,7 +83,7 @@ public struct Reformer: Backbone {
     state = .none  // leaves the rows uniquely owned
     let all = history.append(x)
     state = .history(history)
-    return slice(output(all).hidden, times: all.shape[1] - x.shape[1]..<all.shape[1])
+    return output(all).hidden[times: all.shape[1] - x.shape[1]..<all.shape[1]]
   }
 }
 
@@ -150,12 +150,12 @@ extension Reformer {
           buckets = buckets ?? Self.buckets(queries, rotations, layout)
         }
         return output(
-          lshAttention(
+          Tensor.lshAttention(
             queries: queries, values: values, buckets: buckets, layout: layout, slots: slots,
             rotary: rotary))
       case .local(let query, let key, let layout):
         return output(
-          blockAttention(
+          Tensor.blockAttention(
             queries: query(x), keys: key(x), values: values, layout: layout, slots: slots,
             rotary: rotary))
       }
@@ -192,8 +192,8 @@ extension Reformer {
     private static func buckets(
       _ queries: Tensor, _ rotations: Parameter?, _ layout: LSHLayout
     ) -> Tensor {
-      lshBuckets(
-        queries, rotations: rotations?.value ?? Tensor(zeros: layout.rotationShape), layout: layout)
+      queries.lshBuckets(
+        rotations: rotations?.value ?? Tensor(zeros: layout.rotationShape), layout: layout)
     }
   }
 
@@ -259,16 +259,17 @@ extension Reformer {
         precondition(
           places.isEmpty || row(places.upperBound - 1) < count,
           "Reformer: \(places.upperBound) tokens are more than there are positions")
-        return embedding(Tensor(ids, [ids.count]), table: table.value.reshaped([count, features]))
+        return Tensor(ids, [ids.count]).embedded(in: table.value.reshaped([count, features]))
       }
       switch self {
       case .none:
         return x
       case .table(let table):
-        return add(x, rows(table) { $0 })
+        return x + rows(table) { $0 }
       case .axial(let first, let second):
         let columns = second.shape[1]
-        return add(x, concatenated([rows(first) { $0 / columns }, rows(second) { $0 % columns }]))
+        return x
+          + Tensor(concatenating: [rows(first) { $0 / columns }, rows(second) { $0 % columns }])
       }
     }
   }

@@ -13,7 +13,7 @@ func routedBlocks<Layer>(
   _ x: Tensor, _ layers: [Layer], _ body: @escaping (Layer, Tensor) -> RoutedOutput
 ) -> (hidden: Tensor, logits: [Tensor]) {
   layers.reduce(into: (hidden: x, logits: [])) { result, layer in
-    let output = routedBlock(result.hidden) { body(layer, $0) }
+    let output = result.hidden.routedBlock { body(layer, $0) }
     result.hidden = output.hidden
     if let logits = output.logits { result.logits.append(logits) }
   }
@@ -80,7 +80,7 @@ func splitExperts(
       for (index, kind) in kinds.enumerated() {
         let first = expert * rows + index * height
         result["\(prefix)\(expert).\(kind).weight"] =
-          slice(whole.converted(to: .float32), times: first..<first + height)
+          whole.converted(to: .float32)[times: first..<first + height]
           .reshaped([height, columns])
       }
     }

@@ -146,9 +146,9 @@ extension Skyformer {
     /// Mixes whole sequences, `[B, T, D]`, bidirectionally by rows that `sampling` chooses.
     public func callAsFunction(_ x: Tensor, sampling: LandmarkSampling) -> Tensor {
       let layout = projections.layout
-      let mixed = nystromAttention(
-        projections.fused(x), heads: layout.heads, headSize: layout.headSize, landmarks: count,
-        sampling: sampling, gamma: gamma, iterations: iterations)
+      let mixed = projections.fused(x).nystromAttention(
+        heads: layout.heads, headSize: layout.headSize, landmarks: count, sampling: sampling,
+        gamma: gamma, iterations: iterations)
       return projections.output(mixed)
     }
 
@@ -157,7 +157,7 @@ extension Skyformer {
       guard let landmarks else { return self(x, sampling: .strided) }
       return projections(
         x, weights: landmarks.value,
-        mixing: landmarkMixing(landmarks.value, gamma: gamma, iterations: iterations))
+        mixing: landmarks.value.landmarkMixing(gamma: gamma, iterations: iterations))
     }
 
     func takeLandmarks(from x: Tensor) {
@@ -186,7 +186,7 @@ extension Skyformer.Mixer: SequenceMixer {
 
   func initialState(batch: Int) -> MixerState {
     let mixing = withoutGradient {
-      landmarks.map { landmarkMixing($0.value, gamma: gamma, iterations: iterations) }
+      landmarks.map { $0.value.landmarkMixing(gamma: gamma, iterations: iterations) }
     }
     return .features(
       FeatureAttentionState(batch: batch, layout: projections.layout, mixing: mixing))

@@ -177,7 +177,7 @@ public struct Transformer: Backbone {
   /// Maps `[B, T, D]` to `[B, T, D]`.
   public func output(_ x: Tensor) -> BackboneOutput {
     var x = placed(x, from: 0)
-    for block in blocks { x = modelBlock(x) { [rotary] in block($0, rotary: rotary) } }
+    for block in blocks { x = x.modelBlock { [rotary] in block($0, rotary: rotary) } }
     return BackboneOutput(hidden: norm(x))
   }
 
@@ -200,8 +200,8 @@ public struct Transformer: Backbone {
     precondition(
       start + time <= config.nPositions,
       "Transformer: \(start + time) tokens, but n_positions is \(config.nPositions)")
-    let rows = slice(table.reshaped([1, config.nPositions, width]), times: start..<start + time)
-    return add(x, rows)
+    let rows = table.reshaped([1, config.nPositions, width])[times: start..<start + time]
+    return x + rows
   }
 
   /// `sin(t / 10000^(2i/D))` in even features, the cosine in odd ones.
@@ -237,13 +237,13 @@ extension Transformer {
     }
 
     func callAsFunction(_ x: Tensor, rotary: RotaryTable?) -> Tensor {
-      let x = add(x, attention(attentionNorm(x), rotary: rotary))
-      return add(x, feedForward(feedForwardNorm(x)))
+      let x = x + attention(attentionNorm(x), rotary: rotary)
+      return x + feedForward(feedForwardNorm(x))
     }
 
     func callAsFunction(_ x: Tensor, rotary: RotaryTable?, state: inout MixerState) -> Tensor {
-      let x = add(x, attention(attentionNorm(x), rotary: rotary, state: &state))
-      return add(x, feedForward(feedForwardNorm(x)))
+      let x = x + attention(attentionNorm(x), rotary: rotary, state: &state)
+      return x + feedForward(feedForwardNorm(x))
     }
   }
 
@@ -264,7 +264,7 @@ extension Transformer {
     }
 
     func callAsFunction(_ x: Tensor, rotary: RotaryTable?) -> Tensor {
-      output(ApusTensor.attention(input(x), layout: layout, rotary: rotary))
+      output(input(x).attention(layout: layout, rotary: rotary))
     }
 
     func callAsFunction(_ x: Tensor, rotary: RotaryTable?, state: inout MixerState) -> Tensor {
@@ -296,7 +296,7 @@ extension Transformer {
 
     func callAsFunction(_ x: Tensor) -> Tensor {
       let inner = input(x)
-      return output(activation?(inner) ?? swiGLU(inner))
+      return output(activation?(inner) ?? inner.swiGLU())
     }
   }
 

@@ -123,7 +123,7 @@ public struct Classifier {
   public func loss(_ sequences: Tensor, lengths: [Int]? = nil, labels: Tensor) -> Tensor {
     let output = backbone.output(embedded(sequences))
     return output.added(
-      to: crossEntropy(pooled(output.hidden, lengths), head: head.value, targets: labels))
+      to: pooled(output.hidden, lengths).crossEntropy(head: head.value, targets: labels))
   }
 
   /// Logits of the classes.
@@ -133,7 +133,7 @@ public struct Classifier {
   ///   - lengths: Where each sequence ends; nil when all end at T.
   /// - Returns: `[B, C]`.
   public func logits(_ sequences: Tensor, lengths: [Int]? = nil) -> Tensor {
-    linear(pooled(backbone(embedded(sequences)), lengths), weight: head.value)
+    pooled(backbone(embedded(sequences)), lengths).linear(weight: head.value)
   }
 
   private func embedded(_ sequences: Tensor) -> Tensor {
@@ -151,10 +151,10 @@ public struct Classifier {
       lengths.count == batch && lengths.allSatisfy { (1...time).contains($0) },
       "Classifier: \(batch) sequences of \(time), but lengths \(lengths)")
     switch config.pooling {
-    case .mean: return timeMean(hidden, lengths: lengths)
+    case .mean: return hidden.timeMean(lengths: lengths)
     case .last:
       let rows = lengths.enumerated().map { row, length in Int32(row * time + length - 1) }
-      return gathered(hidden, rows: Tensor(rows, [batch]))
+      return hidden.gathered(rows: Tensor(rows, [batch]))
     }
   }
 }

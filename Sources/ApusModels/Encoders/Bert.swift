@@ -84,7 +84,7 @@ public struct Bert {
       "Bert: a sequence is longer than \(config.maxPositionEmbeddings) tokens")
     let (act, layout) = (config.activation ?? .gelu, config.attentionLayout)
     return layers.reduce(embeddings(tokens)) { x, layer in
-      modelBlock(x) { layer($0, lengths: tokens.lengths, layout: layout, act: act) }
+      x.modelBlock { layer($0, lengths: tokens.lengths, layout: layout, act: act) }
     }
   }
 
@@ -93,7 +93,7 @@ public struct Bert {
     let packed = PackedTokens(
       ids: Array(repeating: 0, count: hidden.shape[0]),
       segments: Array(repeating: 0, count: hidden.shape[0]), lengths: lengths)
-    let first = embedding(Tensor(packed.starts, [lengths.count]), table: hidden)
+    let first = Tensor(packed.starts, [lengths.count]).embedded(in: hidden)
     return pooler.map { Activation.tanh($0(first)) }
   }
 
@@ -112,9 +112,9 @@ public struct Bert {
     let asked = targets.indices.filter { targets[$0] >= 0 }
     guard head != nil, !asked.isEmpty else { return head == nil ? nil : Tensor(0) }
     // Logits at the masked places only: they are few, and a row is as long as the vocabulary.
-    let rows = embedding(Tensor(asked.map(Int32.init), [asked.count]), table: hidden(tokens))
+    let rows = Tensor(asked.map(Int32.init), [asked.count]).embedded(in: hidden(tokens))
     let wanted = Tensor(asked.map { targets[$0] }, [asked.count])
-    return logits(rows).map { crossEntropy(logits: $0, targets: wanted) }
+    return logits(rows).map { $0.crossEntropy(targets: wanted) }
   }
 }
 
@@ -141,9 +141,9 @@ extension Bert {
 
     func callAsFunction(_ tokens: PackedTokens) -> Tensor {
       let count = tokens.ids.count
-      let x = add(
-        add(words(Tensor(tokens.ids, [count])), segments(Tensor(tokens.segments, [count]))),
-        positions(Tensor(tokens.positions, [count])))
+      let x =
+        words(Tensor(tokens.ids, [count])) + segments(Tensor(tokens.segments, [count]))
+        + positions(Tensor(tokens.positions, [count]))
       return norm(x)
     }
   }
@@ -177,11 +177,11 @@ extension Bert {
       _ x: Tensor, lengths: [Int], layout: AttentionLayout, act: Activation
     ) -> Tensor {
       let maps = [query, key, value]
-      let fused = linear(
-        x, sideBySide: maps.map(\.weight.value), biases: maps.compactMap(\.bias?.value))
-      let mixed = attention(fused, lengths: lengths, layout: layout)
-      let a = attentionNorm(add(output(mixed), x))
-      return norm(add(down(act(up(a))), a))
+      let fused = x.linear(
+        sideBySide: maps.map(\.weight.value), biases: maps.compactMap(\.bias?.value))
+      let mixed = fused.attention(lengths: lengths, layout: layout)
+      let a = attentionNorm(output(mixed) + x)
+      return norm(down(act(up(a))) + a)
     }
   }
 
@@ -207,7 +207,7 @@ extension Bert {
     }
 
     func callAsFunction(_ hidden: Tensor, act: Activation) -> Tensor {
-      linear(norm(act(dense(hidden))), weight: table.value, bias: bias.value)
+      norm(act(dense(hidden))).linear(weight: table.value, bias: bias.value)
     }
   }
 }

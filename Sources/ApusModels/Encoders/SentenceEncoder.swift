@@ -38,12 +38,12 @@ public struct SentenceEncoder {
     let hidden = encoder.hidden(tokens)
     let vectors =
       switch pooling {
-      case .mean: meanOfRows(hidden, lengths: tokens.lengths)
-      case .firstToken: embedding(Tensor(tokens.starts, [tokens.lengths.count]), table: hidden)
+      case .mean: hidden.rowMean(lengths: tokens.lengths)
+      case .firstToken: Tensor(tokens.starts, [tokens.lengths.count]).embedded(in: hidden)
       }
     guard isNormalized else { return vectors }
     // x/|x| is the root-mean-square norm with all gains 1/√D.
     let gain = 1 / Float(dimensions).squareRoot()
-    return rmsNorm(vectors, weight: Tensor(repeating: gain, [dimensions]), epsilon: 1e-24)
+    return vectors.rmsNorm(weight: Tensor(repeating: gain, [dimensions]), epsilon: 1e-24)
   }
 }

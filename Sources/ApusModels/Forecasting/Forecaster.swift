@@ -121,9 +121,9 @@ public struct Forecaster {
   public func loss(_ rows: Tensor, targets: Tensor, weights: Tensor) -> Tensor {
     let output = backbone.output(input(patches.tokens(rows)))
     return output.added(
-      to: pinballLoss(
-        head(output.hidden), targets: patches.byPhase(targets),
-        levels: config.levels.map(Float.init), weights: patches.byPhase(weights)))
+      to: head(output.hidden).pinballLoss(
+        targets: patches.byPhase(targets), levels: config.levels.map(Float.init),
+        weights: patches.byPhase(weights)))
   }
 
   /// Quantiles in normalized units, ascending.
@@ -134,7 +134,7 @@ public struct Forecaster {
     withoutGradient {
       let outputs = head(backbone(input(patches.tokens(rows))))
       return patches.byRow(
-        monotoneQuantiles(outputs, count: config.levels.count), time: rows.shape[1])
+        outputs.monotoneQuantiles(count: config.levels.count), time: rows.shape[1])
     }
   }
 
@@ -154,7 +154,7 @@ public struct Forecaster {
   /// - Returns: `[B, T, P · Q]`.
   public func quantiles(_ rows: Tensor, state: inout ForecasterState) -> Tensor {
     withoutGradient {
-      monotoneQuantiles(head(hidden(rows, state: &state)), count: config.levels.count)
+      head(hidden(rows, state: &state)).monotoneQuantiles(count: config.levels.count)
     }
   }
 

@@ -13,9 +13,8 @@ extension LanguageModel {
   public func loss(_ tokens: Tensor, rows: Tensor, answers: Tensor) -> Tensor {
     let output = backbone.output(embedded(tokens))
     return output.added(
-      to: crossEntropy(
-        gathered(output.hidden, rows: rows), head: head.value, bias: headBias?.value,
-        targets: answers, logitScale: layout.logitScale))
+      to: output.hidden.gathered(rows: rows).crossEntropy(
+        head: head.value, bias: headBias?.value, targets: answers, logitScale: layout.logitScale))
   }
 
   /// Logits after some of T further tokens. The head sees those rows alone, so that long sequences
@@ -32,7 +31,7 @@ extension LanguageModel {
     withoutGradient {
       let hidden = backbone(embedded(tokens), state: &state)
       guard let rows, rows.count > 0 else { return nil }
-      return logits(ofHidden: gathered(hidden, rows: rows))
+      return logits(ofHidden: hidden.gathered(rows: rows))
     }
   }
 }

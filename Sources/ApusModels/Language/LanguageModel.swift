@@ -86,17 +86,15 @@ public struct LanguageModel {
   public func loss(_ tokens: Tensor, targets: Tensor) -> Tensor {
     let output = backbone.output(embedded(tokens))
     return output.added(
-      to: crossEntropy(
-        output.hidden, head: head.value, bias: headBias?.value, targets: targets,
-        logitScale: layout.logitScale))
+      to: output.hidden.crossEntropy(
+        head: head.value, bias: headBias?.value, targets: targets, logitScale: layout.logitScale))
   }
 
   /// The cross-entropy of each target, in nats, row by row. Records nothing.
   public func losses(_ tokens: Tensor, targets: Tensor) -> [Float] {
     withoutGradient {
-      crossEntropies(
-        backbone(embedded(tokens)), head: head.value, bias: headBias?.value, targets: targets,
-        logitScale: layout.logitScale)
+      backbone(embedded(tokens)).crossEntropies(
+        head: head.value, bias: headBias?.value, targets: targets, logitScale: layout.logitScale)
     }
   }
 
@@ -119,11 +117,11 @@ public struct LanguageModel {
 
   func embedded(_ tokens: Tensor) -> Tensor {
     let x = embedding(tokens)
-    return layout.embeddingScale == 1 ? x : scaled(x, by: layout.embeddingScale)
+    return layout.embeddingScale == 1 ? x : x * layout.embeddingScale
   }
 
   func logits(ofHidden hidden: Tensor) -> Tensor {
-    let y = linear(hidden, weight: head.value, bias: headBias?.value)
-    return layout.logitScale == 1 ? y : scaled(y, by: layout.logitScale)
+    let y = hidden.linear(weight: head.value, bias: headBias?.value)
+    return layout.logitScale == 1 ? y : y * layout.logitScale
   }
 }

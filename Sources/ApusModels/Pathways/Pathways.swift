@@ -95,7 +95,7 @@ public struct Pathways {
   private func head(_ hidden: Tensor, task: Int) -> Tensor {
     let (batch, time, width) = (hidden.shape[0], hidden.shape[1], hidden.shape[2])
     guard config.tasks[task].head != .language else { return tasks[task].head(hidden) }
-    let last = slice(hidden, times: time - 1..<time)
+    let last = hidden[times: time - 1..<time]
     return tasks[task].head(last.reshaped([batch, width]))
   }
 
@@ -106,7 +106,7 @@ public struct Pathways {
     switch (config.tasks[task].head, batch.target) {
     case (.language, .tokens(let targets)):
       return (
-        crossEntropy(hidden, head: tasks[task].head.weight.value, targets: targets), logits
+        hidden.crossEntropy(head: tasks[task].head.weight.value, targets: targets), logits
       )
     case (.forecast(let horizon, let levels), .values(let futures)):
       let outputs = head(hidden, task: task)
@@ -117,12 +117,12 @@ public struct Pathways {
         return value.isFinite ? (value - mean) / scale : 0
       }
       let weights = futures.values.map { Float($0.isFinite ? 1 : 0) }
-      let loss = pinballLoss(
-        outputs.reshaped([rows, levels.count]), targets: Tensor(targets, [rows]),
-        levels: levels.map(Float.init), weights: Tensor(weights, [rows]))
+      let loss = outputs.reshaped([rows, levels.count]).pinballLoss(
+        targets: Tensor(targets, [rows]), levels: levels.map(Float.init),
+        weights: Tensor(weights, [rows]))
       return (loss, logits)
     case (.classes, .classes(let labels)):
-      return (crossEntropy(logits: head(hidden, task: task), targets: labels), logits)
+      return (head(hidden, task: task).crossEntropy(targets: labels), logits)
     default:
       preconditionFailure(
         "Pathways: task '\(config.tasks[task].name)' does not ask for \(batch.target)")
@@ -133,8 +133,8 @@ public struct Pathways {
   public func quantiles(_ input: PathwaysInput, task: Int) -> [[[Float]]] {
     guard case .forecast(let horizon, let levels) = config.tasks[task].head else { return [] }
     let free = withoutGradient { output(input, task: task) }
-    let all = monotoneQuantiles(
-      free.reshaped([free.count / levels.count, levels.count]), count: levels.count
+    let all = free.reshaped([free.count / levels.count, levels.count]).monotoneQuantiles(
+      count: levels.count
     ).values
     return input.moments.enumerated().map { row, moment in
       (0..<horizon).map { step in

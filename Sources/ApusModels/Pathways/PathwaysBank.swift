@@ -33,16 +33,16 @@ extension Pathways {
       _ x: Tensor, task: Task, layer: Int, bank: Pathways
     ) -> (hidden: Tensor, logits: Tensor) {
       let own = task.layers[layer]
-      let x = add(x, mixer(own.mixerNorm(x), rotary: bank.rotary))
+      let x = x + mixer(own.mixerNorm(x), rotary: bank.rotary)
       let h = own.expertNorm(x)
       let logits = logits(h, task: task, layer: layer, bank: bank)
       let routes = ExpertRoutes(
         logits: logits, perToken: bank.config.perToken, rule: .mixtral)
       let seen = experts + task.segments(in: bank, layer: layer).flatMap(\.experts)
-      let shared = mixtureOfExperts(
-        h, logits: logits, routes: routes, experts: Expert.weights(seen, bank.config))
-      let y = own.experts.isEmpty ? shared : add(shared, own.gated(h))
-      return (add(x, y), logits)
+      let shared = h.mixtureOfExperts(
+        logits: logits, routes: routes, experts: Expert.weights(seen, bank.config))
+      let y = own.experts.isEmpty ? shared : shared + own.gated(h)
+      return (x + y, logits)
     }
 
     /// The router's logits over what the task sees, each segment by a product of its own: one wide
@@ -52,7 +52,7 @@ extension Pathways {
       return withProducts(in: .float32) {
         var parts: [Tensor] = []
         if bank.config.routing == .token {
-          parts.append(linear(h, weight: router.value))
+          parts.append(h.linear(weight: router.value))
           for segment in task.segments(in: bank, layer: layer) {
             parts.append(segment.gate(h))
           }
@@ -64,16 +64,15 @@ extension Pathways {
             }
           parts.append(Tensor(zeros: h.shape.replacingLast(with: count)))
         }
-        var logits = parts.count == 1 ? parts[0] : concatenated(parts)
+        var logits = parts.count == 1 ? parts[0] : Tensor(concatenating: parts)
         if let vector = task.vector {
-          let steer = linear(
-            vector.value.reshaped([1, bank.config.taskWidth]), weight: steering.value)
-          logits = add(logits, steer.reshaped([experts.count]))
+          let steer = vector.value.reshaped([1, bank.config.taskWidth]).linear(
+            weight: steering.value)
+          logits = logits + steer.reshaped([experts.count])
         }
-        if let bias = own.steeringBias { logits = add(logits, bias.value) }
+        if let bias = own.steeringBias { logits = logits + bias.value }
         if let low = own.steeringLow, let high = own.steeringHigh, bank.config.routing == .token {
-          logits = add(
-            logits, linear(linear(h, weight: low.value), weight: high.value))
+          logits = logits + h.linear(weight: low.value).linear(weight: high.value)
         }
         return logits
       }
@@ -96,8 +95,8 @@ extension Pathways {
     }
 
     func callAsFunction(_ x: Tensor) -> Tensor {
-      let inner = concatenated([linear(x, weight: gate.value), linear(x, weight: up.value)])
-      return linear(swiGLU(inner), weight: down.value)
+      let inner = Tensor(concatenating: [x.linear(weight: gate.value), x.linear(weight: up.value)])
+      return inner.swiGLU().linear(weight: down.value)
     }
 
     static func weights(_ experts: [Expert], _ config: PathwaysConfig) -> ExpertWeights {
@@ -202,11 +201,9 @@ extension Pathways {
       guard let gates else { return h }
       let shares = Activation.sigmoid(gates(h))
       let parts = experts.enumerated().map { index, expert in
-        multiply(
-          expert(h),
-          linear(slice(shares, features: index..<index + 1), weight: spread))
+        expert(h) * shares[features: index..<index + 1].linear(weight: spread)
       }
-      return parts.dropFirst().reduce(parts[0]) { add($0, $1) }
+      return parts.dropFirst().reduce(parts[0]) { $0 + $1 }
     }
   }
 }

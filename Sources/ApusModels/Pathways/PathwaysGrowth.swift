@@ -51,8 +51,7 @@ extension Pathways {
       to.expertNorm.weight.set(from.expertNorm.weight.value)
       if let vector = tasks[source].vector {
         let steer = withoutGradient {
-          linear(
-            vector.value.reshaped([1, config.taskWidth]), weight: block.steering.value)
+          vector.value.reshaped([1, config.taskWidth]).linear(weight: block.steering.value)
         }
         to.steeringBias?.fill(from: steer)
       } else {

@@ -123,59 +123,60 @@ public struct RotaryTable: Sendable {
   }
 }
 
-/// Exact attention on fused rows, computed tile by tile: the T × T scores never stand in memory.
-///
-/// Dao, 2023, *FlashAttention-2*, arXiv:2307.08691.
-/// - Parameters:
-///   - fused: `[B, T, (H + 2 · H_kv) · K]`: queries, keys, values of each token.
-///   - layout: Heads, window, scale.
-///   - rotary: Positions turned into queries and keys; token t of a row has position t.
-/// - Returns: `[B, T, H · K]`.
-public func attention(
-  _ fused: Tensor, layout: AttentionLayout, rotary: RotaryTable? = nil
-) -> Tensor {
-  let (batch, time, width) = (fused.shape[0], fused.shape[1], fused.shape[2])
-  precondition(
-    width == layout.fusedSize, "attention: a row of \(fused.shape) should have \(layout.fusedSize)")
-  let size = layout.headSize
-  let (queries, keys) = (layout.heads * size, layout.keyValueHeads * size)
-  let turnedHeads = layout.heads + layout.keyValueHeads
-  let rotary = rotary?.rows(0..<time).table
-  let positions = rotary.map { _ in
-    Tensor((0..<batch).flatMap { _ in (0..<time).map { Int32($0) } }, [batch * time])
-  }
-  var turned = fused.detached()
-  if let rotary, let positions {
-    turned = turned.copied()
-    rotary.turn(
-      turned.floats, positions: positions, heads: turnedHeads, headSize: size, stride: width,
-      back: false)
-  }
-  var shape = layout.shape(
-    batch: batch, queries: time, keys: time, qStride: width, kStride: width, qBatch: time * width,
-    kBatch: time * width)
-  let o = Tensor(uninitialized: [batch, time, queries])
-  let records = Tensor.records(fused)
-  let lse = records ? Tensor(uninitialized: [batch, layout.heads, time]) : nil
-  let (q, k) = (turned.floats, turned.floats + queries)
-  apus_attention_f32(o.floats, lse?.floats, q, k, k + keys, &shape)
-  withExtendedLifetime(turned) {}
-  guard records, let lse else { return o }
-  let savedO = o.detached()
-  return o.tracked(from: [fused]) { dout in
-    let d = Tensor(uninitialized: turned.shape)
-    let (dq, dk) = (d.floats, d.floats + queries)
-    let (q, k) = (turned.floats, turned.floats + queries)
-    var shape = shape
-    apus_attention_backward_f32(
-      dq, dk, dk + keys, dout.floats, q, k, k + keys, savedO.floats, lse.floats, &shape)
-    if let rotary, let positions {
-      rotary.turn(
-        d.floats, positions: positions, heads: turnedHeads, headSize: size, stride: width,
-        back: true)
+extension Tensor {
+  /// Exact attention on fused rows, computed tile by tile: the T × T scores never stand in memory.
+  ///
+  /// Dao, 2023, *FlashAttention-2*, arXiv:2307.08691.
+  /// The tensor is `[B, T, (H + 2 · H_kv) · K]`: queries, keys, values of each token.
+  /// - Parameters:
+  ///   - layout: Heads, window, scale.
+  ///   - rotary: Positions turned into queries and keys; token t of a row has position t.
+  /// - Returns: `[B, T, H · K]`.
+  public func attention(layout: AttentionLayout, rotary: RotaryTable? = nil) -> Tensor {
+    let (batch, time, width) = (self.shape[0], self.shape[1], self.shape[2])
+    precondition(
+      width == layout.fusedSize, "attention: a row of \(self.shape) should have \(layout.fusedSize)"
+    )
+    let size = layout.headSize
+    let (queries, keys) = (layout.heads * size, layout.keyValueHeads * size)
+    let turnedHeads = layout.heads + layout.keyValueHeads
+    let rotary = rotary?.rows(0..<time).table
+    let positions = rotary.map { _ in
+      Tensor((0..<batch).flatMap { _ in (0..<time).map { Int32($0) } }, [batch * time])
     }
-    withExtendedLifetime((dout, turned, savedO, lse)) {}
-    return [d]
+    var turned = detached()
+    if let rotary, let positions {
+      turned = turned.copied()
+      rotary.turn(
+        turned.floats, positions: positions, heads: turnedHeads, headSize: size, stride: width,
+        back: false)
+    }
+    var shape = layout.shape(
+      batch: batch, queries: time, keys: time, qStride: width, kStride: width, qBatch: time * width,
+      kBatch: time * width)
+    let o = Tensor(uninitialized: [batch, time, queries])
+    let records = Tensor.records(self)
+    let lse = records ? Tensor(uninitialized: [batch, layout.heads, time]) : nil
+    let (q, k) = (turned.floats, turned.floats + queries)
+    apus_attention_f32(o.floats, lse?.floats, q, k, k + keys, &shape)
+    withExtendedLifetime(turned) {}
+    guard records, let lse else { return o }
+    let savedO = o.detached()
+    return o.tracked(from: [self]) { dout in
+      let d = Tensor(uninitialized: turned.shape)
+      let (dq, dk) = (d.floats, d.floats + queries)
+      let (q, k) = (turned.floats, turned.floats + queries)
+      var shape = shape
+      apus_attention_backward_f32(
+        dq, dk, dk + keys, dout.floats, q, k, k + keys, savedO.floats, lse.floats, &shape)
+      if let rotary, let positions {
+        rotary.turn(
+          d.floats, positions: positions, heads: turnedHeads, headSize: size, stride: width,
+          back: true)
+      }
+      withExtendedLifetime((dout, turned, savedO, lse)) {}
+      return [d]
+    }
   }
 }
 
@@ -205,7 +206,7 @@ public struct AttentionState: Sendable {
   /// Attends from new tokens to those kept and to each other, then keeps the new ones.
   ///
   /// - Parameters:
-  ///   - fused: `[B, T, (H + 2 · H_kv) · K]` as for ``attention(_:layout:rotary:)``.
+  ///   - fused: `[B, T, (H + 2 · H_kv) · K]` as for ``attention(layout:rotary:)``.
   ///   - layout: Heads, window, scale.
   ///   - rotary: Positions turned into queries and keys.
   /// - Returns: `[B, T, H · K]`. Nothing is recorded for gradients.

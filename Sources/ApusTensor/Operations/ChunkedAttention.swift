@@ -103,54 +103,56 @@ private struct ValuePieces {
   }
 }
 
-/// Exact causal attention inside chunks of the sequence; nothing crosses their borders.
-///
-/// Ma et al., 2024, *Megalodon*, arXiv:2404.08801, section 3.4. A last chunk that T leaves short is
-/// computed as it is, without padding.
-/// - Parameters:
-///   - qk: Queries, then keys of each token, `[B, T, 2 · H · K]`, not yet turned.
-///   - v: Values, `[B, T, H · valueSize]`.
-///   - layout: Heads, sizes, chunk.
-/// - Returns: `[B, T, H · valueSize]`.
-public func chunkedAttention(
-  _ qk: Tensor, _ v: Tensor, layout: ChunkedAttentionLayout
-) -> Tensor {
-  let (batch, time) = (qk.shape[0], qk.shape[1])
-  precondition(
-    qk.shape[2] == 2 * layout.keyWidth && v.shape == [batch, time, layout.valueWidth],
-    "chunkedAttention: queries and keys \(qk.shape), values \(v.shape)")
-  let sequences = Sequences.chunks(batch: batch, time: time, chunk: layout.chunk)
-  let places = (0..<batch).flatMap { _ in (0..<time).map { Int32($0 % layout.chunk) } }
-  let longest = min(time, layout.chunk)
-  let turned = qk.copied()
-  layout.turn(turned.floats, positions: places, last: longest)
-  let pieces = ValuePieces(layout: layout, rows: batch * time)
-  let o = Tensor(uninitialized: v.shape)
-  let lse = Tensor(uninitialized: [pieces.count, batch * time])
-  for index in 0..<pieces.count {
-    let (value, output) = (pieces.piece(index, of: v), pieces.target(index, of: o))
-    let q = turned.floats + pieces.place(index).head * layout.keySize
-    var statistic = lse.floats + index * batch * time
-    for part in sequences {
-      var shape = layout.shape(part, valueStride: value.stride, outputStride: output.stride)
-      let at = part.first * 2 * layout.keyWidth
-      apus_attention_f32(
-        output.pointer + part.first * output.stride, statistic, q + at, q + layout.keyWidth + at,
-        value.pointer + part.first * value.stride, &shape)
-      statistic += part.count * part.length
+extension Tensor {
+  /// Exact causal attention inside chunks of the sequence; nothing crosses their borders.
+  ///
+  /// Ma et al., 2024, *Megalodon*, arXiv:2404.08801, section 3.4. A last chunk that T leaves short is
+  /// computed as it is, without padding.
+  /// - Parameters:
+  ///   - qk: Queries, then keys of each token, `[B, T, 2 · H · K]`, not yet turned.
+  ///   - v: Values, `[B, T, H · valueSize]`.
+  ///   - layout: Heads, sizes, chunk.
+  /// - Returns: `[B, T, H · valueSize]`.
+  public static func chunkedAttention(
+    queriesAndKeys qk: Tensor, values v: Tensor, layout: ChunkedAttentionLayout
+  ) -> Tensor {
+    let (batch, time) = (qk.shape[0], qk.shape[1])
+    precondition(
+      qk.shape[2] == 2 * layout.keyWidth && v.shape == [batch, time, layout.valueWidth],
+      "chunkedAttention: queries and keys \(qk.shape), values \(v.shape)")
+    let sequences = Sequences.chunks(batch: batch, time: time, chunk: layout.chunk)
+    let places = (0..<batch).flatMap { _ in (0..<time).map { Int32($0 % layout.chunk) } }
+    let longest = min(time, layout.chunk)
+    let turned = qk.copied()
+    layout.turn(turned.floats, positions: places, last: longest)
+    let pieces = ValuePieces(layout: layout, rows: batch * time)
+    let o = Tensor(uninitialized: v.shape)
+    let lse = Tensor(uninitialized: [pieces.count, batch * time])
+    for index in 0..<pieces.count {
+      let (value, output) = (pieces.piece(index, of: v), pieces.target(index, of: o))
+      let q = turned.floats + pieces.place(index).head * layout.keySize
+      var statistic = lse.floats + index * batch * time
+      for part in sequences {
+        var shape = layout.shape(part, valueStride: value.stride, outputStride: output.stride)
+        let at = part.first * 2 * layout.keyWidth
+        apus_attention_f32(
+          output.pointer + part.first * output.stride, statistic, q + at, q + layout.keyWidth + at,
+          value.pointer + part.first * value.stride, &shape)
+        statistic += part.count * part.length
+      }
+      pieces.store(index, from: output.pointer, to: o)
+      withExtendedLifetime((value.owner, output.owner)) {}
     }
-    pieces.store(index, from: output.pointer, to: o)
-    withExtendedLifetime((value.owner, output.owner)) {}
-  }
-  withExtendedLifetime((turned, lse)) {}
-  guard Tensor.records(qk, v) else { return o }
-  let (savedV, savedO) = (v.detached(), o.detached())
-  return o.tracked(from: [qk, v]) { dout in
-    let backward = ChunkedBackward(
-      layout: layout, sequences: sequences, turned: turned, v: savedV, o: savedO, lse: lse)
-    let (dqk, dv) = backward.gradients(dout.reshaped(savedO.shape))
-    layout.turn(dqk.floats, positions: places, last: longest, back: true)
-    return [dqk, dv]
+    withExtendedLifetime((turned, lse)) {}
+    guard Tensor.records(qk, v) else { return o }
+    let (savedV, savedO) = (v.detached(), o.detached())
+    return o.tracked(from: [qk, v]) { dout in
+      let backward = ChunkedBackward(
+        layout: layout, sequences: sequences, turned: turned, v: savedV, o: savedO, lse: lse)
+      let (dqk, dv) = backward.gradients(dout.reshaped(savedO.shape))
+      layout.turn(dqk.floats, positions: places, last: longest, back: true)
+      return [dqk, dv]
+    }
   }
 }
 
@@ -256,12 +258,13 @@ public struct ChunkedAttentionState: Sendable {
         length = (time - start) / layout.chunk * layout.chunk
         let range = start..<start + length
         part = withoutGradient {
-          chunkedAttention(slice(qk, times: range), slice(v, times: range), layout: layout)
+          Tensor.chunkedAttention(
+            queriesAndKeys: qk[times: range], values: v[times: range], layout: layout)
         }
       } else {
         let range = start..<start + length
         part = continued(
-          slice(qk.detached(), times: range), slice(v.detached(), times: range), layout)
+          qk.detached()[times: range], v.detached()[times: range], layout)
       }
       let width = layout.valueWidth
       apus_copy_rows_f32(

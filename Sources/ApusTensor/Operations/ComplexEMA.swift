@@ -65,56 +65,55 @@ public struct ComplexEMAState: Sendable {
   public var byteCount: Int { hidden.count * 4 }
 }
 
-/// The complex exponential moving average of every channel over time, with its skip, as one node.
-///
-/// Ma et al., 2024, *Megalodon*, arXiv:2404.08801, section 3.1, with the input coefficient of the
-/// authors' program, which is real. Backward rebuilds the states chunk by chunk, so that only the
-/// input and one state per chunk are kept.
-/// - Parameters:
-///   - x: `[B, T, D]`.
-///   - weights: The parameters.
-/// - Returns: `[B, T, D]`.
-public func complexEMA(_ x: Tensor, weights: ComplexEMAWeights) -> Tensor {
-  var shape = weights.shape(x)
-  let records =
-    (x.isTracked || weights.all.contains(where: \.isTracked)) && Arithmetic.current.recordsGradients
-  let chunks = (shape.time + shape.chunk - 1) / shape.chunk
-  let checkpoints =
-    records
-    ? Tensor(uninitialized: [shape.batch, chunks, 2, shape.modes, shape.channels]) : nil
-  let y = Tensor(uninitialized: x.shape)
-  var pointers = weights.pointers
-  apus_complex_ema_f32(y.floats, nil, checkpoints?.floats, x.floats, &pointers, &shape)
-  withExtendedLifetime((x, weights)) {}
-  guard records, let checkpoints else { return y }
-  let (saved, savedX) = (weights.detached, x.detached())
-  return y.tracked(from: [x] + weights.all) { dy in
-    let dx = Tensor(uninitialized: savedX.shape)
-    let gradients = saved.all.map { Tensor(uninitialized: $0.shape) }
-    var targets = apus_complex_ema_gradients(
-      alpha: gradients[0].floats, delta: gradients[1].floats, theta: gradients[2].floats,
-      gamma: gradients[3].floats, omega: gradients[4].floats)
-    var (pointers, shape) = (saved.pointers, shape)
-    apus_complex_ema_backward_f32(
-      dx.floats, &targets, nil, dy.floats, checkpoints.floats, savedX.floats, &pointers, &shape)
-    withExtendedLifetime((dy, checkpoints, savedX, saved)) {}
-    return [dx] + gradients
+extension Tensor {
+  /// The complex exponential moving average of every channel over time, with its skip, as one node.
+  ///
+  /// Ma et al., 2024, *Megalodon*, arXiv:2404.08801, section 3.1, with the input coefficient of the
+  /// authors' program, which is real. Backward rebuilds the states chunk by chunk, so that only the
+  /// input and one state per chunk are kept.
+  /// The tensor is `[B, T, D]`.
+  /// - Parameter weights: The parameters.
+  /// - Returns: `[B, T, D]`.
+  public func complexEMA(weights: ComplexEMAWeights) -> Tensor {
+    var shape = weights.shape(self)
+    let records =
+      (isTracked || weights.all.contains(where: \.isTracked)) && Arithmetic.current.recordsGradients
+    let chunks = (shape.time + shape.chunk - 1) / shape.chunk
+    let checkpoints =
+      records
+      ? Tensor(uninitialized: [shape.batch, chunks, 2, shape.modes, shape.channels]) : nil
+    let y = Tensor(uninitialized: self.shape)
+    var pointers = weights.pointers
+    apus_complex_ema_f32(y.floats, nil, checkpoints?.floats, floats, &pointers, &shape)
+    withExtendedLifetime((self, weights)) {}
+    guard records, let checkpoints else { return y }
+    let (saved, savedX) = (weights.detached, detached())
+    return y.tracked(from: [self] + weights.all) { dy in
+      let dx = Tensor(uninitialized: savedX.shape)
+      let gradients = saved.all.map { Tensor(uninitialized: $0.shape) }
+      var targets = apus_complex_ema_gradients(
+        alpha: gradients[0].floats, delta: gradients[1].floats, theta: gradients[2].floats,
+        gamma: gradients[3].floats, omega: gradients[4].floats)
+      var (pointers, shape) = (saved.pointers, shape)
+      apus_complex_ema_backward_f32(
+        dx.floats, &targets, nil, dy.floats, checkpoints.floats, savedX.floats, &pointers, &shape)
+      withExtendedLifetime((dy, checkpoints, savedX, saved)) {}
+      return [dx] + gradients
+    }
   }
-}
 
-/// The same from a given state, which is advanced by T tokens. Records nothing.
-public func complexEMA(
-  _ x: Tensor, weights: ComplexEMAWeights, state: inout ComplexEMAState
-) -> Tensor {
-  var shape = weights.shape(x)
-  precondition(
-    state.hidden.shape == [shape.batch, 2, shape.modes, shape.channels],
-    "complexEMA: the state is \(state.hidden.shape), the input \(x.shape)")
-  let y = Tensor(uninitialized: x.shape)
-  var pointers = weights.pointers
-  state.hidden.withMutableFloats {
-    apus_complex_ema_f32(y.floats, $0.baseAddress, nil, x.floats, &pointers, &shape)
+  /// The same from a given state, which is advanced by T tokens. Records nothing.
+  public func complexEMA(weights: ComplexEMAWeights, state: inout ComplexEMAState) -> Tensor {
+    var shape = weights.shape(self)
+    precondition(
+      state.hidden.shape == [shape.batch, 2, shape.modes, shape.channels],
+      "complexEMA: the state is \(state.hidden.shape), the input \(self.shape)")
+    let y = Tensor(uninitialized: self.shape)
+    var pointers = weights.pointers
+    state.hidden.withMutableFloats {
+      apus_complex_ema_f32(y.floats, $0.baseAddress, nil, floats, &pointers, &shape)
+    }
+    withExtendedLifetime((self, weights)) {}
+    return y
   }
-  withExtendedLifetime((x, weights)) {}
-  return y
 }

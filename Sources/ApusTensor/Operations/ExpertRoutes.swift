@@ -50,7 +50,8 @@ public struct ExpertRoutes: Sendable {
   /// How many pairs of token and expert there are.
   public let rowCount: Int
 
-  /// Chooses experts. Records nothing: gradients reach the logits through ``mixtureOfExperts``.
+  /// Chooses experts. Records nothing: gradients reach the logits through
+  /// ``mixtureOfExperts(logits:routes:experts:)``.
   ///
   /// - Parameters:
   ///   - logits: The router's, `[..., X]`.
@@ -115,107 +116,109 @@ public enum BalanceForm: String, Sendable, Codable {
   case pooled
 }
 
-/// What keeps routers in balance, as a scalar to add to a loss.
-///
-/// `balance · X · Σ f_i P_i` with f_i the fraction of tokens that took expert i, constant for
-/// differentiation, and P_i the mean of its probability; and `z` times the mean of the squared log-sum
-/// of the logits (Zoph et al., 2022, arXiv:2202.08906, equation 5), averaged over layers.
-/// - Parameters:
-///   - logits: Of each layer's router, `[..., X]` and alike in shape; at least one layer.
-///   - perToken: k.
-///   - balance: The coefficient of the balance.
-///   - z: The coefficient of the squared log-sums.
-///   - form: How the balance is measured.
-/// - Returns: A scalar.
-public func routerLoss(
-  _ logits: [Tensor], perToken: Int, balance: Float, z: Float = 0, form: BalanceForm = .perLayer
-) -> Tensor {
-  precondition(!logits.isEmpty, "routerLoss: no layers")
-  let routes = logits.map { ExpertRoutes(logits: $0, perToken: perToken, rule: .mixtral) }
-  let measures = routes.map(RouterMeasure.init)
-  let layers = Double(routes.count)
-  let count = routes[0].expertCount
-  let sum: ([[Double]]) -> [Double] = { rows in
-    (0..<count).map { i in rows.reduce(0) { $0 + $1[i] } }
-  }
-  // Fractions as each layer's gradient sees them.
-  let fractions: [[Double]]
-  let value: Double
-  switch form {
-  case .perLayer:
-    fractions = measures.map { $0.fractions.map { $0 / Double(perToken) } }
-    value =
-      zip(fractions, measures).reduce(0) { $0 + dot($1.0, $1.1.probabilities) } / layers
-  case .pooled:
-    let pooled = sum(measures.map(\.fractions)).map { $0 / layers }
-    fractions = measures.map { _ in pooled }
-    value = dot(pooled, sum(measures.map(\.probabilities)).map { $0 / layers })
-  }
-  let squares = measures.reduce(0) { $0 + $1.square } / layers
-  let loss = Tensor(Float(Double(balance) * Double(count) * value + Double(z) * squares))
-  guard logits.contains(where: \.isTracked), Arithmetic.current.recordsGradients else {
-    return loss
-  }
-  return loss.tracked(from: logits) { gradient in
-    let scale = Double(gradient.floats[0]) / layers
-    return zip(routes, fractions).map { routes, fractions in
-      let tokens = routes.probabilities.shape[0]
-      let share = scale / Double(max(tokens, 1))
-      let slopes = fractions.map { Float(share * Double(balance) * Double(count) * $0) }
-      let dlogits = Tensor(uninitialized: routes.probabilities.shape)
-      apus_router_losses_backward_f32(
-        dlogits.floats, routes.probabilities.floats, routes.logSums.floats, slopes,
-        Float(share * Double(z)), tokens, count)
-      withExtendedLifetime(routes.probabilities) {}
-      return dlogits
+extension Tensor {
+  /// What keeps routers in balance, as a scalar to add to a loss.
+  ///
+  /// `balance · X · Σ f_i P_i` with f_i the fraction of tokens that took expert i, constant for
+  /// differentiation, and P_i the mean of its probability; and `z` times the mean of the squared log-sum
+  /// of the logits (Zoph et al., 2022, arXiv:2202.08906, equation 5), averaged over layers.
+  /// - Parameters:
+  ///   - logits: Of each layer's router, `[..., X]` and alike in shape; at least one layer.
+  ///   - perToken: k.
+  ///   - balance: The coefficient of the balance.
+  ///   - z: The coefficient of the squared log-sums.
+  ///   - form: How the balance is measured.
+  /// - Returns: A scalar.
+  public static func routerLoss(
+    _ logits: [Tensor], perToken: Int, balance: Float, z: Float = 0, form: BalanceForm = .perLayer
+  ) -> Tensor {
+    precondition(!logits.isEmpty, "routerLoss: no layers")
+    let routes = logits.map { ExpertRoutes(logits: $0, perToken: perToken, rule: .mixtral) }
+    let measures = routes.map(RouterMeasure.init)
+    let layers = Double(routes.count)
+    let count = routes[0].expertCount
+    let sum: ([[Double]]) -> [Double] = { rows in
+      (0..<count).map { i in rows.reduce(0) { $0 + $1[i] } }
     }
-  }
-}
-
-/// How much the choice of experts tells of the task, to be raised: a scalar to add to a loss.
-///
-/// `−weight · Σ_k Σ_e P(k, e) ln(P(k, e) / (P(k) P(e)))`, in nats, averaged over layers, with all tasks
-/// equally likely and P(e | k) the mean probability of expert e over the tokens of task k. It lies
-/// between −weight · ln K and 0. Chen et al., 2022, *Mod-Squad*, arXiv:2212.08066, equation 3.
-/// - Parameters:
-///   - logits: Of each layer's router, for each task, `[..., X]`; at least one layer and task.
-///   - weight: γ.
-/// - Returns: A scalar.
-public func taskInformationLoss(_ logits: [[Tensor]], weight: Float) -> Tensor {
-  precondition(logits.contains { !$0.isEmpty }, "taskInformationLoss: no routers")
-  // The rule of selection plays no part: only the probabilities over all experts do.
-  let routes = logits.map { $0.map { ExpertRoutes(logits: $0, perToken: 1, rule: .mixtral) } }
-  let scale = Double(weight) / Double(logits.count)
-  var value = 0.0
-  // P(k) ln(P(e | k) / P(e)), which is the slope of the information in P(e | k) as well: what P(e)
-  // adds to it cancels.
-  let slopes = routes.map { tasks in
-    let given = tasks.map { RouterMeasure($0).probabilities }
-    let share = 1 / Double(tasks.count)
-    return given.map { row in
-      row.enumerated().map { expert, probability in
-        let all = given.reduce(0) { $0 + $1[expert] } * share
-        let slope = probability > 0 ? share * log(probability / all) : 0
-        value += probability * slope
-        return slope
+    // Fractions as each layer's gradient sees them.
+    let fractions: [[Double]]
+    let value: Double
+    switch form {
+    case .perLayer:
+      fractions = measures.map { $0.fractions.map { $0 / Double(perToken) } }
+      value =
+        zip(fractions, measures).reduce(0) { $0 + dot($1.0, $1.1.probabilities) } / layers
+    case .pooled:
+      let pooled = sum(measures.map(\.fractions)).map { $0 / layers }
+      fractions = measures.map { _ in pooled }
+      value = dot(pooled, sum(measures.map(\.probabilities)).map { $0 / layers })
+    }
+    let squares = measures.reduce(0) { $0 + $1.square } / layers
+    let loss = Tensor(Float(Double(balance) * Double(count) * value + Double(z) * squares))
+    guard logits.contains(where: \.isTracked), Arithmetic.current.recordsGradients else {
+      return loss
+    }
+    return loss.tracked(from: logits) { gradient in
+      let scale = Double(gradient.floats[0]) / layers
+      return zip(routes, fractions).map { routes, fractions in
+        let tokens = routes.probabilities.shape[0]
+        let share = scale / Double(max(tokens, 1))
+        let slopes = fractions.map { Float(share * Double(balance) * Double(count) * $0) }
+        let dlogits = Tensor(uninitialized: routes.probabilities.shape)
+        apus_router_losses_backward_f32(
+          dlogits.floats, routes.probabilities.floats, routes.logSums.floats, slopes,
+          Float(share * Double(z)), tokens, count)
+        withExtendedLifetime(routes.probabilities) {}
+        return dlogits
       }
     }
   }
-  let sources = logits.flatMap { $0 }
-  let loss = Tensor(Float(-scale * value))
-  guard sources.contains(where: \.isTracked), Arithmetic.current.recordsGradients else {
-    return loss
-  }
-  return loss.tracked(from: sources) { gradient in
-    let outer = -scale * Double(gradient.floats[0])
-    return zip(routes.flatMap { $0 }, slopes.flatMap { $0 }).map { routes, slopes in
-      let (tokens, count) = (routes.probabilities.shape[0], routes.expertCount)
-      let dlogits = Tensor(uninitialized: routes.probabilities.shape)
-      apus_router_losses_backward_f32(
-        dlogits.floats, routes.probabilities.floats, routes.logSums.floats,
-        slopes.map { Float(outer / Double(max(tokens, 1)) * $0) }, 0, tokens, count)
-      withExtendedLifetime((routes.probabilities, routes.logSums)) {}
-      return dlogits
+
+  /// How much the choice of experts tells of the task, to be raised: a scalar to add to a loss.
+  ///
+  /// `−weight · Σ_k Σ_e P(k, e) ln(P(k, e) / (P(k) P(e)))`, in nats, averaged over layers, with all tasks
+  /// equally likely and P(e | k) the mean probability of expert e over the tokens of task k. It lies
+  /// between −weight · ln K and 0. Chen et al., 2022, *Mod-Squad*, arXiv:2212.08066, equation 3.
+  /// - Parameters:
+  ///   - logits: Of each layer's router, for each task, `[..., X]`; at least one layer and task.
+  ///   - weight: γ.
+  /// - Returns: A scalar.
+  public static func taskInformationLoss(_ logits: [[Tensor]], weight: Float) -> Tensor {
+    precondition(logits.contains { !$0.isEmpty }, "taskInformationLoss: no routers")
+    // The rule of selection plays no part: only the probabilities over all experts do.
+    let routes = logits.map { $0.map { ExpertRoutes(logits: $0, perToken: 1, rule: .mixtral) } }
+    let scale = Double(weight) / Double(logits.count)
+    var value = 0.0
+    // P(k) ln(P(e | k) / P(e)), which is the slope of the information in P(e | k) as well: what P(e)
+    // adds to it cancels.
+    let slopes = routes.map { tasks in
+      let given = tasks.map { RouterMeasure($0).probabilities }
+      let share = 1 / Double(tasks.count)
+      return given.map { row in
+        row.enumerated().map { expert, probability in
+          let all = given.reduce(0) { $0 + $1[expert] } * share
+          let slope = probability > 0 ? share * log(probability / all) : 0
+          value += probability * slope
+          return slope
+        }
+      }
+    }
+    let sources = logits.flatMap { $0 }
+    let loss = Tensor(Float(-scale * value))
+    guard sources.contains(where: \.isTracked), Arithmetic.current.recordsGradients else {
+      return loss
+    }
+    return loss.tracked(from: sources) { gradient in
+      let outer = -scale * Double(gradient.floats[0])
+      return zip(routes.flatMap { $0 }, slopes.flatMap { $0 }).map { routes, slopes in
+        let (tokens, count) = (routes.probabilities.shape[0], routes.expertCount)
+        let dlogits = Tensor(uninitialized: routes.probabilities.shape)
+        apus_router_losses_backward_f32(
+          dlogits.floats, routes.probabilities.floats, routes.logSums.floats,
+          slopes.map { Float(outer / Double(max(tokens, 1)) * $0) }, 0, tokens, count)
+        withExtendedLifetime((routes.probabilities, routes.logSums)) {}
+        return dlogits
+      }
     }
   }
 }

@@ -85,42 +85,44 @@ public enum ExpertMatrices: Sendable {
   }
 }
 
-/// Each token through the experts it chose, weighted and summed: one node, no token dropped.
-///
-/// Rows are sorted by expert, each expert multiplies its own, and the results are added in the order
-/// of experts. Backward rebuilds everything but the experts' inner rows. Gale et al., 2022,
-/// *MegaBlocks*, arXiv:2211.15841.
-/// - Parameters:
-///   - x: `[..., D]`.
-///   - logits: The router's, `[..., X]`: where the gradient of the gates goes.
-///   - routes: What these logits come to; the caller makes them, and may look at them.
-///   - experts: The weights of X experts.
-/// - Returns: `[..., D]`.
-public func mixtureOfExperts(
-  _ x: Tensor, logits: Tensor, routes: ExpertRoutes, experts: ExpertWeights
-) -> Tensor {
-  let sizes = ExpertSizes(x, routes, experts)
-  precondition(
-    logits.shape.rows == sizes.tokens && logits.shape.last == sizes.count,
-    "mixtureOfExperts: x is \(x.shape), logits \(logits.shape), \(sizes.count) experts")
-  let h = sizes.inner(x, routes, experts)
-  let a = Tensor(uninitialized: [sizes.rows, sizes.aStride])
-  apus_expert_swiglu_f32(
-    a.floats, h.floats, sizes.rows, sizes.hidden, sizes.aStride, sizes.hStride)
-  let rows = Tensor(uninitialized: [sizes.rows, sizes.xStride])
-  sizes.product(rows.floats, a.floats, experts.down, sizes.downShape, routes)
-  let y = Tensor(uninitialized: x.shape)
-  apus_expert_combine_f32(
-    y.floats, rows.floats, routes.weights.floats, routes.slotRows.ints, sizes.tokens, sizes.width,
-    sizes.perToken, sizes.xStride)
-  withExtendedLifetime((x, h, a, rows, routes.weights, routes.slotRows)) {}
-  let inputs = [x, logits] + experts.all
-  guard inputs.contains(where: \.isTracked), Arithmetic.current.recordsGradients else { return y }
-  let pass = ExpertBackward(
-    x: x.detached(), h: h, routes: routes, experts: experts.detached, sizes: sizes,
-    needsX: x.isTracked, logits: logits.isTracked ? logits.shape : nil,
-    needs: inputs.dropFirst(2).map(\.isTracked))
-  return y.tracked(from: inputs) { pass.gradients($0) }
+extension Tensor {
+  /// Each token through the experts it chose, weighted and summed: one node, no token dropped.
+  ///
+  /// Rows are sorted by expert, each expert multiplies its own, and the results are added in the order
+  /// of experts. Backward rebuilds everything but the experts' inner rows. Gale et al., 2022,
+  /// *MegaBlocks*, arXiv:2211.15841.
+  /// The tensor is `[..., D]`.
+  /// - Parameters:
+  ///   - logits: The router's, `[..., X]`: where the gradient of the gates goes.
+  ///   - routes: What these logits come to; the caller makes them, and may look at them.
+  ///   - experts: The weights of X experts.
+  /// - Returns: `[..., D]`.
+  public func mixtureOfExperts(logits: Tensor, routes: ExpertRoutes, experts: ExpertWeights)
+    -> Tensor
+  {
+    let sizes = ExpertSizes(self, routes, experts)
+    precondition(
+      logits.shape.rows == sizes.tokens && logits.shape.last == sizes.count,
+      "mixtureOfExperts: x is \(shape), logits \(logits.shape), \(sizes.count) experts")
+    let h = sizes.inner(self, routes, experts)
+    let a = Tensor(uninitialized: [sizes.rows, sizes.aStride])
+    apus_expert_swiglu_f32(
+      a.floats, h.floats, sizes.rows, sizes.hidden, sizes.aStride, sizes.hStride)
+    let rows = Tensor(uninitialized: [sizes.rows, sizes.xStride])
+    sizes.product(rows.floats, a.floats, experts.down, sizes.downShape, routes)
+    let y = Tensor(uninitialized: shape)
+    apus_expert_combine_f32(
+      y.floats, rows.floats, routes.weights.floats, routes.slotRows.ints, sizes.tokens, sizes.width,
+      sizes.perToken, sizes.xStride)
+    withExtendedLifetime((self, h, a, rows, routes.weights, routes.slotRows)) {}
+    let inputs = [self, logits] + experts.all
+    guard inputs.contains(where: \.isTracked), Arithmetic.current.recordsGradients else { return y }
+    let pass = ExpertBackward(
+      x: detached(), h: h, routes: routes, experts: experts.detached, sizes: sizes,
+      needsX: isTracked, logits: logits.isTracked ? logits.shape : nil,
+      needs: inputs.dropFirst(2).map(\.isTracked))
+    return y.tracked(from: inputs) { pass.gradients($0) }
+  }
 }
 
 /// The sizes that the kernels ask for.

@@ -97,52 +97,54 @@ public struct FeatureLayout: Sendable, Hashable {
   }
 }
 
-/// Attention whose weights are products of features: linear in time.
-///
-/// Choromanski et al., 2020, *Rethinking Attention with Performers*, arXiv:2009.14794;
-/// Katharopoulos et al., 2020, *Transformers are RNNs*, arXiv:2006.16236. Exponential features are
-/// kept relative to a running maximum, so that the ratio is exact without an epsilon.
-/// - Parameters:
-///   - fused: `[B, T, 3 · H · K]`: queries, keys, values of each token.
-///   - layout: Heads and features.
-///   - weights: `[groups, m, K]` of 1 group, H, or B · H. Gradients flow to those of Gaussian
-///     features, in the units of x̃; random projections are constants.
-///   - mixing: `[groups, m, m]` for Gaussian features.
-/// - Returns: `[B, T, H · K]`.
-public func featureAttention(
-  _ fused: Tensor, layout: FeatureLayout, weights: Tensor? = nil, mixing: Tensor? = nil
-) -> Tensor {
-  let (batch, time) = (fused.shape[0], fused.shape[1])
-  let groups = layout.groups(fused, weights: weights, mixing: mixing)
-  var shape = layout.shape(batch: batch, time: time, groups: groups)
-  let values = layout.heads * layout.headSize
-  let o = Tensor(uninitialized: [batch, time, values])
-  let inputs = [fused] + (layout.kind == .gaussian ? [weights, mixing].compactMap(\.self) : [])
-  let records = inputs.contains(where: \.isTracked) && Arithmetic.current.recordsGradients
-  let states = apus_feature_checkpoints(&shape)
-  let checkpoints =
-    records
-    ? Tensor(uninitialized: [batch * layout.heads, states, layout.stateSize]) : nil
-  let (q, k) = (fused.floats, fused.floats + values)
-  apus_feature_attention_f32(
-    o.floats, nil, checkpoints?.floats, q, k, k + values, weights?.floats, mixing?.floats, &shape)
-  withExtendedLifetime((fused, weights, mixing)) {}
-  guard records, let checkpoints else { return o }
-  let (savedFused, savedO) = (fused.detached(), o.detached())
-  let (savedWeights, savedMixing) = (weights?.detached(), mixing?.detached())
-  return o.tracked(from: inputs) { dout in
-    let d = Tensor(uninitialized: savedFused.shape)
-    let isGaussian = layout.kind == .gaussian
-    let dweights = isGaussian ? savedWeights.map { Tensor(uninitialized: $0.shape) } : nil
-    let dmixing = savedMixing.map { Tensor(uninitialized: $0.shape) }
-    let (q, k) = (savedFused.floats, savedFused.floats + values)
-    let (dq, dk) = (d.floats, d.floats + values)
-    var shape = shape
-    apus_feature_attention_backward_f32(
-      dq, dk, dk + values, dweights?.floats, dmixing?.floats, dout.floats, savedO.floats,
-      checkpoints.floats, q, k, k + values, savedWeights?.floats, savedMixing?.floats, &shape)
-    withExtendedLifetime((dout, savedFused, savedO, checkpoints, savedWeights, savedMixing)) {}
-    return isGaussian ? [d, dweights, dmixing] : [d]
+extension Tensor {
+  /// Attention whose weights are products of features: linear in time.
+  ///
+  /// Choromanski et al., 2020, *Rethinking Attention with Performers*, arXiv:2009.14794;
+  /// Katharopoulos et al., 2020, *Transformers are RNNs*, arXiv:2006.16236. Exponential features are
+  /// kept relative to a running maximum, so that the ratio is exact without an epsilon.
+  /// The tensor is `[B, T, 3 · H · K]`: queries, keys, values of each token.
+  /// - Parameters:
+  ///   - layout: Heads and features.
+  ///   - weights: `[groups, m, K]` of 1 group, H, or B · H. Gradients flow to those of Gaussian
+  ///     features, in the units of x̃; random projections are constants.
+  ///   - mixing: `[groups, m, m]` for Gaussian features.
+  /// - Returns: `[B, T, H · K]`.
+  public func featureAttention(layout: FeatureLayout, weights: Tensor? = nil, mixing: Tensor? = nil)
+    -> Tensor
+  {
+    let (batch, time) = (self.shape[0], self.shape[1])
+    let groups = layout.groups(self, weights: weights, mixing: mixing)
+    var shape = layout.shape(batch: batch, time: time, groups: groups)
+    let values = layout.heads * layout.headSize
+    let o = Tensor(uninitialized: [batch, time, values])
+    let inputs = [self] + (layout.kind == .gaussian ? [weights, mixing].compactMap(\.self) : [])
+    let records = inputs.contains(where: \.isTracked) && Arithmetic.current.recordsGradients
+    let states = apus_feature_checkpoints(&shape)
+    let checkpoints =
+      records
+      ? Tensor(uninitialized: [batch * layout.heads, states, layout.stateSize]) : nil
+    let (q, k) = (floats, floats + values)
+    apus_feature_attention_f32(
+      o.floats, nil, checkpoints?.floats, q, k, k + values, weights?.floats, mixing?.floats, &shape)
+    withExtendedLifetime((self, weights, mixing)) {}
+    guard records, let checkpoints else { return o }
+    let (savedFused, savedO) = (detached(), o.detached())
+    let (savedWeights, savedMixing) = (weights?.detached(), mixing?.detached())
+    return o.tracked(from: inputs) { dout in
+      let d = Tensor(uninitialized: savedFused.shape)
+      let isGaussian = layout.kind == .gaussian
+      let dweights = isGaussian ? savedWeights.map { Tensor(uninitialized: $0.shape) } : nil
+      let dmixing = savedMixing.map { Tensor(uninitialized: $0.shape) }
+      let (q, k) = (savedFused.floats, savedFused.floats + values)
+      let (dq, dk) = (d.floats, d.floats + values)
+      var shape = shape
+      apus_feature_attention_backward_f32(
+        dq, dk, dk + values, dweights?.floats, dmixing?.floats, dout.floats, savedO.floats,
+        checkpoints.floats, q, k, k + values, savedWeights?.floats, savedMixing?.floats, &shape)
+      withExtendedLifetime((dout, savedFused, savedO, checkpoints, savedWeights, savedMixing)) {}
+      return isGaussian ? [d, dweights, dmixing] : [d]
+    }
   }
 }
 
@@ -178,7 +180,7 @@ public struct FeatureAttentionState: Sendable {
   /// Attends from new tokens to all before and to each other, and adds them to the sums.
   ///
   /// - Parameters:
-  ///   - fused: `[B, T, 3 · H · K]` as for ``featureAttention(_:layout:weights:mixing:)``.
+  ///   - fused: `[B, T, 3 · H · K]` as for ``featureAttention(layout:weights:mixing:)``.
   ///   - layout: Heads and features, the same in every call.
   ///   - weights: `[groups, m, K]`.
   /// - Returns: `[B, T, H · K]`. Nothing is recorded for gradients.

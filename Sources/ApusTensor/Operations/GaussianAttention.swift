@@ -1,70 +1,72 @@
 import CApusKernels
 
-/// Kernelized attention: `o_i = Σ_j exp(−|q_i − k_j|² / (2√K)) v_j`, not divided by its sum.
-///
-/// Chen et al., 2021, *Skyformer*, arXiv:2111.00035, exact: time grows with T², memory with T. The
-/// layout's scale stands for 1/√K.
-/// - Parameters:
-///   - fused: `[B, T, (H + 2 · H_kv) · K]`: queries, keys, values of each token.
-///   - layout: Heads, window, mask.
-/// - Returns: `[B, T, H · K]`.
-public func gaussianAttention(_ fused: Tensor, layout: AttentionLayout) -> Tensor {
-  let (batch, time, width) = (fused.shape[0], fused.shape[1], fused.shape[2])
-  precondition(
-    width == layout.fusedSize,
-    "gaussianAttention: a row of \(fused.shape) should have \(layout.fusedSize)")
-  let (queries, keys) = (layout.heads * layout.headSize, layout.keyValueHeads * layout.headSize)
-  var shape = layout.shape(
-    batch: batch, queries: time, keys: time, qStride: width, kStride: width, qBatch: time * width,
-    kBatch: time * width)
-  let o = Tensor(uninitialized: [batch, time, queries])
-  let (q, k) = (fused.floats, fused.floats + queries)
-  apus_gaussian_attention_f32(o.floats, q, k, k + keys, &shape)
-  withExtendedLifetime(fused) {}
-  guard Tensor.records(fused) else { return o }
-  let saved = fused.detached()
-  return o.tracked(from: [fused]) { dout in
-    let d = Tensor(uninitialized: saved.shape)
-    let (q, k) = (saved.floats, saved.floats + queries)
-    let (dq, dk) = (d.floats, d.floats + queries)
-    var shape = shape
-    apus_gaussian_attention_backward_f32(dq, dk, dk + keys, dout.floats, q, k, k + keys, &shape)
-    withExtendedLifetime((dout, saved)) {}
-    return [d]
+extension Tensor {
+  /// Kernelized attention: `o_i = Σ_j exp(−|q_i − k_j|² / (2√K)) v_j`, not divided by its sum.
+  ///
+  /// Chen et al., 2021, *Skyformer*, arXiv:2111.00035, exact: time grows with T², memory with T. The
+  /// layout's scale stands for 1/√K.
+  /// The tensor is `[B, T, (H + 2 · H_kv) · K]`: queries, keys, values of each token.
+  /// - Parameter layout: Heads, window, mask.
+  /// - Returns: `[B, T, H · K]`.
+  public func gaussianAttention(layout: AttentionLayout) -> Tensor {
+    let (batch, time, width) = (self.shape[0], self.shape[1], self.shape[2])
+    precondition(
+      width == layout.fusedSize,
+      "gaussianAttention: a row of \(self.shape) should have \(layout.fusedSize)")
+    let (queries, keys) = (layout.heads * layout.headSize, layout.keyValueHeads * layout.headSize)
+    var shape = layout.shape(
+      batch: batch, queries: time, keys: time, qStride: width, kStride: width, qBatch: time * width,
+      kBatch: time * width)
+    let o = Tensor(uninitialized: [batch, time, queries])
+    let (q, k) = (floats, floats + queries)
+    apus_gaussian_attention_f32(o.floats, q, k, k + keys, &shape)
+    withExtendedLifetime(self) {}
+    guard Tensor.records(self) else { return o }
+    let saved = detached()
+    return o.tracked(from: [self]) { dout in
+      let d = Tensor(uninitialized: saved.shape)
+      let (q, k) = (saved.floats, saved.floats + queries)
+      let (dq, dk) = (d.floats, d.floats + queries)
+      var shape = shape
+      apus_gaussian_attention_backward_f32(dq, dk, dk + keys, dout.floats, q, k, k + keys, &shape)
+      withExtendedLifetime((dout, saved)) {}
+      return [d]
+    }
   }
-}
 
-/// The matrix between the features of landmarks, `diag(r) V diag(r)`: near the inverse of their
-/// Gaussian kernel matrix.
-///
-/// With M the kernel matrix plus `gamma` on its diagonal and r its row sums to the power −½, V is
-/// the inverse of `diag(r) M diag(r)` by third-order iteration. Every matrix is scaled by itself, so
-/// that rows of a batch do not see each other; the authors' program scales by the largest of all.
-/// - Parameters:
-///   - x: Landmarks, `[N, s, K]`, in the units of x̃.
-///   - gamma: Keeps the matrix away from singular.
-///   - iterations: Steps; six reach rounding error at the default gamma.
-/// - Returns: `[N, s, s]`.
-public func landmarkMixing(_ x: Tensor, gamma: Float = 0.1, iterations: Int = 6) -> Tensor {
-  precondition(x.shape.rank == 3, "landmarkMixing: \(x.shape) should be [N, landmarks, features]")
-  let (count, landmarks, size) = (x.shape[0], x.shape[1], x.shape[2])
-  let g = Tensor(uninitialized: [count, landmarks, landmarks])
-  let records = Tensor.records(x)
-  let saved =
-    records
-    ? Tensor(uninitialized: [count, apus_landmarks_saved(landmarks, iterations)]) : nil
-  let status = apus_landmarks_f32(
-    g.floats, saved?.floats, x.floats, count, landmarks, size, gamma, iterations)
-  precondition(status == 0, "landmarkMixing: a product failed: oneDNN \(status)")
-  guard records, let saved else { return g }
-  let savedX = x.detached()
-  return g.tracked(from: [x]) { dg in
-    let dx = Tensor(uninitialized: savedX.shape)
-    let status = apus_landmarks_backward_f32(
-      dx.floats, dg.floats, saved.floats, savedX.floats, count, landmarks, size, gamma, iterations)
+  /// The matrix between the features of landmarks, `diag(r) V diag(r)`: near the inverse of their
+  /// Gaussian kernel matrix.
+  ///
+  /// With M the kernel matrix plus `gamma` on its diagonal and r its row sums to the power −½, V is
+  /// the inverse of `diag(r) M diag(r)` by third-order iteration. Every matrix is scaled by itself, so
+  /// that rows of a batch do not see each other; the authors' program scales by the largest of all.
+  /// The tensor is `[N, s, K]`: landmarks in the units of x̃.
+  /// - Parameters:
+  ///   - gamma: Keeps the matrix away from singular.
+  ///   - iterations: Steps; six reach rounding error at the default gamma.
+  /// - Returns: `[N, s, s]`.
+  public func landmarkMixing(gamma: Float = 0.1, iterations: Int = 6) -> Tensor {
+    precondition(shape.rank == 3, "landmarkMixing: \(shape) should be [N, landmarks, features]")
+    let (count, landmarks, size) = (shape[0], shape[1], shape[2])
+    let g = Tensor(uninitialized: [count, landmarks, landmarks])
+    let records = Tensor.records(self)
+    let saved =
+      records
+      ? Tensor(uninitialized: [count, apus_landmarks_saved(landmarks, iterations)]) : nil
+    let status = apus_landmarks_f32(
+      g.floats, saved?.floats, floats, count, landmarks, size, gamma, iterations)
     precondition(status == 0, "landmarkMixing: a product failed: oneDNN \(status)")
-    withExtendedLifetime((dg, saved, savedX)) {}
-    return [dx]
+    guard records, let saved else { return g }
+    let savedX = detached()
+    return g.tracked(from: [self]) { dg in
+      let dx = Tensor(uninitialized: savedX.shape)
+      let status = apus_landmarks_backward_f32(
+        dx.floats, dg.floats, saved.floats, savedX.floats, count, landmarks, size, gamma, iterations
+      )
+      precondition(status == 0, "landmarkMixing: a product failed: oneDNN \(status)")
+      withExtendedLifetime((dg, saved, savedX)) {}
+      return [dx]
+    }
   }
 }
 
@@ -76,37 +78,39 @@ public enum LandmarkSampling: Sendable, Hashable {
   case random(RandomKey)
 }
 
-/// Skyformer's bidirectional attention: kernelized attention through landmarks, linear in time.
-///
-/// Chen et al., 2021, *Skyformer*, arXiv:2111.00035. Half of the landmarks are queries, the other
-/// half keys. Differs from the authors' program: K^¼ is taken of the head's true size, and every
-/// matrix is scaled by itself.
-/// - Parameters:
-///   - fused: `[B, T, 3 · H · K]`: queries, keys, values of each token.
-///   - heads: H.
-///   - headSize: K.
-///   - landmarks: s.
-///   - sampling: Which rows are landmarks.
-///   - gamma: Keeps the landmarks' matrix away from singular.
-///   - iterations: Steps of the inverse.
-/// - Returns: `[B, T, H · K]`.
-public func nystromAttention(
-  _ fused: Tensor, heads: Int, headSize: Int, landmarks: Int, sampling: LandmarkSampling = .strided,
-  gamma: Float = 0.1, iterations: Int = 6
-) -> Tensor {
-  let (batch, time) = (fused.shape[0], fused.shape[1])
-  let layout = FeatureLayout(
-    heads: heads, headSize: headSize, kind: .gaussian, features: landmarks, isCausal: false)
-  precondition(
-    fused.shape[2] == layout.fusedSize && time > 0 && landmarks > 0,
-    "nystromAttention: \(landmarks) landmarks from rows of \(fused.shape)")
-  let ids = landmarkRows(
-    batch: batch, time: time, heads: heads, landmarks: landmarks, sampling: sampling)
-  let table = fused.reshaped([batch * time * 3 * heads, headSize])
-  let x = scaled(embedding(ids, table: table), by: layout.scale)
-  let mixing = landmarkMixing(
-    x.reshaped([batch * heads, landmarks, headSize]), gamma: gamma, iterations: iterations)
-  return featureAttention(fused, layout: layout, weights: x, mixing: mixing)
+extension Tensor {
+  /// Skyformer's bidirectional attention: kernelized attention through landmarks, linear in time.
+  ///
+  /// Chen et al., 2021, *Skyformer*, arXiv:2111.00035. Half of the landmarks are queries, the other
+  /// half keys. Differs from the authors' program: K^¼ is taken of the head's true size, and every
+  /// matrix is scaled by itself.
+  /// The tensor is `[B, T, 3 · H · K]`: queries, keys, values of each token.
+  /// - Parameters:
+  ///   - heads: H.
+  ///   - headSize: K.
+  ///   - landmarks: s.
+  ///   - sampling: Which rows are landmarks.
+  ///   - gamma: Keeps the landmarks' matrix away from singular.
+  ///   - iterations: Steps of the inverse.
+  /// - Returns: `[B, T, H · K]`.
+  public func nystromAttention(
+    heads: Int, headSize: Int, landmarks: Int, sampling: LandmarkSampling = .strided,
+    gamma: Float = 0.1, iterations: Int = 6
+  ) -> Tensor {
+    let (batch, time) = (shape[0], shape[1])
+    let layout = FeatureLayout(
+      heads: heads, headSize: headSize, kind: .gaussian, features: landmarks, isCausal: false)
+    precondition(
+      shape[2] == layout.fusedSize && time > 0 && landmarks > 0,
+      "nystromAttention: \(landmarks) landmarks from rows of \(shape)")
+    let ids = landmarkRows(
+      batch: batch, time: time, heads: heads, landmarks: landmarks, sampling: sampling)
+    let table = reshaped([batch * time * 3 * heads, headSize])
+    let x = ids.embedded(in: table) * layout.scale
+    let mixing = x.reshaped([batch * heads, landmarks, headSize]).landmarkMixing(
+      gamma: gamma, iterations: iterations)
+    return self.featureAttention(layout: layout, weights: x, mixing: mixing)
+  }
 }
 
 /// Where the landmarks stand among the heads of all tokens: queries first, then keys.

@@ -47,47 +47,46 @@ public struct InvariantSSMWeights: Sendable {
   }
 }
 
-/// ``selectiveSSM(_:weights:)`` without selection: a linear time-invariant state space between the same
-/// convolution and gate, through the same kernels.
-///
-/// With `a = exp(softplus(step) A)`: h_t = a h_{t−1} + softplus(step) B s_t, y_t = C h_t + skip s_t, and the
-/// result is y ⊙ silu(gate). Gu et al., 2022, *S4D*, arXiv:2206.11893, with a real A.
-/// - Parameters:
-///   - xz: `[B, T, 2E]`: input, then gate.
-///   - weights: The mixer's weights.
-/// - Returns: `[B, T, E]`.
-public func invariantSSM(_ xz: Tensor, weights: InvariantSSMWeights) -> Tensor {
-  let rows = InvariantRows(xz, weights)
-  let records =
-    (xz.isTracked || weights.all.contains(where: \.isTracked))
-    && Arithmetic.current.recordsGradients
-  let s = rows.convolved(xz, weights, window: nil)
-  var shape = rows.shape
-  let chunks = (shape.time + shape.chunk - 1) / shape.chunk
-  let checkpoints =
-    records ? Tensor(uninitialized: [shape.batch, chunks, shape.channels, shape.states]) : nil
-  let o = rows.scan(s, xz, weights, &shape, state: nil, checkpoints: checkpoints?.floats)
-  guard records, let checkpoints else { return o }
-  let (saved, savedXZ) = (weights.detached, xz.detached())
-  return o.tracked(from: [xz] + weights.all) { dout in
-    invariantSSMBackward(dout, xz: savedXZ, checkpoints: checkpoints, weights: saved)
+extension Tensor {
+  /// ``selectiveSSM(weights:)`` without selection: a linear time-invariant state space between the same
+  /// convolution and gate, through the same kernels.
+  ///
+  /// With `a = exp(softplus(step) A)`: h_t = a h_{t−1} + softplus(step) B s_t, y_t = C h_t + skip s_t, and the
+  /// result is y ⊙ silu(gate). Gu et al., 2022, *S4D*, arXiv:2206.11893, with a real A.
+  /// The tensor is `[B, T, 2E]`: input, then gate.
+  /// - Parameter weights: The mixer's weights.
+  /// - Returns: `[B, T, E]`.
+  public func invariantSSM(weights: InvariantSSMWeights) -> Tensor {
+    let rows = InvariantRows(self, weights)
+    let records =
+      (isTracked || weights.all.contains(where: \.isTracked))
+      && Arithmetic.current.recordsGradients
+    let s = rows.convolved(self, weights, window: nil)
+    var shape = rows.shape
+    let chunks = (shape.time + shape.chunk - 1) / shape.chunk
+    let checkpoints =
+      records ? Tensor(uninitialized: [shape.batch, chunks, shape.channels, shape.states]) : nil
+    let o = rows.scan(s, self, weights, &shape, state: nil, checkpoints: checkpoints?.floats)
+    guard records, let checkpoints else { return o }
+    let (saved, savedXZ) = (weights.detached, detached())
+    return o.tracked(from: [self] + weights.all) { dout in
+      invariantSSMBackward(dout, xz: savedXZ, checkpoints: checkpoints, weights: saved)
+    }
   }
-}
 
-/// The same from a given state, which is advanced by T tokens. Records nothing.
-public func invariantSSM(
-  _ xz: Tensor, weights: InvariantSSMWeights, state: inout SelectiveSSMState
-) -> Tensor {
-  let rows = InvariantRows(xz, weights)
-  precondition(
-    state.hidden.shape == [rows.shape.batch, weights.channels, weights.states],
-    "invariantSSM: the state is \(state.hidden.shape), the input \(xz.shape)")
-  let s = state.window.withMutableFloats {
-    rows.convolved(xz, weights, window: $0.baseAddress)
-  }
-  var shape = rows.shape
-  return state.hidden.withMutableFloats {
-    rows.scan(s, xz, weights, &shape, state: $0.baseAddress, checkpoints: nil)
+  /// The same from a given state, which is advanced by T tokens. Records nothing.
+  public func invariantSSM(weights: InvariantSSMWeights, state: inout SelectiveSSMState) -> Tensor {
+    let rows = InvariantRows(self, weights)
+    precondition(
+      state.hidden.shape == [rows.shape.batch, weights.channels, weights.states],
+      "invariantSSM: the state is \(state.hidden.shape), the input \(self.shape)")
+    let s = state.window.withMutableFloats {
+      rows.convolved(self, weights, window: $0.baseAddress)
+    }
+    var shape = rows.shape
+    return state.hidden.withMutableFloats {
+      rows.scan(s, self, weights, &shape, state: $0.baseAddress, checkpoints: nil)
+    }
   }
 }
 
@@ -112,7 +111,7 @@ private struct InvariantRows {
     let count = xz.shape[0] * xz.shape[1]
     let zeros = Tensor([Int32](repeating: 0, count: count), [xz.shape[0], xz.shape[1]])
     func repeated(_ row: Tensor) -> Tensor {
-      embedding(zeros, table: row.detached().reshaped([1, row.count]))
+      zeros.embedded(in: row.detached().reshaped([1, row.count]))
     }
     steps = repeated(weights.step)
     inputOutput = repeated(weights.inputOutput)

@@ -77,100 +77,103 @@ public struct LSHLayout: Sendable, Hashable {
   }
 }
 
-/// The buckets of tokens: no gradient flows through them.
-///
-/// In every round and for every factor f of the number of buckets, the place of the largest among
-/// `(x · P, −x · P)` with f/2 random directions P. Andoni et al., 2015, arXiv:1509.02897.
-/// - Parameters:
-///   - x: `[B, T, H · K]`.
-///   - rotations: `[H, K, R, width]`, see ``LSHLayout/rotationShape``.
-///   - layout: Heads, rounds, buckets.
-/// - Returns: Integers, `[B, H, R, T]`.
-public func lshBuckets(_ x: Tensor, rotations: Tensor, layout: LSHLayout) -> Tensor {
-  let (batch, time) = (x.shape[0], x.shape[1])
-  precondition(
-    x.shape[2] == layout.heads * layout.headSize && rotations.shape == layout.rotationShape,
-    "lshBuckets: x is \(x.shape), the rotations are \(rotations.shape)")
-  let buckets = Tensor(
-    uninitialized: [batch, layout.heads, layout.rounds, time], dtype: .int32)
-  guard layout.buckets > 1 else {
-    return Tensor([Int32](repeating: 0, count: buckets.count), buckets.shape)
+extension Tensor {
+  /// The buckets of tokens: no gradient flows through them.
+  ///
+  /// In every round and for every factor f of the number of buckets, the place of the largest among
+  /// `(x · P, −x · P)` with f/2 random directions P. Andoni et al., 2015, arXiv:1509.02897.
+  /// The tensor is `[B, T, H · K]`.
+  /// - Parameters:
+  ///   - rotations: `[H, K, R, width]`, see ``LSHLayout/rotationShape``.
+  ///   - layout: Heads, rounds, buckets.
+  /// - Returns: Integers, `[B, H, R, T]`.
+  public func lshBuckets(rotations: Tensor, layout: LSHLayout) -> Tensor {
+    let (batch, time) = (self.shape[0], self.shape[1])
+    precondition(
+      self.shape[2] == layout.heads * layout.headSize && rotations.shape == layout.rotationShape,
+      "lshBuckets: x is \(self.shape), the rotations are \(rotations.shape)")
+    let buckets = Tensor(
+      uninitialized: [batch, layout.heads, layout.rounds, time], dtype: .int32)
+    guard layout.buckets > 1 else {
+      return Tensor([Int32](repeating: 0, count: buckets.count), buckets.shape)
+    }
+    var shape = layout.shape(batch: batch, time: time)
+    apus_lsh_buckets_f32(
+      buckets.ints, floats, rotations.floats, layout.factors, layout.factors.count, &shape)
+    withExtendedLifetime((self, rotations)) {}
+    return buckets
   }
-  var shape = layout.shape(batch: batch, time: time)
-  apus_lsh_buckets_f32(
-    buckets.ints, x.floats, rotations.floats, layout.factors, layout.factors.count, &shape)
-  withExtendedLifetime((x, rotations)) {}
-  return buckets
-}
 
-/// LSH attention: queries are keys, and a token sees those of its bucket that stand near it.
-///
-/// Keys are queries of length one, scores `q · k` with no other scale; a token sees itself only where
-/// it sees no other. The softmax runs over all rounds together, which is what combining the rounds
-/// by their log-sum-exps amounts to.
-/// - Parameters:
-///   - queries: `[B, T, H · K]`.
-///   - values: `[B, T, H · K]`.
-///   - buckets: `[B, H, R, T]` by ``lshBuckets(_:rotations:layout:)``; nil: every token sees all.
-///   - layout: Heads, rounds, blocks.
-///   - slots: The length that sorted lists are filled up to, with places that nobody sees: a
-///     multiple of the block. T rounded up to one when nil.
-///   - rotary: Positions turned into queries and keys after hashing.
-/// - Returns: `[B, T, H · K]`.
-public func lshAttention(
-  queries: Tensor, values: Tensor, buckets: Tensor?, layout: LSHLayout, slots: Int? = nil,
-  rotary: RotaryTable? = nil
-) -> Tensor {
-  let (batch, time) = (queries.shape[0], queries.shape[1])
-  guard let buckets else {
+  /// LSH attention: queries are keys, and a token sees those of its bucket that stand near it.
+  ///
+  /// Keys are queries of length one, scores `q · k` with no other scale; a token sees itself only where
+  /// it sees no other. The softmax runs over all rounds together, which is what combining the rounds
+  /// by their log-sum-exps amounts to.
+  /// - Parameters:
+  ///   - queries: `[B, T, H · K]`.
+  ///   - values: `[B, T, H · K]`.
+  ///   - buckets: `[B, H, R, T]` by ``lshBuckets(rotations:layout:)``; nil: every token sees all.
+  ///   - layout: Heads, rounds, blocks.
+  ///   - slots: The length that sorted lists are filled up to, with places that nobody sees: a
+  ///     multiple of the block. T rounded up to one when nil.
+  ///   - rotary: Positions turned into queries and keys after hashing.
+  /// - Returns: `[B, T, H · K]`.
+  public static func lshAttention(
+    queries: Tensor, values: Tensor, buckets: Tensor?, layout: LSHLayout, slots: Int? = nil,
+    rotary: RotaryTable? = nil
+  ) -> Tensor {
+    let (batch, time) = (queries.shape[0], queries.shape[1])
+    guard let buckets else {
+      return listAttention(
+        [queries, values], layout: layout.seeingAll(time), shape: .init(slots: time), rotary: rotary
+      )
+    }
+    precondition(
+      buckets.shape == [batch, layout.heads, layout.rounds, time],
+      "lshAttention: the queries are \(queries.shape), the buckets \(buckets.shape)")
+    let rounded = (time + layout.block - 1) / layout.block * layout.block
+    let slots = layout.lists == .sorted ? slots ?? rounded : time
+    precondition(
+      layout.lists != .sorted || (slots >= time && slots % layout.block == 0),
+      "lshAttention: \(slots) slots for \(time) tokens in blocks of \(layout.block)")
+    let lists = Tensor(
+      uninitialized: [batch, layout.heads, layout.rounds, slots], dtype: .int32)
+    let starts = Tensor(
+      uninitialized: [batch, layout.heads, layout.rounds, layout.buckets + 1], dtype: .int32)
+    var shape = layout.shape(batch: batch, time: time, slots: slots)
+    apus_lsh_order(lists.ints, starts.ints, buckets.ints, layout.buckets, &shape)
+    withExtendedLifetime(buckets) {}
     return listAttention(
-      [queries, values], layout: layout.seeingAll(time), shape: .init(slots: time), rotary: rotary)
+      [queries, values], layout: layout,
+      shape: TokenLists(slots: slots, order: lists, starts: starts), rotary: rotary)
   }
-  precondition(
-    buckets.shape == [batch, layout.heads, layout.rounds, time],
-    "lshAttention: the queries are \(queries.shape), the buckets \(buckets.shape)")
-  let rounded = (time + layout.block - 1) / layout.block * layout.block
-  let slots = layout.lists == .sorted ? slots ?? rounded : time
-  precondition(
-    layout.lists != .sorted || (slots >= time && slots % layout.block == 0),
-    "lshAttention: \(slots) slots for \(time) tokens in blocks of \(layout.block)")
-  let lists = Tensor(
-    uninitialized: [batch, layout.heads, layout.rounds, slots], dtype: .int32)
-  let starts = Tensor(
-    uninitialized: [batch, layout.heads, layout.rounds, layout.buckets + 1], dtype: .int32)
-  var shape = layout.shape(batch: batch, time: time, slots: slots)
-  apus_lsh_order(lists.ints, starts.ints, buckets.ints, layout.buckets, &shape)
-  withExtendedLifetime(buckets) {}
-  return listAttention(
-    [queries, values], layout: layout,
-    shape: TokenLists(slots: slots, order: lists, starts: starts), rotary: rotary)
-}
 
-/// Attention within blocks of time: a token sees its block and those around it.
-///
-/// - Parameters:
-///   - queries: `[B, T, H · K]`; `keys` and `values` are alike. Scores are divided by √K.
-///   - keys: Like the queries.
-///   - values: Like the queries.
-///   - layout: Heads, block, what is seen around it; rounds and buckets do not count.
-///   - slots: As for ``lshAttention(queries:values:buckets:layout:slots:rotary:)``.
-///   - rotary: Positions turned into queries and keys.
-/// - Returns: `[B, T, H · K]`.
-public func blockAttention(
-  queries: Tensor, keys: Tensor, values: Tensor, layout: LSHLayout, slots: Int? = nil,
-  rotary: RotaryTable? = nil
-) -> Tensor {
-  let time = queries.shape[1]
-  let rounded = (time + layout.block - 1) / layout.block * layout.block
-  let isOne = (slots ?? rounded) <= layout.block
-  let chunked =
-    isOne
-    ? layout.seeingAll(time)
-    : layout.chunked(layout.block, before: layout.before, after: layout.after)
-  return listAttention(
-    [queries, keys, values], layout: chunked,
-    shape: TokenLists(slots: chunked.lists == .sorted && !isOne ? slots ?? rounded : time),
-    rotary: rotary)
+  /// Attention within blocks of time: a token sees its block and those around it.
+  ///
+  /// - Parameters:
+  ///   - queries: `[B, T, H · K]`; `keys` and `values` are alike. Scores are divided by √K.
+  ///   - keys: Like the queries.
+  ///   - values: Like the queries.
+  ///   - layout: Heads, block, what is seen around it; rounds and buckets do not count.
+  ///   - slots: As for ``lshAttention(queries:values:buckets:layout:slots:rotary:)``.
+  ///   - rotary: Positions turned into queries and keys.
+  /// - Returns: `[B, T, H · K]`.
+  public static func blockAttention(
+    queries: Tensor, keys: Tensor, values: Tensor, layout: LSHLayout, slots: Int? = nil,
+    rotary: RotaryTable? = nil
+  ) -> Tensor {
+    let time = queries.shape[1]
+    let rounded = (time + layout.block - 1) / layout.block * layout.block
+    let isOne = (slots ?? rounded) <= layout.block
+    let chunked =
+      isOne
+      ? layout.seeingAll(time)
+      : layout.chunked(layout.block, before: layout.before, after: layout.after)
+    return listAttention(
+      [queries, keys, values], layout: chunked,
+      shape: TokenLists(slots: chunked.lists == .sorted && !isOne ? slots ?? rounded : time),
+      rotary: rotary)
+  }
 }
 
 /// The lists that tokens are in; without an order, one list in order of time.

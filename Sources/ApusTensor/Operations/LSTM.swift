@@ -11,51 +11,52 @@ public struct LSTMState: Sendable {
   public var byteCount: Int { values.count * 4 }
 }
 
-/// Long short-term memory over time, from the input's share of the gates.
-///
-/// Hochreiter and Schmidhuber, 1997, *Long Short-Term Memory*; gates in the order input, forget,
-/// cell, output.
-/// - Parameters:
-///   - gates: `[B, T, 4H]`: `W x + b`.
-///   - recurrent: `[4H, H]`.
-/// - Returns: The hidden states, `[B, T, H]`.
-public func lstm(_ gates: Tensor, recurrent: Tensor) -> Tensor {
-  let (batch, time, features) = (gates.shape[0], gates.shape[1], recurrent.shape[1])
-  precondition(
-    gates.shape[2] == 4 * features && recurrent.shape[0] == 4 * features,
-    "lstm: gates \(gates.shape), recurrent \(recurrent.shape)")
-  let hidden = Tensor(uninitialized: [batch, time, features])
-  let cells = Tensor(uninitialized: [batch, time, features])
-  let activated = gates.copied()
-  apus_lstm_f32(
-    hidden.floats, cells.floats, activated.floats, nil, recurrent.floats, batch, time, features)
-  guard Tensor.records(gates, recurrent) else { return hidden }
-  let (savedHidden, savedRecurrent) = (hidden.detached(), recurrent.detached())
-  return hidden.tracked(from: [gates, recurrent]) { dhidden in
-    let dgates = Tensor(uninitialized: activated.shape)
-    let drecurrent = Tensor(uninitialized: savedRecurrent.shape)
-    apus_lstm_backward_f32(
-      dgates.floats, drecurrent.floats, dhidden.floats, savedHidden.floats, cells.floats,
-      activated.floats, savedRecurrent.floats, batch, time, features)
-    withExtendedLifetime((dhidden, savedHidden, cells, activated, savedRecurrent)) {}
-    return [dgates, drecurrent]
-  }
-}
-
-/// The same from a given state, which is advanced by T tokens. Records nothing.
-public func lstm(_ gates: Tensor, recurrent: Tensor, state: inout LSTMState) -> Tensor {
-  let (batch, time, features) = (gates.shape[0], gates.shape[1], recurrent.shape[1])
-  precondition(
-    state.values.shape == [batch, 2, features],
-    "lstm: the state is \(state.values.shape), the gates \(gates.shape)")
-  let hidden = Tensor(uninitialized: [batch, time, features])
-  let cells = Tensor(uninitialized: [batch, time, features])
-  let activated = gates.copied()
-  state.values.withMutableFloats { values in
+extension Tensor {
+  /// Long short-term memory over time, from the input's share of the gates.
+  ///
+  /// Hochreiter and Schmidhuber, 1997, *Long Short-Term Memory*; gates in the order input, forget,
+  /// cell, output.
+  /// The tensor is `[B, T, 4H]`: `W x + b`.
+  /// - Parameter recurrent: `[4H, H]`.
+  /// - Returns: The hidden states, `[B, T, H]`.
+  public func lstm(recurrent: Tensor) -> Tensor {
+    let (batch, time, features) = (shape[0], shape[1], recurrent.shape[1])
+    precondition(
+      shape[2] == 4 * features && recurrent.shape[0] == 4 * features,
+      "lstm: gates \(shape), recurrent \(recurrent.shape)")
+    let hidden = Tensor(uninitialized: [batch, time, features])
+    let cells = Tensor(uninitialized: [batch, time, features])
+    let activated = copied()
     apus_lstm_f32(
-      hidden.floats, cells.floats, activated.floats, values.baseAddress, recurrent.floats, batch,
-      time, features)
+      hidden.floats, cells.floats, activated.floats, nil, recurrent.floats, batch, time, features)
+    guard Tensor.records(self, recurrent) else { return hidden }
+    let (savedHidden, savedRecurrent) = (hidden.detached(), recurrent.detached())
+    return hidden.tracked(from: [self, recurrent]) { dhidden in
+      let dgates = Tensor(uninitialized: activated.shape)
+      let drecurrent = Tensor(uninitialized: savedRecurrent.shape)
+      apus_lstm_backward_f32(
+        dgates.floats, drecurrent.floats, dhidden.floats, savedHidden.floats, cells.floats,
+        activated.floats, savedRecurrent.floats, batch, time, features)
+      withExtendedLifetime((dhidden, savedHidden, cells, activated, savedRecurrent)) {}
+      return [dgates, drecurrent]
+    }
   }
-  withExtendedLifetime(recurrent) {}
-  return hidden
+
+  /// The same from a given state, which is advanced by T tokens. Records nothing.
+  public func lstm(recurrent: Tensor, state: inout LSTMState) -> Tensor {
+    let (batch, time, features) = (shape[0], shape[1], recurrent.shape[1])
+    precondition(
+      state.values.shape == [batch, 2, features],
+      "lstm: the state is \(state.values.shape), the gates \(shape)")
+    let hidden = Tensor(uninitialized: [batch, time, features])
+    let cells = Tensor(uninitialized: [batch, time, features])
+    let activated = copied()
+    state.values.withMutableFloats { values in
+      apus_lstm_f32(
+        hidden.floats, cells.floats, activated.floats, values.baseAddress, recurrent.floats, batch,
+        time, features)
+    }
+    withExtendedLifetime(recurrent) {}
+    return hidden
+  }
 }

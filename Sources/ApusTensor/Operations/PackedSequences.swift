@@ -1,86 +1,87 @@
 import CApusKernels
 
-/// Exact attention among the tokens of each sequence, where sequences of different lengths lie one
-/// after the other: there is no padding, so nothing can depend on it.
-///
-/// - Parameters:
-///   - fused: `[N, (H + 2 · H_kv) · K]`: queries, keys, values of each token of all sequences.
-///   - lengths: Tokens of each sequence, at least one each; N together.
-///   - layout: Heads, window, scale; usually not causal.
-/// - Returns: `[N, H · K]`.
-public func attention(_ fused: Tensor, lengths: [Int], layout: AttentionLayout) -> Tensor {
-  let (rows, width) = (fused.shape[0], fused.shape[1])
-  precondition(
-    width == layout.fusedSize && lengths.allSatisfy { $0 > 0 } && lengths.reduce(0, +) == rows,
-    "attention: rows of \(fused.shape) for sequences of \(lengths.reduce(0, +)) tokens")
-  let runs = Run.all(lengths)
-  let (queries, keys) = (layout.heads * layout.headSize, layout.keyValueHeads * layout.headSize)
-  func shape(_ run: Run) -> apus_attention_shape {
-    layout.shape(
-      batch: run.count, queries: run.length, keys: run.length, qStride: width, kStride: width,
-      qBatch: run.length * width, kBatch: run.length * width)
-  }
-  let o = Tensor(uninitialized: [rows, queries])
-  let records = Tensor.records(fused)
-  let lse = records ? Tensor(uninitialized: [rows, layout.heads]) : nil
-  for run in runs {
-    var shape = shape(run)
-    let q = fused.floats + run.start * width
-    apus_attention_f32(
-      o.floats + run.start * queries, lse.map { $0.floats + run.start * layout.heads }, q,
-      q + queries, q + queries + keys, &shape)
-  }
-  withExtendedLifetime(fused) {}
-  guard records, let lse else { return o }
-  let (saved, savedO) = (fused.detached(), o.detached())
-  return o.tracked(from: [fused]) { dout in
-    let d = Tensor(uninitialized: saved.shape)
+extension Tensor {
+  /// Exact attention among the tokens of each sequence, where sequences of different lengths lie one
+  /// after the other: there is no padding, so nothing can depend on it.
+  ///
+  /// The tensor is `[N, (H + 2 · H_kv) · K]`: queries, keys, values of each token of all sequences.
+  /// - Parameters:
+  ///   - lengths: Tokens of each sequence, at least one each; N together.
+  ///   - layout: Heads, window, scale; usually not causal.
+  /// - Returns: `[N, H · K]`.
+  public func attention(lengths: [Int], layout: AttentionLayout) -> Tensor {
+    let (rows, width) = (self.shape[0], self.shape[1])
+    precondition(
+      width == layout.fusedSize && lengths.allSatisfy { $0 > 0 } && lengths.reduce(0, +) == rows,
+      "attention: rows of \(self.shape) for sequences of \(lengths.reduce(0, +)) tokens")
+    let runs = Run.all(lengths)
+    let (queries, keys) = (layout.heads * layout.headSize, layout.keyValueHeads * layout.headSize)
+    func shape(_ run: Run) -> apus_attention_shape {
+      layout.shape(
+        batch: run.count, queries: run.length, keys: run.length, qStride: width, kStride: width,
+        qBatch: run.length * width, kBatch: run.length * width)
+    }
+    let o = Tensor(uninitialized: [rows, queries])
+    let records = Tensor.records(self)
+    let lse = records ? Tensor(uninitialized: [rows, layout.heads]) : nil
     for run in runs {
       var shape = shape(run)
-      let (dq, q) = (d.floats + run.start * width, saved.floats + run.start * width)
-      apus_attention_backward_f32(
-        dq, dq + queries, dq + queries + keys, dout.floats + run.start * queries, q, q + queries,
-        q + queries + keys, savedO.floats + run.start * queries,
-        lse.floats + run.start * layout.heads, &shape)
+      let q = floats + run.start * width
+      apus_attention_f32(
+        o.floats + run.start * queries, lse.map { $0.floats + run.start * layout.heads }, q,
+        q + queries, q + queries + keys, &shape)
     }
-    withExtendedLifetime((dout, saved, savedO, lse)) {}
-    return [d]
+    withExtendedLifetime(self) {}
+    guard records, let lse else { return o }
+    let (saved, savedO) = (detached(), o.detached())
+    return o.tracked(from: [self]) { dout in
+      let d = Tensor(uninitialized: saved.shape)
+      for run in runs {
+        var shape = shape(run)
+        let (dq, q) = (d.floats + run.start * width, saved.floats + run.start * width)
+        apus_attention_backward_f32(
+          dq, dq + queries, dq + queries + keys, dout.floats + run.start * queries, q, q + queries,
+          q + queries + keys, savedO.floats + run.start * queries,
+          lse.floats + run.start * layout.heads, &shape)
+      }
+      withExtendedLifetime((dout, saved, savedO, lse)) {}
+      return [d]
+    }
   }
-}
 
-/// The mean of the rows of each sequence, where sequences lie one after the other.
-///
-/// - Parameters:
-///   - x: `[N, D]`.
-///   - lengths: Rows of each sequence, at least one each; N together.
-/// - Returns: `[sequences, D]`.
-public func meanOfRows(_ x: Tensor, lengths: [Int]) -> Tensor {
-  let (rows, width) = (x.shape[0], x.shape[1])
-  precondition(
-    lengths.allSatisfy { $0 > 0 } && lengths.reduce(0, +) == rows,
-    "meanOfRows: \(x.shape) for sequences of \(lengths.reduce(0, +)) rows")
-  let y = Tensor(uninitialized: [lengths.count, width])
-  var start = 0
-  for (index, length) in lengths.enumerated() {
-    let mean = y.floats + index * width
-    apus_column_sum_f32(mean, x.floats + start * width, length, width, width, 0)
-    apus_scale_f32(mean, mean, 1 / Float(length), width)
-    start += length
-  }
-  withExtendedLifetime(x) {}
-  guard Tensor.records(x) else { return y }
-  return y.tracked(from: [x]) { dy in
-    let dx = Tensor(uninitialized: [rows, width])
+  /// The mean of the rows of each sequence, where sequences lie one after the other.
+  ///
+  /// The tensor is `[N, D]`.
+  /// - Parameter lengths: Rows of each sequence, at least one each; N together.
+  /// - Returns: `[sequences, D]`.
+  public func rowMean(lengths: [Int]) -> Tensor {
+    let (rows, width) = (shape[0], shape[1])
+    precondition(
+      lengths.allSatisfy { $0 > 0 } && lengths.reduce(0, +) == rows,
+      "meanOfRows: \(shape) for sequences of \(lengths.reduce(0, +)) rows")
+    let y = Tensor(uninitialized: [lengths.count, width])
     var start = 0
     for (index, length) in lengths.enumerated() {
-      for row in start..<start + length {
-        apus_scale_f32(
-          dx.floats + row * width, dy.floats + index * width, 1 / Float(length), width)
-      }
+      let mean = y.floats + index * width
+      apus_column_sum_f32(mean, floats + start * width, length, width, width, 0)
+      apus_scale_f32(mean, mean, 1 / Float(length), width)
       start += length
     }
-    withExtendedLifetime(dy) {}
-    return [dx]
+    withExtendedLifetime(self) {}
+    guard Tensor.records(self) else { return y }
+    return y.tracked(from: [self]) { dy in
+      let dx = Tensor(uninitialized: [rows, width])
+      var start = 0
+      for (index, length) in lengths.enumerated() {
+        for row in start..<start + length {
+          apus_scale_f32(
+            dx.floats + row * width, dy.floats + index * width, 1 / Float(length), width)
+        }
+        start += length
+      }
+      withExtendedLifetime(dy) {}
+      return [dx]
+    }
   }
 }
 

@@ -1,105 +1,108 @@
 import CApusKernels
 
-/// `x · weightᵀ + bias`: a linear map of the last axis.
-///
-/// - Parameters:
-///   - x: `[..., inputs]`.
-///   - weight: `[outputs, inputs]`, or `[inputs, outputs]` when `inputsFirst`.
-///   - bias: `[outputs]`, or nil.
-///   - inputsFirst: The weight lies as GPT-2's checkpoints have it.
-/// - Returns: `[..., outputs]`.
-public func linear(
-  _ x: Tensor, weight: Tensor, bias: Tensor? = nil, inputsFirst: Bool = false
-) -> Tensor {
-  let (outputs, inputs) = (weight.shape[inputsFirst ? 1 : 0], weight.shape[inputsFirst ? 0 : 1])
-  precondition(
-    x.shape.last == inputs, "linear: x is \(x.shape), weight is \(weight.shape)")
-  precondition(
-    bias.map { $0.count == outputs } ?? true, "linear: weight is \(weight.shape), bias is not")
-  let rows = x.count / max(inputs, 1)
-  let y = Tensor(uninitialized: x.shape.replacingLast(with: outputs))
-  let bf16 = Arithmetic.current.products == .bfloat16
-  product(
-    y, x, weight, bias: bias, rows: rows, columns: outputs, inner: inputs,
-    transposeB: !inputsFirst, bf16: bf16)
-  guard Tensor.records(x, weight) || (bias.map { Tensor.records($0) } ?? false) else { return y }
-  let (savedX, savedWeight) = (x.detached(), weight.detached())
-  let (needsX, needsWeight, needsBias) = (x.isTracked, weight.isTracked, bias?.isTracked ?? false)
-  return y.tracked(from: [x, weight] + (bias.map { [$0] } ?? [])) { dy in
-    var (dx, dweight, dbias): (Tensor?, Tensor?, Tensor?)
-    if needsX {
-      let gradient = Tensor(uninitialized: savedX.shape)
-      product(
-        gradient, dy, savedWeight, rows: rows, columns: inputs, inner: outputs,
-        transposeB: inputsFirst, bf16: bf16)
-      dx = gradient
-    }
-    if needsWeight {
-      let gradient = Tensor(uninitialized: savedWeight.shape)
-      if inputsFirst {
-        product(
-          gradient, savedX, dy, rows: inputs, columns: outputs, inner: rows, transposeA: true,
-          bf16: bf16)
-      } else {
-        product(
-          gradient, dy, savedX, rows: outputs, columns: inputs, inner: rows, transposeA: true,
-          bf16: bf16)
-      }
-      dweight = gradient
-    }
-    if needsBias {
-      let gradient = Tensor(uninitialized: [outputs])
-      apus_column_sum_f32(gradient.floats, dy.floats, rows, outputs, outputs, 0)
-      dbias = gradient
-    }
-    withExtendedLifetime(dy) {}
-    return [dx, dweight, dbias]
-  }
-}
-
-/// Several linear maps of one input with their results side by side in one row:
-/// `[x · weights[0]ᵀ + biases[0] | x · weights[1]ᵀ + biases[1] | …]`, each written in its place.
-///
-/// What separate matrices for queries, keys and values, or for a gate and its input, ask for when
-/// the next operation reads them from one fused row.
-/// - Parameters:
-///   - x: `[..., inputs]`.
-///   - weights: One or more, each `[outputs, inputs]` with outputs of its own.
-///   - biases: One `[outputs]` for each weight, or none at all.
-/// - Returns: `[..., sum of outputs]`.
-public func linear(_ x: Tensor, sideBySide weights: [Tensor], biases: [Tensor] = []) -> Tensor {
-  let inputs = x.shape.last
-  let (rows, outputs) = (x.shape.rows, weights.map { $0.shape[0] })
-  precondition(
-    !weights.isEmpty && weights.allSatisfy { $0.shape == [$0.shape[0], inputs] },
-    "linear: x is \(x.shape), weights are \(weights.map(\.shape))")
-  precondition(
-    biases.isEmpty || biases.map(\.count) == outputs,
-    "linear: weights are \(weights.map(\.shape)), biases are \(biases.map(\.shape))")
-  let width = outputs.reduce(0, +)
-  let y = Tensor(uninitialized: x.shape.replacingLast(with: width))
-  let bf16 = Arithmetic.current.products == .bfloat16
-  var offset = 0
-  for (index, weight) in weights.enumerated() {
+extension Tensor {
+  /// `x · weightᵀ + bias`: a linear map of the last axis.
+  ///
+  /// The tensor is `[..., inputs]`.
+  /// - Parameters:
+  ///   - weight: `[outputs, inputs]`, or `[inputs, outputs]` when `inputsFirst`.
+  ///   - bias: `[outputs]`, or nil.
+  ///   - inputsFirst: The weight lies as GPT-2's checkpoints have it.
+  /// - Returns: `[..., outputs]`.
+  public func linear(weight: Tensor, bias: Tensor? = nil, inputsFirst: Bool = false) -> Tensor {
+    let (outputs, inputs) = (weight.shape[inputsFirst ? 1 : 0], weight.shape[inputsFirst ? 0 : 1])
+    precondition(
+      shape.last == inputs, "linear: x is \(shape), weight is \(weight.shape)")
+    precondition(
+      bias.map { $0.count == outputs } ?? true, "linear: weight is \(weight.shape), bias is not")
+    let rows = count / max(inputs, 1)
+    let y = Tensor(uninitialized: shape.replacingLast(with: outputs))
+    let bf16 = Arithmetic.current.products == .bfloat16
     product(
-      y.floats + offset, x.floats, weight.floats, bias: biases.isEmpty ? nil : biases[index].floats,
-      rows: rows, columns: outputs[index], inner: inputs, aStride: inputs, bStride: inputs,
-      cStride: width, transposeB: true, bf16: bf16)
-    offset += outputs[index]
+      y, self, weight, bias: bias, rows: rows, columns: outputs, inner: inputs,
+      transposeB: !inputsFirst, bf16: bf16)
+    guard Tensor.records(self, weight) || (bias.map { Tensor.records($0) } ?? false) else {
+      return y
+    }
+    let (savedX, savedWeight) = (detached(), weight.detached())
+    let (needsX, needsWeight, needsBias) = (isTracked, weight.isTracked, bias?.isTracked ?? false)
+    return y.tracked(from: [self, weight] + (bias.map { [$0] } ?? [])) { dy in
+      var (dx, dweight, dbias): (Tensor?, Tensor?, Tensor?)
+      if needsX {
+        let gradient = Tensor(uninitialized: savedX.shape)
+        product(
+          gradient, dy, savedWeight, rows: rows, columns: inputs, inner: outputs,
+          transposeB: inputsFirst, bf16: bf16)
+        dx = gradient
+      }
+      if needsWeight {
+        let gradient = Tensor(uninitialized: savedWeight.shape)
+        if inputsFirst {
+          product(
+            gradient, savedX, dy, rows: inputs, columns: outputs, inner: rows, transposeA: true,
+            bf16: bf16)
+        } else {
+          product(
+            gradient, dy, savedX, rows: outputs, columns: inputs, inner: rows, transposeA: true,
+            bf16: bf16)
+        }
+        dweight = gradient
+      }
+      if needsBias {
+        let gradient = Tensor(uninitialized: [outputs])
+        apus_column_sum_f32(gradient.floats, dy.floats, rows, outputs, outputs, 0)
+        dbias = gradient
+      }
+      withExtendedLifetime(dy) {}
+      return [dx, dweight, dbias]
+    }
   }
-  withExtendedLifetime((x, weights, biases)) {}
-  let parts = [x] + weights + biases
-  guard parts.contains(where: \.isTracked), Arithmetic.current.recordsGradients else { return y }
-  let (savedX, savedWeights) = (x.detached(), weights.map { $0.detached() })
-  let needs = parts.map(\.isTracked)
-  return y.tracked(from: parts) { dy in
-    sideBySideGradients(
-      of: dy, x: savedX, weights: savedWeights, biasCount: parts.count - weights.count - 1,
-      needs: needs, bf16: bf16)
+
+  /// Several linear maps of one input with their results side by side in one row:
+  /// `[x · weights[0]ᵀ + biases[0] | x · weights[1]ᵀ + biases[1] | …]`, each written in its place.
+  ///
+  /// What separate matrices for queries, keys and values, or for a gate and its input, ask for when
+  /// the next operation reads them from one fused row.
+  /// The tensor is `[..., inputs]`.
+  /// - Parameters:
+  ///   - weights: One or more, each `[outputs, inputs]` with outputs of its own.
+  ///   - biases: One `[outputs]` for each weight, or none at all.
+  /// - Returns: `[..., sum of outputs]`.
+  public func linear(sideBySide weights: [Tensor], biases: [Tensor] = []) -> Tensor {
+    let inputs = shape.last
+    let (rows, outputs) = (shape.rows, weights.map { $0.shape[0] })
+    precondition(
+      !weights.isEmpty && weights.allSatisfy { $0.shape == [$0.shape[0], inputs] },
+      "linear: x is \(shape), weights are \(weights.map(\.shape))")
+    precondition(
+      biases.isEmpty || biases.map(\.count) == outputs,
+      "linear: weights are \(weights.map(\.shape)), biases are \(biases.map(\.shape))")
+    let width = outputs.reduce(0, +)
+    let y = Tensor(uninitialized: shape.replacingLast(with: width))
+    let bf16 = Arithmetic.current.products == .bfloat16
+    var offset = 0
+    for (index, weight) in weights.enumerated() {
+      product(
+        y.floats + offset, floats, weight.floats,
+        bias: biases.isEmpty ? nil : biases[index].floats,
+        rows: rows, columns: outputs[index], inner: inputs, aStride: inputs, bStride: inputs,
+        cStride: width, transposeB: true, bf16: bf16)
+      offset += outputs[index]
+    }
+    withExtendedLifetime((self, weights, biases)) {}
+    let parts = [self] + weights + biases
+    guard parts.contains(where: \.isTracked), Arithmetic.current.recordsGradients else { return y }
+    let (savedX, savedWeights) = (detached(), weights.map { $0.detached() })
+    let needs = parts.map(\.isTracked)
+    return y.tracked(from: parts) { dy in
+      sideBySideGradients(
+        of: dy, x: savedX, weights: savedWeights, biasCount: parts.count - weights.count - 1,
+        needs: needs, bf16: bf16)
+    }
   }
 }
 
-/// The gradients of ``linear(_:sideBySide:biases:)``: of x, each weight, each bias, where needed.
+/// The gradients of ``linear(sideBySide:biases:)``: of x, each weight, each bias, where needed.
 private func sideBySideGradients(
   of dy: Tensor, x: Tensor, weights: [Tensor], biasCount: Int, needs: [Bool], bf16: Bool
 ) -> [Tensor?] {

@@ -1,48 +1,48 @@
 import CApusKernels
 
-/// Rows by number, copied. A row may be taken several times: its gradients add up.
-///
-/// - Parameters:
-///   - x: `[..., features]`.
-///   - rows: `[N]` integers, numbers of rows when all axes but the last are joined.
-/// - Returns: `[N, features]`.
-public func gathered(_ x: Tensor, rows: Tensor) -> Tensor {
-  embedding(rows, table: x.reshaped([x.shape.rows, x.shape.last]))
-}
-
-/// The mean over the first so many times of each sequence; what comes after has no influence.
-///
-/// - Parameters:
-///   - x: `[B, T, D]`.
-///   - lengths: How many times of each sequence count, B numbers in `1...T`.
-/// - Returns: `[B, D]`.
-public func timeMean(_ x: Tensor, lengths: [Int]) -> Tensor {
-  let (batch, time, width) = (x.shape[0], x.shape[1], x.shape[2])
-  precondition(
-    lengths.count == batch && lengths.allSatisfy { (1...time).contains($0) },
-    "timeMean: x is \(x.shape), the lengths are \(lengths)")
-  let y = Tensor(uninitialized: [batch, width])
-  for (row, length) in lengths.enumerated() {
-    let mean = y.floats + row * width
-    apus_column_sum_f32(mean, x.floats + row * time * width, length, width, width, 0)
-    apus_scale_f32(mean, mean, 1 / Float(length), width)
+extension Tensor {
+  /// Rows by number, copied. A row may be taken several times: its gradients add up.
+  ///
+  /// The tensor is `[..., features]`.
+  /// - Parameter rows: `[N]` integers, numbers of rows when all axes but the last are joined.
+  /// - Returns: `[N, features]`.
+  public func gathered(rows: Tensor) -> Tensor {
+    rows.embedded(in: reshaped([shape.rows, shape.last]))
   }
-  withExtendedLifetime(x) {}
-  guard Tensor.records(x) else { return y }
-  // Every time of a sequence gets the same row of a table, those after its end a row of zeros.
-  let rows = Tensor(
-    lengths.enumerated().flatMap { row, length in
-      (0..<time).map { Int32($0 < length ? row : batch) }
-    }, [batch * time])
-  return y.tracked(from: [x]) { dy in
-    let table = Tensor(zeros: [batch + 1, width])
+
+  /// The mean over the first so many times of each sequence; what comes after has no influence.
+  ///
+  /// The tensor is `[B, T, D]`.
+  /// - Parameter lengths: How many times of each sequence count, B numbers in `1...T`.
+  /// - Returns: `[B, D]`.
+  public func timeMean(lengths: [Int]) -> Tensor {
+    let (batch, time, width) = (shape[0], shape[1], shape[2])
+    precondition(
+      lengths.count == batch && lengths.allSatisfy { (1...time).contains($0) },
+      "timeMean: x is \(shape), the lengths are \(lengths)")
+    let y = Tensor(uninitialized: [batch, width])
     for (row, length) in lengths.enumerated() {
-      apus_scale_f32(
-        table.floats + row * width, dy.floats + row * width, 1 / Float(length), width)
+      let mean = y.floats + row * width
+      apus_column_sum_f32(mean, floats + row * time * width, length, width, width, 0)
+      apus_scale_f32(mean, mean, 1 / Float(length), width)
     }
-    let dx = Tensor(uninitialized: [batch, time, width])
-    apus_embedding_f32(dx.floats, table.floats, rows.ints, batch * time, width)
-    withExtendedLifetime((dy, rows, table)) {}
-    return [dx]
+    withExtendedLifetime(self) {}
+    guard Tensor.records(self) else { return y }
+    // Every time of a sequence gets the same row of a table, those after its end a row of zeros.
+    let rows = Tensor(
+      lengths.enumerated().flatMap { row, length in
+        (0..<time).map { Int32($0 < length ? row : batch) }
+      }, [batch * time])
+    return y.tracked(from: [self]) { dy in
+      let table = Tensor(zeros: [batch + 1, width])
+      for (row, length) in lengths.enumerated() {
+        apus_scale_f32(
+          table.floats + row * width, dy.floats + row * width, 1 / Float(length), width)
+      }
+      let dx = Tensor(uninitialized: [batch, time, width])
+      apus_embedding_f32(dx.floats, table.floats, rows.ints, batch * time, width)
+      withExtendedLifetime((dy, rows, table)) {}
+      return [dx]
+    }
   }
 }

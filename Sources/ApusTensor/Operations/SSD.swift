@@ -96,72 +96,72 @@ public struct SSDState: Sendable {
   public var byteCount: Int { (window.count + hidden.count) * 4 }
 }
 
-/// Mamba-2's mixer between its projections: convolution, SiLU, state space, gate, norm, as one node.
-///
-/// Dao and Gu, 2024, *Transformers are SSMs*, arXiv:2405.21060, section 6, in float whatever the
-/// precision of products. Backward rebuilds the convolution and the decays; it keeps the input, the
-/// output of the state space and one state per chunk.
-/// - Parameters:
-///   - zxbcdt: `[B, T, 2E + 2GN + H]`: gate, x, B, C, step sizes.
-///   - weights: The mixer's weights.
-///   - layout: Its sizes.
-/// - Returns: `[B, T, E]`.
-public func ssd(_ zxbcdt: Tensor, weights: SSDWeights, layout: SSDLayout) -> Tensor {
-  let call = Call(zxbcdt, weights, layout)
-  let records =
-    (zxbcdt.isTracked || weights.all.contains(where: \.isTracked))
-    && Arithmetic.current.recordsGradients
-  let xbc = call.convolve(zxbcdt, weights, window: nil)
-  let y = Tensor(uninitialized: [call.batch, call.time, layout.channels])
-  var shape = call.shape
-  let chunks = (call.time + layout.chunk - 1) / layout.chunk
-  let checkpoints =
-    records
-    ? Tensor(
-      uninitialized: [call.batch, chunks, layout.heads, layout.states * layout.headSize]) : nil
-  let parts = call.parts(xbc.floats)
-  apus_ssd_f32(
-    y.floats, nil, checkpoints?.floats, parts.x, parts.b, parts.c, zxbcdt.floats + call.stepColumn,
-    weights.stepBias.floats, weights.logA.floats, weights.skip.floats, &shape)
-  let o = call.normalize(y, zxbcdt, weights)
-  withExtendedLifetime((zxbcdt, xbc, weights.all)) {}
-  guard records, let checkpoints else { return o }
-  let (saved, savedInput) = (weights.detached, zxbcdt.detached())
-  return o.tracked(from: [zxbcdt] + weights.all) { dout in
-    ssdBackward(
-      dout, zxbcdt: savedInput, y: y, checkpoints: checkpoints, weights: saved, call: call)
-  }
-}
-
-/// The same from a given state, which is advanced by T tokens. Records nothing.
-public func ssd(
-  _ zxbcdt: Tensor, weights: SSDWeights, layout: SSDLayout, state: inout SSDState
-) -> Tensor {
-  let call = Call(zxbcdt, weights, layout)
-  precondition(
-    state.hidden.shape == [call.batch, layout.heads, layout.states, layout.headSize],
-    "ssd: the state is \(state.hidden.shape), the input \(zxbcdt.shape)")
-  let xbc = state.window.withMutableFloats {
-    call.convolve(zxbcdt, weights, window: $0.baseAddress)
-  }
-  let y = Tensor(uninitialized: [call.batch, call.time, layout.channels])
-  var shape = call.shape
-  let parts = call.parts(xbc.floats)
-  let dt = zxbcdt.floats + call.stepColumn
-  state.hidden.withMutableFloats { hidden in
-    guard let h = hidden.baseAddress else { return }
-    if call.time <= fewTokens {
-      apus_ssd_step_f32(
-        y.floats, h, parts.x, parts.b, parts.c, dt, weights.stepBias.floats, weights.logA.floats,
-        weights.skip.floats, &shape)
-    } else {
-      apus_ssd_f32(
-        y.floats, h, nil, parts.x, parts.b, parts.c, dt, weights.stepBias.floats,
-        weights.logA.floats, weights.skip.floats, &shape)
+extension Tensor {
+  /// Mamba-2's mixer between its projections: convolution, SiLU, state space, gate, norm, as one node.
+  ///
+  /// Dao and Gu, 2024, *Transformers are SSMs*, arXiv:2405.21060, section 6, in float whatever the
+  /// precision of products. Backward rebuilds the convolution and the decays; it keeps the input, the
+  /// output of the state space and one state per chunk.
+  /// The tensor is `[B, T, 2E + 2GN + H]`: gate, x, B, C, step sizes.
+  /// - Parameters:
+  ///   - weights: The mixer's weights.
+  ///   - layout: Its sizes.
+  /// - Returns: `[B, T, E]`.
+  public func ssd(weights: SSDWeights, layout: SSDLayout) -> Tensor {
+    let call = Call(self, weights, layout)
+    let records =
+      (isTracked || weights.all.contains(where: \.isTracked))
+      && Arithmetic.current.recordsGradients
+    let xbc = call.convolve(self, weights, window: nil)
+    let y = Tensor(uninitialized: [call.batch, call.time, layout.channels])
+    var shape = call.shape
+    let chunks = (call.time + layout.chunk - 1) / layout.chunk
+    let checkpoints =
+      records
+      ? Tensor(
+        uninitialized: [call.batch, chunks, layout.heads, layout.states * layout.headSize]) : nil
+    let parts = call.parts(xbc.floats)
+    apus_ssd_f32(
+      y.floats, nil, checkpoints?.floats, parts.x, parts.b, parts.c, floats + call.stepColumn,
+      weights.stepBias.floats, weights.logA.floats, weights.skip.floats, &shape)
+    let o = call.normalize(y, self, weights)
+    withExtendedLifetime((self, xbc, weights.all)) {}
+    guard records, let checkpoints else { return o }
+    let (saved, savedInput) = (weights.detached, detached())
+    return o.tracked(from: [self] + weights.all) { dout in
+      ssdBackward(
+        dout, zxbcdt: savedInput, y: y, checkpoints: checkpoints, weights: saved, call: call)
     }
   }
-  withExtendedLifetime((zxbcdt, xbc, weights.all)) {}
-  return call.normalize(y, zxbcdt, weights)
+
+  /// The same from a given state, which is advanced by T tokens. Records nothing.
+  public func ssd(weights: SSDWeights, layout: SSDLayout, state: inout SSDState) -> Tensor {
+    let call = Call(self, weights, layout)
+    precondition(
+      state.hidden.shape == [call.batch, layout.heads, layout.states, layout.headSize],
+      "ssd: the state is \(state.hidden.shape), the input \(self.shape)")
+    let xbc = state.window.withMutableFloats {
+      call.convolve(self, weights, window: $0.baseAddress)
+    }
+    let y = Tensor(uninitialized: [call.batch, call.time, layout.channels])
+    var shape = call.shape
+    let parts = call.parts(xbc.floats)
+    let dt = floats + call.stepColumn
+    state.hidden.withMutableFloats { hidden in
+      guard let h = hidden.baseAddress else { return }
+      if call.time <= fewTokens {
+        apus_ssd_step_f32(
+          y.floats, h, parts.x, parts.b, parts.c, dt, weights.stepBias.floats, weights.logA.floats,
+          weights.skip.floats, &shape)
+      } else {
+        apus_ssd_f32(
+          y.floats, h, nil, parts.x, parts.b, parts.c, dt, weights.stepBias.floats,
+          weights.logA.floats, weights.skip.floats, &shape)
+      }
+    }
+    withExtendedLifetime((self, xbc, weights.all)) {}
+    return call.normalize(y, self, weights)
+  }
 }
 
 /// Up to here the recurrence beats the chunked form, whose tiles would be mostly empty.

@@ -101,72 +101,71 @@ public struct SelectiveSSMState: Sendable {
   public var byteCount: Int { (window.count + hidden.count) * 4 }
 }
 
-/// Mamba's mixer between its projections: convolution, SiLU, selective scan, gate, as one node.
-///
-/// Gu and Dao, 2023, *Mamba*, arXiv:2312.00752, algorithm 2 with the Euler step for B that all
-/// released weights assume. Backward rebuilds the convolution, the step sizes and, chunk by chunk, the
-/// states, so that only the inputs, the small projection and one state per chunk are kept.
-/// - Parameters:
-///   - xz: `[B, T, 2E]`: input, then gate.
-///   - weights: The mixer's weights.
-/// - Returns: `[B, T, E]`.
-public func selectiveSSM(_ xz: Tensor, weights: SelectiveSSMWeights) -> Tensor {
-  let sizes = Sizes(xz, weights)
-  let records =
-    (xz.isTracked || weights.all.contains(where: \.isTracked))
-    && Arithmetic.current.recordsGradients
-  let bf16 = Arithmetic.current.products == .bfloat16
-  let s = convolved(xz, weights, sizes, window: nil)
-  let p = Tensor(uninitialized: [sizes.batch, sizes.time, sizes.projected])
-  product(
-    p, s, weights.projection, rows: sizes.rows, columns: sizes.projected, inner: sizes.channels,
-    transposeB: true, bf16: bf16)
-  let projected = Projected(p, weights, sizes)
-  let delta = steps(projected, weights, sizes, bf16: bf16)
-  let o = Tensor(uninitialized: [sizes.batch, sizes.time, sizes.channels])
-  var shape = projected.scanShape(sizes)
-  let chunks = (sizes.time + shape.chunk - 1) / shape.chunk
-  let checkpoints =
-    records
-    ? Tensor(uninitialized: [sizes.batch, chunks, sizes.channels, sizes.states]) : nil
-  apus_selective_scan_f32(
-    o.floats, nil, checkpoints?.floats, s.floats, delta.floats, weights.logA.floats, projected.b,
-    projected.c, weights.skip.floats, xz.floats + sizes.channels, &shape)
-  withExtendedLifetime((xz, s, delta, projected)) {}
-  guard records, let checkpoints else { return o }
-  let (saved, savedXZ) = (weights.detached, xz.detached())
-  return o.tracked(from: [xz] + weights.all) { dout in
-    selectiveSSMBackward(
-      dout, xz: savedXZ, p: p, checkpoints: checkpoints, weights: saved, sizes: sizes, bf16: bf16)
-  }
-}
-
-/// The same from a given state, which is advanced by T tokens. Records nothing.
-public func selectiveSSM(
-  _ xz: Tensor, weights: SelectiveSSMWeights, state: inout SelectiveSSMState
-) -> Tensor {
-  let sizes = Sizes(xz, weights)
-  precondition(
-    state.hidden.shape == [sizes.batch, sizes.channels, sizes.states],
-    "selectiveSSM: the state is \(state.hidden.shape), the input \(xz.shape)")
-  let s = state.window.withMutableFloats {
-    convolved(xz, weights, sizes, window: $0.baseAddress)
-  }
-  let p = Tensor(uninitialized: [sizes.batch, sizes.time, sizes.projected])
-  product(
-    p, s, weights.projection, rows: sizes.rows, columns: sizes.projected, inner: sizes.channels,
-    transposeB: true, bf16: false)
-  let projected = Projected(p, weights, sizes)
-  let delta = steps(projected, weights, sizes, bf16: false)
-  let o = Tensor(uninitialized: [sizes.batch, sizes.time, sizes.channels])
-  var shape = projected.scanShape(sizes)
-  state.hidden.withMutableFloats { hidden in
+extension Tensor {
+  /// Mamba's mixer between its projections: convolution, SiLU, selective scan, gate, as one node.
+  ///
+  /// Gu and Dao, 2023, *Mamba*, arXiv:2312.00752, algorithm 2 with the Euler step for B that all
+  /// released weights assume. Backward rebuilds the convolution, the step sizes and, chunk by chunk, the
+  /// states, so that only the inputs, the small projection and one state per chunk are kept.
+  /// The tensor is `[B, T, 2E]`: input, then gate.
+  /// - Parameter weights: The mixer's weights.
+  /// - Returns: `[B, T, E]`.
+  public func selectiveSSM(weights: SelectiveSSMWeights) -> Tensor {
+    let sizes = Sizes(self, weights)
+    let records =
+      (isTracked || weights.all.contains(where: \.isTracked))
+      && Arithmetic.current.recordsGradients
+    let bf16 = Arithmetic.current.products == .bfloat16
+    let s = convolved(self, weights, sizes, window: nil)
+    let p = Tensor(uninitialized: [sizes.batch, sizes.time, sizes.projected])
+    product(
+      p, s, weights.projection, rows: sizes.rows, columns: sizes.projected, inner: sizes.channels,
+      transposeB: true, bf16: bf16)
+    let projected = Projected(p, weights, sizes)
+    let delta = steps(projected, weights, sizes, bf16: bf16)
+    let o = Tensor(uninitialized: [sizes.batch, sizes.time, sizes.channels])
+    var shape = projected.scanShape(sizes)
+    let chunks = (sizes.time + shape.chunk - 1) / shape.chunk
+    let checkpoints =
+      records
+      ? Tensor(uninitialized: [sizes.batch, chunks, sizes.channels, sizes.states]) : nil
     apus_selective_scan_f32(
-      o.floats, hidden.baseAddress, nil, s.floats, delta.floats, weights.logA.floats, projected.b,
-      projected.c, weights.skip.floats, xz.floats + sizes.channels, &shape)
+      o.floats, nil, checkpoints?.floats, s.floats, delta.floats, weights.logA.floats, projected.b,
+      projected.c, weights.skip.floats, floats + sizes.channels, &shape)
+    withExtendedLifetime((self, s, delta, projected)) {}
+    guard records, let checkpoints else { return o }
+    let (saved, savedXZ) = (weights.detached, detached())
+    return o.tracked(from: [self] + weights.all) { dout in
+      selectiveSSMBackward(
+        dout, xz: savedXZ, p: p, checkpoints: checkpoints, weights: saved, sizes: sizes, bf16: bf16)
+    }
   }
-  withExtendedLifetime((xz, s, delta, projected, weights.all)) {}
-  return o
+
+  /// The same from a given state, which is advanced by T tokens. Records nothing.
+  public func selectiveSSM(weights: SelectiveSSMWeights, state: inout SelectiveSSMState) -> Tensor {
+    let sizes = Sizes(self, weights)
+    precondition(
+      state.hidden.shape == [sizes.batch, sizes.channels, sizes.states],
+      "selectiveSSM: the state is \(state.hidden.shape), the input \(self.shape)")
+    let s = state.window.withMutableFloats {
+      convolved(self, weights, sizes, window: $0.baseAddress)
+    }
+    let p = Tensor(uninitialized: [sizes.batch, sizes.time, sizes.projected])
+    product(
+      p, s, weights.projection, rows: sizes.rows, columns: sizes.projected, inner: sizes.channels,
+      transposeB: true, bf16: false)
+    let projected = Projected(p, weights, sizes)
+    let delta = steps(projected, weights, sizes, bf16: false)
+    let o = Tensor(uninitialized: [sizes.batch, sizes.time, sizes.channels])
+    var shape = projected.scanShape(sizes)
+    state.hidden.withMutableFloats { hidden in
+      apus_selective_scan_f32(
+        o.floats, hidden.baseAddress, nil, s.floats, delta.floats, weights.logA.floats, projected.b,
+        projected.c, weights.skip.floats, floats + sizes.channels, &shape)
+    }
+    withExtendedLifetime((self, s, delta, projected, weights.all)) {}
+    return o
+  }
 }
 
 /// The sizes that the kernels ask for.

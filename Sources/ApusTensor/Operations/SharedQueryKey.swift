@@ -1,39 +1,39 @@
 import CApusKernels
 
-/// Queries and keys from one shared representation: normalized by the root mean square head by head,
-/// then scaled and shifted feature by feature. Both carry `1/√K`, so that scores need no scale.
-///
-/// Ma et al., 2024, *Megalodon*, arXiv:2404.08801, section 3.3.
-/// - Parameters:
-///   - z: `[..., H · K]`.
-///   - gain: The gains less one of queries and of keys, `[2, H · K]`.
-///   - bias: `[2, H · K]`.
-///   - heads: H.
-///   - epsilon: Added to the mean square.
-/// - Returns: Queries, then keys: `[..., 2 · H · K]`.
-public func sharedQueryKey(
-  _ z: Tensor, gain: Tensor, bias: Tensor, heads: Int, epsilon: Float
-) -> Tensor {
-  let (width, rows) = (z.shape.last, z.shape.rows)
-  precondition(
-    width % heads == 0 && gain.count == 2 * width && bias.count == 2 * width,
-    "sharedQueryKey: z is \(z.shape), gain \(gain.shape), \(heads) heads")
-  let size = width / heads
-  let qk = Tensor(uninitialized: z.shape.replacingLast(with: 2 * width))
-  let scales = Tensor(uninitialized: [rows, heads])
-  apus_shared_query_key_f32(
-    qk.floats, scales.floats, z.floats, gain.floats, bias.floats, rows, heads, size, epsilon)
-  withExtendedLifetime(scales) {}
-  guard Tensor.records(z, gain, bias) else { return qk }
-  let (savedZ, savedGain) = (z.detached(), gain.detached())
-  return qk.tracked(from: [z, gain, bias]) { dqk in
-    let dz = Tensor(uninitialized: savedZ.shape)
-    let dgain = Tensor(uninitialized: savedGain.shape)
-    let dbias = Tensor(uninitialized: savedGain.shape)
-    apus_shared_query_key_backward_f32(
-      dz.floats, dgain.floats, dbias.floats, dqk.floats, savedZ.floats, savedGain.floats,
-      scales.floats, rows, heads, size)
-    withExtendedLifetime((dqk, savedZ, savedGain, scales)) {}
-    return [dz, dgain, dbias]
+extension Tensor {
+  /// Queries and keys from one shared representation: normalized by the root mean square head by head,
+  /// then scaled and shifted feature by feature. Both carry `1/√K`, so that scores need no scale.
+  ///
+  /// Ma et al., 2024, *Megalodon*, arXiv:2404.08801, section 3.3.
+  /// The tensor is `[..., H · K]`.
+  /// - Parameters:
+  ///   - gain: The gains less one of queries and of keys, `[2, H · K]`.
+  ///   - bias: `[2, H · K]`.
+  ///   - heads: H.
+  ///   - epsilon: Added to the mean square.
+  /// - Returns: Queries, then keys: `[..., 2 · H · K]`.
+  public func sharedQueryKey(gain: Tensor, bias: Tensor, heads: Int, epsilon: Float) -> Tensor {
+    let (width, rows) = (shape.last, shape.rows)
+    precondition(
+      width % heads == 0 && gain.count == 2 * width && bias.count == 2 * width,
+      "sharedQueryKey: z is \(shape), gain \(gain.shape), \(heads) heads")
+    let size = width / heads
+    let qk = Tensor(uninitialized: shape.replacingLast(with: 2 * width))
+    let scales = Tensor(uninitialized: [rows, heads])
+    apus_shared_query_key_f32(
+      qk.floats, scales.floats, floats, gain.floats, bias.floats, rows, heads, size, epsilon)
+    withExtendedLifetime(scales) {}
+    guard Tensor.records(self, gain, bias) else { return qk }
+    let (savedZ, savedGain) = (detached(), gain.detached())
+    return qk.tracked(from: [self, gain, bias]) { dqk in
+      let dz = Tensor(uninitialized: savedZ.shape)
+      let dgain = Tensor(uninitialized: savedGain.shape)
+      let dbias = Tensor(uninitialized: savedGain.shape)
+      apus_shared_query_key_backward_f32(
+        dz.floats, dgain.floats, dbias.floats, dqk.floats, savedZ.floats, savedGain.floats,
+        scales.floats, rows, heads, size)
+      withExtendedLifetime((dqk, savedZ, savedGain, scales)) {}
+      return [dz, dgain, dbias]
+    }
   }
 }

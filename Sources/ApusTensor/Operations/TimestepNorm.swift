@@ -23,58 +23,58 @@ public struct TimestepNormState: Sendable {
   }
 }
 
-/// Group normalization whose statistics run over all tokens up to the present one:
-/// `(x − mean)/√(variance + epsilon) · (1 + weight) + bias`.
-///
-/// Ma et al., 2024, *Megalodon*, arXiv:2404.08801, equation 4.
-/// - Parameters:
-///   - x: `[B, T, D]`.
-///   - weight: The gain less one, `[D]`.
-///   - bias: `[D]`.
-///   - groups: G, which divides D. A group of one feature would normalize its first token to zero.
-///   - epsilon: Added to the variance.
-/// - Returns: `[B, T, D]`.
-public func timestepNorm(
-  _ x: Tensor, weight: Tensor, bias: Tensor, groups: Int, epsilon: Float
-) -> Tensor {
-  var shape = timestepShape(x, weight, bias, groups: groups, count: 0, epsilon: epsilon)
-  let y = Tensor(uninitialized: x.shape)
-  let statistics = Tensor(uninitialized: [shape.batch, shape.time, 2, groups])
-  apus_timestep_norm_f32(
-    y.floats, statistics.floats, nil, x.floats, weight.floats, bias.floats, &shape)
-  withExtendedLifetime(statistics) {}
-  guard Tensor.records(x, weight, bias) else { return y }
-  let (savedX, savedWeight) = (x.detached(), weight.detached())
-  return y.tracked(from: [x, weight, bias]) { dy in
-    let dx = Tensor(uninitialized: savedX.shape)
-    let dweight = Tensor(uninitialized: savedWeight.shape)
-    let dbias = Tensor(uninitialized: savedWeight.shape)
-    var shape = shape
-    apus_timestep_norm_backward_f32(
-      dx.floats, dweight.floats, dbias.floats, nil, dy.floats, savedX.floats, savedWeight.floats,
-      statistics.floats, nil, &shape)
-    withExtendedLifetime((dy, savedX, savedWeight, statistics)) {}
-    return [dx, dweight, dbias]
-  }
-}
-
-/// The same from a given state, which is advanced by T tokens. Records nothing.
-public func timestepNorm(
-  _ x: Tensor, weight: Tensor, bias: Tensor, groups: Int, epsilon: Float,
-  state: inout TimestepNormState
-) -> Tensor {
-  var shape = timestepShape(x, weight, bias, groups: groups, count: state.count, epsilon: epsilon)
-  precondition(
-    state.statistics.count == shape.batch * 2 * groups,
-    "timestepNorm: the state holds \(state.statistics.count) numbers, the input is \(x.shape)")
-  let y = Tensor(uninitialized: x.shape)
-  let statistics = Tensor(uninitialized: [shape.batch, shape.time, 2, groups])
-  state.advance(by: shape.time) {
+extension Tensor {
+  /// Group normalization whose statistics run over all tokens up to the present one:
+  /// `(x − mean)/√(variance + epsilon) · (1 + weight) + bias`.
+  ///
+  /// Ma et al., 2024, *Megalodon*, arXiv:2404.08801, equation 4.
+  /// The tensor is `[B, T, D]`.
+  /// - Parameters:
+  ///   - weight: The gain less one, `[D]`.
+  ///   - bias: `[D]`.
+  ///   - groups: G, which divides D. A group of one feature would normalize its first token to zero.
+  ///   - epsilon: Added to the variance.
+  /// - Returns: `[B, T, D]`.
+  public func timestepNorm(weight: Tensor, bias: Tensor, groups: Int, epsilon: Float) -> Tensor {
+    var shape = timestepShape(self, weight, bias, groups: groups, count: 0, epsilon: epsilon)
+    let y = Tensor(uninitialized: self.shape)
+    let statistics = Tensor(uninitialized: [shape.batch, shape.time, 2, groups])
     apus_timestep_norm_f32(
-      y.floats, statistics.floats, $0, x.floats, weight.floats, bias.floats, &shape)
+      y.floats, statistics.floats, nil, floats, weight.floats, bias.floats, &shape)
+    withExtendedLifetime(statistics) {}
+    guard Tensor.records(self, weight, bias) else { return y }
+    let (savedX, savedWeight) = (detached(), weight.detached())
+    return y.tracked(from: [self, weight, bias]) { dy in
+      let dx = Tensor(uninitialized: savedX.shape)
+      let dweight = Tensor(uninitialized: savedWeight.shape)
+      let dbias = Tensor(uninitialized: savedWeight.shape)
+      var shape = shape
+      apus_timestep_norm_backward_f32(
+        dx.floats, dweight.floats, dbias.floats, nil, dy.floats, savedX.floats, savedWeight.floats,
+        statistics.floats, nil, &shape)
+      withExtendedLifetime((dy, savedX, savedWeight, statistics)) {}
+      return [dx, dweight, dbias]
+    }
   }
-  withExtendedLifetime((x, weight, bias, statistics)) {}
-  return y
+
+  /// The same from a given state, which is advanced by T tokens. Records nothing.
+  public func timestepNorm(
+    weight: Tensor, bias: Tensor, groups: Int, epsilon: Float, state: inout TimestepNormState
+  ) -> Tensor {
+    var shape = timestepShape(
+      self, weight, bias, groups: groups, count: state.count, epsilon: epsilon)
+    precondition(
+      state.statistics.count == shape.batch * 2 * groups,
+      "timestepNorm: the state holds \(state.statistics.count) numbers, the input is \(self.shape)")
+    let y = Tensor(uninitialized: self.shape)
+    let statistics = Tensor(uninitialized: [shape.batch, shape.time, 2, groups])
+    state.advance(by: shape.time) {
+      apus_timestep_norm_f32(
+        y.floats, statistics.floats, $0, floats, weight.floats, bias.floats, &shape)
+    }
+    withExtendedLifetime((self, weight, bias, statistics)) {}
+    return y
+  }
 }
 
 private func timestepShape(

@@ -50,14 +50,14 @@ public final class PathwaysJointTask: TrainingTask {
       let (loss, routes) = model.loss(examples, task: index)
       let value = Double(loss.scalar)
       scales[index] = step == 0 ? value : 0.98 * scales[index] + 0.02 * value
-      let weighed = scaled(loss, by: Float(1 / max(scales[index], 1e-3)))
-      total = total.map { add($0, weighed) } ?? weighed
+      let weighed = loss * Float(1 / max(scales[index], 1e-3))
+      total = total.map { $0 + weighed } ?? weighed
       for (layer, one) in routes.enumerated() { logits[layer].append(one) }
     }
-    let balance = routerLoss(
-      logits.map { stacked($0) }, perToken: model.config.perToken, balance: 0.01, z: 0.001)
-    var sum = total.map { add($0, balance) } ?? balance
-    if information > 0 { sum = add(sum, taskInformationLoss(logits, weight: information)) }
+    let balance = Tensor.routerLoss(
+      logits.map { Tensor(stacking: $0) }, perToken: model.config.perToken, balance: 0.01, z: 0.001)
+    var sum = total.map { $0 + balance } ?? balance
+    if information > 0 { sum = sum + Tensor.taskInformationLoss(logits, weight: information) }
     return (sum, batch * exercises.count)
   }
 

@@ -80,7 +80,7 @@ struct MegalodonLearningTests {
     var right = 0
     for seed in 9000..<9010 as Range<UInt64> {
       let (tokens, targets) = questions(seed: seed)
-      let logits = slice(withoutGradient { model.logits(tokens) }, times: 13..<14).values
+      let logits = withoutGradient { model.logits(tokens) }[times: 13..<14].values
       let wanted = targets.integers
       right += (0..<32).count { row in
         (logits[row * 15 + 1] > logits[row * 15]) == (wanted[row * 14 + 13] == 1)
@@ -114,7 +114,7 @@ struct MegalodonLearningTests {
     for index in 0..<250 as Range<UInt64> {
       let tokens = Tensor.randomIntegers([1, piece], below: 29, seed: index)
       let logits = model.logits(tokens, state: &state)
-      #expect(slice(logits, times: piece - 1..<piece).values.allSatisfy { $0.isFinite })
+      #expect(logits[times: piece - 1..<piece].values.allSatisfy { $0.isFinite })
       bytes.append(state.byteCount)
       peaks.append(Machine.peakBytes)
     }

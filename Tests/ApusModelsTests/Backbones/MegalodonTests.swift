@@ -43,7 +43,7 @@ struct MegalodonTests {
         Architecture.named("megalodon"), config: config(more), key: RandomKey(seed: 1))
       for (index, parameter) in model.parameters.enumerated() {
         let noise = Tensor.random(parameter.shape, seed: 100 + UInt64(index), scale: 0.2)
-        parameter.set(withoutGradient { add(parameter.value, noise) })
+        parameter.set(withoutGradient { parameter.value + noise })
       }
       return model
     }
@@ -110,7 +110,7 @@ struct MegalodonTests {
       var (state, start) = (model.initialState(batch: 2), 0)
       for end in cuts {
         let part = model.logits(idSlice(Self.tokens, times: start..<end), state: &state)
-        expectClose(part, slice(whole, times: start..<end), absolute: 1e-5, "\(cuts)")
+        expectClose(part, whole[times: start..<end], absolute: 1e-5, "\(cuts)")
         start = end
       }
     }
@@ -227,7 +227,7 @@ struct MegalodonTests {
     #expect(model.parameters.allSatisfy { $0.isDecayed || $0.name.hasPrefix("output.output") })
     let gain = try #require(model.parameters.first { $0.name.hasSuffix("rmsnorm.weight") })
     let before = gain.value.values
-    scaled(model.loss(Self.tokens, targets: following(Self.tokens)), by: 0).backward()
+    (model.loss(Self.tokens, targets: following(Self.tokens)) * 0).backward()
     var (first, second) = (Tensor(zeros: gain.shape), Tensor(zeros: gain.shape))
     gain.applyAdamW(
       firstMoment: &first, secondMoment: &second, learningRate: 0.1, beta1: 0.9, beta2: 0.98,

@@ -16,7 +16,7 @@ struct ContractTests {
     var state = model.initialState(batch: 2)
     for t in 0..<37 {
       let part = model.logits(idSlice(tokens, times: t..<t + 1), state: &state)
-      expectClose(part, slice(whole, times: t..<t + 1), absolute: 1e-5, "token \(t)")
+      expectClose(part, whole[times: t..<t + 1], absolute: 1e-5, "token \(t)")
     }
     #expect(state.position == 37)
   }
@@ -33,7 +33,7 @@ struct ContractTests {
         let end = min(41, start + Int.random(in: 1...20, using: &generator))
         let part = model.logits(idSlice(tokens, times: start..<end), state: &state)
         expectClose(
-          part, slice(whole, times: start..<end), absolute: 1e-5, "\(start)..<\(end), seed \(seed)")
+          part, whole[times: start..<end], absolute: 1e-5, "\(start)..<\(end), seed \(seed)")
         start = end
       }
     }
@@ -49,7 +49,7 @@ struct ContractTests {
     var other = state
     _ = model.logits(specimen.tokens(1, 7, seed: 4), state: &other)
     let rest = model.logits(idSlice(tokens, times: 5..<12), state: &state)
-    expectClose(rest, slice(whole, times: 5..<12), absolute: 1e-5)
+    expectClose(rest, whole[times: 5..<12], absolute: 1e-5)
   }
 
   @Test("a later token never changes an earlier logit, to the bit", arguments: Specimen.all)
@@ -66,10 +66,10 @@ struct ContractTests {
       }
       let after = withoutGradient { model.logits(Tensor(ids, [2, 23])) }
       expectSameBits(
-        slice(after, times: 0..<cut).values, slice(before, times: 0..<cut).values, "cut at \(cut)")
+        after[times: 0..<cut].values, before[times: 0..<cut].values, "cut at \(cut)")
       #expect(
         bitDisagreement(
-          slice(after, times: cut..<cut + 1).values, slice(before, times: cut..<cut + 1).values)
+          after[times: cut..<cut + 1].values, before[times: cut..<cut + 1].values)
           != nil, "the changed token itself should count")
     }
   }
@@ -136,7 +136,7 @@ struct ContractTests {
         .reduce(0) { $0 + Double($1.0) * Double($1.1) } / length
       func loss(_ distance: Double) -> Double {
         withoutGradient {
-          parameter.set(add(start, scaled(direction, by: Float(distance / length))))
+          parameter.set(start + direction * Float(distance / length))
           // The mean in double over single losses: less rounding than the loss itself.
           let all = model.losses(tokens, targets: targets)
           return all.reduce(0) { $0 + Double($1) } / 12

@@ -247,7 +247,7 @@ struct Specimen: Sendable, CustomTestStringConvertible {
     let model = try model(seed: seed)
     for (index, parameter) in model.parameters.enumerated() {
       let noise = Tensor.random(parameter.shape, seed: seed &+ 100 &+ UInt64(index), scale: 0.2)
-      parameter.set(withoutGradient { add(parameter.value, noise) })
+      parameter.set(withoutGradient { parameter.value + noise })
     }
     return model
   }

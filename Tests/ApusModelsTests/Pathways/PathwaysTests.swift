@@ -25,7 +25,7 @@ struct PathwaysTests {
     let model = try Pathways(config, key: RandomKey(seed: seed))
     for (index, parameter) in model.parameters.enumerated() {
       let noise = Tensor.random(parameter.shape, seed: seed &+ 50 &+ UInt64(index), scale: 0.2)
-      parameter.set(withoutGradient { add(parameter.value, noise) })
+      parameter.set(withoutGradient { parameter.value + noise })
     }
     return model
   }
@@ -65,7 +65,7 @@ struct PathwaysTests {
       let length = direction.values.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
       func loss(_ distance: Double) -> Double {
         withoutGradient {
-          parameter.set(add(start, scaled(direction, by: Float(distance / length))))
+          parameter.set(start + direction * Float(distance / length))
           return Double(model.loss(batch, task: task).loss.scalar)
         }
       }
@@ -166,9 +166,9 @@ struct PathwaysTests {
       )
     }
     expectSameBits(
-      slice(after.hidden, times: 0..<12).values, slice(before.hidden, times: 0..<12).values)
+      after.hidden[times: 0..<12].values, before.hidden[times: 0..<12].values)
     for (one, other) in zip(before.logits, after.logits) {
-      expectSameBits(slice(other, times: 0..<12).values, slice(one, times: 0..<12).values)
+      expectSameBits(other[times: 0..<12].values, one[times: 0..<12].values)
     }
   }
 

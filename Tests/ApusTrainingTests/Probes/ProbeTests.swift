@@ -40,7 +40,7 @@ struct ProbeTests {
     let probe = try Probe(Self.small(.selectiveCopy, model: model))
     for parameter in probe.model.parameters {
       let noise = Tensor(normal: parameter.shape, deviation: 0.2, key: RandomKey(seed: 4))
-      parameter.set(withoutGradient { add(parameter.value, noise) })
+      parameter.set(withoutGradient { parameter.value + noise })
     }
     let examples = try (0..<3).map {
       try probe.generator.example($0, length: 40, key: probe.key(.test))
