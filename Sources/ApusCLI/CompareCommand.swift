@@ -159,7 +159,7 @@ struct CompareCommand: ParsableCommand {
         print("Best model: \(folder.winnerPath)\(record.task.kind == .series ? " (\(next))" : "")")
       }
     }
-    if gate, !record.hasWinner { throw ExitCode(2) }
+    if gate, record.verdict.recommended == nil { throw ExitCode(2) }
     guard record.chosen != nil else {
       remark("apus: every model failed; the table says why.")
       throw ExitCode.failure

@@ -1,4 +1,5 @@
 import Apus
+import ApusEvaluation
 import Foundation
 import Rainbow
 import TextTable
@@ -42,13 +43,11 @@ struct LeaderboardPrinter {
         Column(title: "kind", value: row.kind.rawValue),
         Column(title: record.task.lossName, value: number(row.loss, "%.6g")),
         Column(
-          title: "skill", value: row.skill.map { String(format: "%+.2f %%", $0 * 100) } ?? "–"),
+          title: "skill", value: row.skill.map(Figures.skill) ?? "–"),
         Column(
           title: "95 % interval",
-          value: row.interval.map {
-            String(format: "%+.2f … %+.2f %%", $0.lowerBound * 100, $0.upperBound * 100)
-          } ?? "–"),
-        Column(title: "p", value: number(row.pValue, "%.3g")),
+          value: row.interval.map(Figures.skills) ?? "–"),
+        Column(title: "p", value: row.pValue.map(Figures.probability) ?? "–"),
         Column(title: "train s", value: number(row.seconds, "%.1f")),
         Column(title: "parameters", value: row.parameters.map(String.init) ?? "–"),
         Column(title: "status", value: row.status.rawValue),
@@ -63,11 +62,6 @@ struct LeaderboardPrinter {
   private func number(_ value: Double?, _ format: String) -> String {
     value.map { String(format: format, $0) } ?? "–"
   }
-}
-
-extension ComparisonRecord {
-  /// Whether a model is recommended over the best baseline.
-  var hasWinner: Bool { !headline.hasPrefix("No model") }
 }
 
 /// Where the data is that ships with the project.

@@ -7,7 +7,7 @@ public struct ForecastScore: Sendable {
   public let losses: [Double]
   /// The mean pinball loss by steps ahead.
   public let lossBySteps: [StepLoss]
-  /// Stated against observed probability.
+  /// Nominal against observed coverage.
   public let calibration: [CalibrationPoint]
   /// Shares of the probability integral transform in ten bins.
   public let pit: [Double]
@@ -17,7 +17,7 @@ public struct ForecastScore: Sendable {
   /// The mean over dates.
   public var loss: Double { Metrics.mean(losses) }
 
-  /// The mean distance between stated and observed probability.
+  /// Mean distance between nominal and observed coverage.
   public var coverageError: Double {
     Metrics.mean(calibration.map { abs($0.nominal - $0.empirical) })
   }
@@ -103,11 +103,16 @@ public struct ForecastScore: Sendable {
         return try Metrics.qlike(pairs.map(\.0), forecasts: pairs.map(\.1))
       }
     }
-    if measure == .returns, let share = try? Metrics.direction(values, forecasts: points) {
+    if measure == .returns, let share = try? Metrics.direction(values, forecasts: points),
+      let rising = try? Metrics.direction(values, forecasts: values.map { _ in 1 })
+    {
       let band = share.band(around: 0.5)
       let (low, high) = (percent(band.lowerBound), percent(band.upperBound))
-      let detail = "50 % by chance lies within \(low) to \(high)"
-      add("direction", detail) { share.value }
+      let up = percent(rising.value)
+      let always =
+        rising.value >= share.value
+        ? "always guessing up scores as well, \(up)" : "always guessing up scores \(up)"
+      add("direction", "chance alone gives \(low) to \(high), and \(always)") { share.value }
     }
     if let low = levels.first, let high = levels.last, low < high {
       add("coverage of the middle \(percent(high - low))") {
@@ -120,7 +125,8 @@ public struct ForecastScore: Sendable {
   }
 }
 
-private func percent(_ share: Double) -> String {
+/// A share in percent, with a decimal where there is one.
+func percent(_ share: Double) -> String {
   let tenths = Int((share * 1000).rounded())
   return tenths % 10 == 0 ? "\(tenths / 10) %" : "\(tenths / 10).\(tenths % 10) %"
 }

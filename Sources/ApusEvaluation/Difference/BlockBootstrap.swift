@@ -50,7 +50,8 @@ public struct BlockBootstrap: Sendable, Hashable, Codable {
 
   /// The percentile interval of the skill `1 - Σ losses / Σ benchmark`.
   ///
-  /// Both series are resampled together, so that hard days stay hard for both.
+  /// Both series are resampled together, so that hard days stay hard for both. A resample in which
+  /// only the benchmark is without loss has a skill of -∞.
   public func skillInterval(
     losses: [Double], benchmark: [Double], overlap: Int = 1,
     using generator: inout some RandomNumberGenerator
@@ -93,7 +94,12 @@ public struct BlockBootstrap: Sendable, Hashable, Codable {
     }
     draws.sort()
     let tail = 0.5 * (1 - min(max(confidence, 0), 1))
-    return quantile(ofSorted: draws, at: tail)...quantile(ofSorted: draws, at: 1 - tail)
+    func end(_ level: Double) -> Double {
+      let end = quantile(ofSorted: draws, at: level)
+      // Between infinite draws there is nothing to interpolate.
+      return end.isNaN ? draws[Int(level * Double(draws.count - 1))] : end
+    }
+    return end(tail)...end(1 - tail)
   }
 
   private func drawLength(_ length: Int, using generator: inout some RandomNumberGenerator) -> Int {

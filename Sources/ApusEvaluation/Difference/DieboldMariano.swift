@@ -65,22 +65,6 @@ public struct DieboldMariano: Sendable, Hashable, Codable {
   private static let title = "The Diebold-Mariano test"
 }
 
-/// The adjusted difference of Clark and West for a model that contains its benchmark.
-///
-/// `(y - b)² - ((y - f)² - (b - f)²)`: the squared error of the larger model f is relieved of the
-/// noise that its extra parameters bring under the hypothesis that they are 0. Test the mean
-/// against 0, one-sided, for example by ``DieboldMariano`` against zeros. Clark and West, 2007.
-public func clarkWestDifferences(_ values: [Double], benchmark: [Double], forecasts: [Double])
-  throws -> [Double]
-{
-  try check("The Clark-West test", benchmark.count, values.count)
-  try check("The Clark-West test", forecasts.count, values.count)
-  return values.indices.map { index in
-    let (y, b, f) = (values[index], benchmark[index], forecasts[index])
-    return (y - b) * (y - b) - ((y - f) * (y - f) - (b - f) * (b - f))
-  }
-}
-
 /// Newey and West's variance of a centered series: `g_0 + 2 Σ (1 - k/(q+1)) g_k`.
 func longRunVariance(_ centered: [Double], lags: Int) -> Double {
   let T = Double(centered.count)

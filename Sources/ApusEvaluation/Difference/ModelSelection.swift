@@ -1,4 +1,5 @@
-/// Who is recommended, when validation chooses and the test part is opened once.
+/// How candidates stand against the best baseline, and which model is recommended over it, when
+/// validation chooses and the test part is opened once.
 ///
 /// The best model is the one with the smallest mean validation loss. The bar is the baseline with the
 /// smallest mean test loss: hindsight may favor the bar, never the model. The model is recommended
@@ -45,11 +46,12 @@ public struct ModelSelection: Sendable, Hashable, Codable {
     public let validationLoss: Double?
     /// Mean test loss; nil after a failure.
     public let testLoss: Double?
-    /// `1 - loss / loss of the best baseline` on the test part.
+    /// `1 - loss / loss of the best baseline` on the test part; nil where the latter is 0.
     public let skill: Double?
-    /// The block-bootstrap interval of the skill; nil for the best baseline itself.
+    /// The block-bootstrap interval of the skill; nil for the best baseline itself, and where there
+    /// are too few windows.
     public let interval: ClosedRange<Double>?
-    /// The two-sided p-value against the best baseline, before correction.
+    /// The two-sided p-value against the best baseline, before correction; nil likewise.
     public let pValue: Double?
     /// The p-value after Holm, over all models tried; nil for baselines.
     public let adjustedPValue: Double?
@@ -57,31 +59,21 @@ public struct ModelSelection: Sendable, Hashable, Codable {
 
   /// All candidates, by validation loss; failures come last.
   public let standings: [Standing]
-  /// The baseline with the smallest test loss.
-  public let bestBaseline: String
-  /// The model with the smallest validation loss; nil when none survived.
-  public let bestModel: String?
-  /// The model worth its effort; nil when no model beats the best baseline.
-  public let recommended: String?
-
-  /// One sentence for the top of a report.
-  public var headline: String {
-    recommended.map { "\($0) beats \(bestBaseline)" } ?? "no model beats \(bestBaseline)"
-  }
+  /// Which model is recommended, or none, and why.
+  public let verdict: Verdict
 
   /// Judges the candidates.
   ///
   /// - Parameters:
-  ///   - candidates: Models and baselines of different names, scored at the same origins. At least
-  ///     one baseline must have survived.
+  ///   - candidates: Models and baselines of different names, scored at the same origins.
   ///   - overlap: How many successive origins share some target: ⌈horizon / stride⌉.
-  ///   - level: The chance of naming any model wrongly that is accepted.
-  ///   - bootstrap: How intervals are drawn.
+  ///   - bootstrap: How intervals are drawn. The chance of naming any model wrongly that is accepted
+  ///     is 1 - its confidence.
   ///   - generator: Where chance comes from.
-  /// - Throws: ``MetricError`` when no baseline survived or when origins differ in number.
+  /// - Throws: ``MetricError`` when origins differ in number.
   public init(
-    _ candidates: [Candidate], overlap: Int = 1, level: Double = 0.05,
-    bootstrap: BlockBootstrap = BlockBootstrap(), using generator: inout some RandomNumberGenerator
+    _ candidates: [Candidate], overlap: Int = 1, bootstrap: BlockBootstrap = BlockBootstrap(),
+    using generator: inout some RandomNumberGenerator
   ) throws {
     let alive = candidates.filter { !$0.hasFailed }
     for candidate in alive {
@@ -92,67 +84,90 @@ public struct ModelSelection: Sendable, Hashable, Codable {
     let ranked = alive.sorted {
       Metrics.mean($0.validationLosses) < Metrics.mean($1.validationLosses)
     }
-    let bars = ranked.filter(\.isBaseline)
-    guard
-      let baseline = bars.min(by: { Metrics.mean($0.testLosses) < Metrics.mean($1.testLosses) })
-    else {
-      throw MetricError.tooFew(metric: "Surviving baselines", found: 0, needed: 1)
+    let baseline = ranked.filter(\.isBaseline).min {
+      Metrics.mean($0.testLosses) < Metrics.mean($1.testLosses)
     }
-    bestBaseline = baseline.name
-    bestModel = ranked.first { !$0.isBaseline }?.name
-
     let models = candidates.filter { !$0.isBaseline }
-    let tests = try models.map { model in
-      model.hasFailed
-        ? nil
-        : try Self.test(baseline, model, overlap)
-    }
-    let adjusted = holm(tests.map { $0?.pValue ?? .nan })  // a failure was tried as well
+    // A failure was tried as well: it counts in the correction.
+    let adjusted = holm(models.map { Self.test(baseline, $0, overlap)?.pValue ?? .nan })
     var standings: [Standing] = []
     for candidate in ranked {
-      let test = try Self.test(baseline, candidate, overlap)
-      let interval = try bootstrap.skillInterval(
-        losses: candidate.testLosses, benchmark: baseline.testLosses, overlap: overlap,
-        using: &generator)
+      let interval = try baseline.flatMap { baseline in
+        candidate.testLosses.count < 2
+          ? nil
+          : try bootstrap.skillInterval(
+            losses: candidate.testLosses, benchmark: baseline.testLosses, overlap: overlap,
+            using: &generator)
+      }
       let place = models.firstIndex { $0.name == candidate.name }
       standings.append(
-        Standing(candidate, against: baseline, interval, test, place.map { adjusted[$0] }))
+        Standing(
+          candidate, against: baseline, interval, Self.test(baseline, candidate, overlap),
+          place.map { adjusted[$0] }))
     }
-    standings += candidates.filter(\.hasFailed).map { Standing(failed: $0) }
-    self.standings = standings
-
-    let best = standings.first { !$0.isBaseline && !$0.hasFailed }
-    let isConfirmed =
-      best.map { ($0.interval?.lowerBound ?? -1) > 0 && ($0.adjustedPValue ?? 1) < level } ?? false
-    let clearsValidation =
-      (best?.validationLoss ?? .infinity) < Metrics.mean(baseline.validationLosses)
-    recommended = isConfirmed && clearsValidation ? best?.name : nil
+    self.standings = standings + candidates.filter(\.hasFailed).map { Standing(failed: $0) }
+    verdict = Self.verdict(
+      standings.first { !$0.isBaseline }, over: standings.first { $0.name == baseline?.name },
+      models: models.count, windows: alive.first?.testLosses.count ?? 0,
+      confidence: bootstrap.confidence)
   }
 
-  /// Diebold and Mariano's test with twice the lags of the overlap, to hold its level.
-  private static func test(_ baseline: Candidate, _ other: Candidate, _ overlap: Int) throws
-    -> DieboldMariano
+  private static func verdict(
+    _ best: Standing?, over bar: Standing?, models: Int, windows: Int, confidence: Double
+  ) -> Verdict {
+    let reason: Verdict.Reason =
+      if let best, let bar, let loss = best.validationLoss, let barLoss = bar.validationLoss {
+        if bar.testLoss == 0 {
+          .perfectBaseline
+        } else if let interval = best.interval, let p = best.adjustedPValue, !p.isNaN {
+          if interval.upperBound < 0 {
+            .worse
+          } else if interval.lowerBound <= 0 {
+            .intervalIncludesZero
+          } else if p >= 1 - confidence {
+            .notSignificant
+          } else {
+            loss < barLoss ? .confirmed : .worseOnValidation
+          }
+        } else {
+          .tooFewWindows
+        }
+      } else {
+        bar == nil ? .everyBaselineFailed : .everyModelFailed
+      }
+    return Verdict(
+      reason: reason, model: best?.name, baseline: bar?.name, effect: best?.skill,
+      interval: best?.interval, confidence: confidence, pValue: best?.adjustedPValue,
+      uncorrectedPValue: best?.pValue, models: models, windows: windows)
+  }
+
+  /// Diebold and Mariano's test with twice the lags of the overlap, to hold its level; nil where
+  /// one of the two has failed or there are too few origins.
+  private static func test(_ baseline: Candidate?, _ other: Candidate, _ overlap: Int)
+    -> DieboldMariano?
   {
+    guard let baseline, !other.hasFailed else { return nil }
     let (first, second) = (baseline.testLosses, other.testLosses)
-    let rule = try DieboldMariano(first, second, horizon: overlap)
+    guard let rule = try? DieboldMariano(first, second, horizon: overlap) else { return nil }
     let lags = max(rule.lags, min(2 * (overlap - 1), first.count / 4))
-    return try DieboldMariano(first, second, horizon: overlap, lags: lags)
+    return try? DieboldMariano(first, second, horizon: overlap, lags: lags)
   }
 }
 
 extension ModelSelection.Standing {
   fileprivate init(
-    _ candidate: ModelSelection.Candidate, against baseline: ModelSelection.Candidate,
-    _ interval: ClosedRange<Double>, _ test: DieboldMariano, _ adjusted: Double?
+    _ candidate: ModelSelection.Candidate, against baseline: ModelSelection.Candidate?,
+    _ interval: ClosedRange<Double>?, _ test: DieboldMariano?, _ adjusted: Double?
   ) {
-    let isBar = candidate.name == baseline.name
-    let (loss, bar) = (Metrics.mean(candidate.testLosses), Metrics.mean(baseline.testLosses))
+    let isBar = candidate.name == baseline?.name
+    let loss = Metrics.mean(candidate.testLosses)
+    let bar = baseline.map { Metrics.mean($0.testLosses) } ?? 0
     self.init(
       name: candidate.name, isBaseline: candidate.isBaseline, hasFailed: false,
       validationLoss: Metrics.mean(candidate.validationLosses), testLoss: loss,
-      skill: loss == bar ? 0 : 1 - loss / bar,
-      interval: isBar ? nil : interval,
-      pValue: isBar ? nil : test.pValue, adjustedPValue: adjusted)
+      skill: bar == 0 ? nil : loss == bar ? 0 : 1 - loss / bar,
+      interval: isBar || bar == 0 ? nil : interval,
+      pValue: isBar ? nil : test?.pValue, adjustedPValue: adjusted)
   }
 
   fileprivate init(failed candidate: ModelSelection.Candidate) {

@@ -1,4 +1,4 @@
-/// Observed minus stated probability, by stated probability; zero is perfect.
+/// Observed minus nominal coverage of each quantile, by its level; zero is perfect.
 package func calibrationChart(_ record: ComparisonRecord, cast: ChartCast, width: Double)
   -> Markup?
 {
@@ -19,10 +19,10 @@ package func calibrationChart(_ record: ComparisonRecord, cast: ChartCast, width
     width: width, height: 300, margins: Chart.Margins(right: min(130, width * 0.3), bottom: 40),
     x: { ChartScale(.linear, over: [0, 1], from: $0, to: $1) },
     y: { ChartScale(.linear, over: [-reach, reach], from: $0, to: $1) })
-  chart.drawYAxis("observed − stated, percentage points") {
+  chart.drawYAxis("observed − nominal, percentage points") {
     $0.value > 0 ? "+" + $0.label : $0.label
   }
-  chart.drawXAxis("stated probability", about: 5) { Figures.percent($0.value, decimals: 0) }
+  chart.drawXAxis("nominal probability", about: 5) { Figures.percent($0.value, decimals: 0) }
   if let windows, windows >= 1 {
     let band = stride(from: 0, through: 40, by: 1).map { index in
       let p = Double(index) / 40
@@ -48,7 +48,7 @@ package func calibrationChart(_ record: ComparisonRecord, cast: ChartCast, width
     lines.filter { !$0.0.isQuiet }.compactMap { role, points in
       points.last.map { (role.row.name, $0.y, role.look) }
     })
-  return chart.svg(label: "Observed minus stated probability of each quantile")
+  return chart.svg(label: "Observed minus nominal coverage of each quantile")
 }
 
 /// The histogram of the probability integral transform of one row; flat is perfect.
@@ -70,7 +70,7 @@ package func pitChart(_ row: ComparisonRow, ceiling: Double, look: String, width
       tooltip: "\(Figures.percent(from, decimals: 0)) to \(Figures.percent(to, decimals: 0)): "
         + Figures.percent(share))
   }
-  chart.drawXAxis("forecast probability below the outcome", about: 5) {
+  chart.drawXAxis("probability integral transform", about: 5) {
     Figures.percent($0.value, decimals: 0)
   }
   let even = chart.y(100 / bins)

@@ -70,23 +70,6 @@ public struct ForecastFan: Codable, Sendable, Equatable {
   }
 }
 
-/// What a language model makes of a prompt.
-public struct TextSample: Codable, Sendable, Equatable {
-  /// The name of the row.
-  public var name: String
-  /// The text given.
-  public var prompt: String
-  /// The text continued.
-  public var continuation: String
-
-  /// Creates a sample.
-  public init(name: String, prompt: String, continuation: String) {
-    self.name = name
-    self.prompt = prompt
-    self.continuation = continuation
-  }
-}
-
 /// The outcome of one check of the data.
 public struct HealthFinding: Codable, Sendable, Equatable {
   /// How much it matters.

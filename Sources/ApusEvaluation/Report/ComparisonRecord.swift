@@ -7,22 +7,16 @@
 public struct ComparisonRecord: Codable, Sendable, Equatable {
   /// The question: data, target, budget and machine.
   public var task: ComparisonTask
-  /// The answer in one line, such as "No model beats GARCH(1,1)".
-  public var headline: String
-  /// The answer in full: what was compared with what, how sure it is, what it does not say.
-  public var explanation: String
+  /// The answer: which model is recommended, or none, and why.
+  public var verdict: Verdict
   /// One row per model and baseline, failures included, in any order.
   public var rows: [ComparisonRow]
-  /// The name of the model that validation chose, whose folder was written; `nil` if none was.
-  public var chosen: String?
   /// The parts of the data in order of time, gaps included.
   public var split: [SplitPart] = []
   /// The target over all rows, thinned to at most a few thousand points; empty for text.
   public var overview: [SeriesPoint] = []
   /// Some origins of the test split with the forecasts made there; empty for text.
   public var examples: [ForecastExample] = []
-  /// Continuations of a prompt by the models; empty for series.
-  public var samples: [TextSample] = []
   /// What the audit of the data found, clean checks included.
   public var health: [HealthFinding] = []
   /// Every time the test split was read. An honest comparison has exactly one entry.
@@ -32,12 +26,10 @@ public struct ComparisonRecord: Codable, Sendable, Equatable {
 
   /// Creates a record without charts; set the other properties as they are known.
   public init(
-    task: ComparisonTask, headline: String, explanation: String, rows: [ComparisonRow],
-    reproduction: Reproduction
+    task: ComparisonTask, verdict: Verdict, rows: [ComparisonRow], reproduction: Reproduction
   ) {
     self.task = task
-    self.headline = headline
-    self.explanation = explanation
+    self.verdict = verdict
     self.rows = rows
     self.reproduction = reproduction
   }
@@ -72,6 +64,8 @@ public struct ComparisonTask: Codable, Sendable, Equatable {
   public var lossName: String
   /// Unit of the loss, such as "nats per character"; `nil` when it is that of the target.
   public var lossUnit: String?
+  /// Columns that the models read beside the target, and the baselines do not.
+  public var covariates: [String] = []
   /// Steps ahead, P; `nil` for text.
   public var horizon: Int?
   /// Rows (of text: tokens) a model sees before it answers, L.
@@ -90,8 +84,6 @@ public struct ComparisonTask: Codable, Sendable, Equatable {
   public var threads: Int
   /// The instruction set the kernels chose, such as "AVX2".
   public var isa: String
-  /// Level of all intervals.
-  public var confidence = 0.95
   /// How positions in ``ComparisonRecord/overview``, ``ComparisonRecord/split`` and
   /// ``ComparisonRecord/examples`` are counted.
   public var timeAxis = TimeAxis.index

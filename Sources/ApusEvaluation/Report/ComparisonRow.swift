@@ -11,7 +11,6 @@ public struct ComparisonRow: Codable, Sendable, Equatable {
   /// How the row ended.
   public enum Status: String, Codable, Sendable {
     case ok, failed, diverged
-    case timedOut = "timed_out"
   }
 
   /// The name shown, unique within the record.
@@ -27,18 +26,17 @@ public struct ComparisonRow: Codable, Sendable, Equatable {
   public var loss: Double?
   /// Standard deviation of the loss over seeds.
   public var lossDeviation: Double?
-  /// Block-bootstrap interval of the loss.
-  public var lossInterval: ClosedRange<Double>?
-  /// `1 - loss / loss of the best baseline`, a fraction: positive is better than the bar.
+  /// `1 - loss / loss of the best baseline`, a fraction: positive is better than the bar. `nil` where
+  /// the latter is 0.
   public var skill: Double?
-  /// Block-bootstrap interval of ``skill``, at the confidence of the task.
+  /// Block-bootstrap interval of ``skill``, at the confidence of the verdict.
   public var interval: ClosedRange<Double>?
   /// Diebold–Mariano p-value against the best baseline, corrected after Harvey, Leybourne and
   /// Newbold, then after Holm over all models.
   public var pValue: Double?
   /// Loss on the validation split, by which models were chosen.
   public var validationLoss: Double?
-  /// Mean absolute distance between stated and observed probability over the quantiles.
+  /// Mean absolute distance between nominal and observed coverage over the quantiles.
   public var coverageError: Double?
 
   /// Wall-clock seconds of training, all of one seed.
@@ -60,7 +58,7 @@ public struct ComparisonRow: Codable, Sendable, Equatable {
 
   /// Losses during training, in order of time.
   public var curve: [LearningPoint] = []
-  /// Stated against observed probability on the test split, one entry per quantile.
+  /// Nominal against observed coverage on the test split, one entry per quantile.
   public var calibration: [CalibrationPoint] = []
   /// Loss on the test split by steps ahead; of text, by position in the context.
   public var lossBySteps: [StepLoss] = []
@@ -106,7 +104,7 @@ public struct LearningPoint: Codable, Sendable, Equatable {
 
 /// How often the outcome lay below a quantile.
 public struct CalibrationPoint: Codable, Sendable, Equatable {
-  /// The stated probability, 0 to 1.
+  /// The nominal probability, 0 to 1.
   public var nominal: Double
   /// The share of outcomes at or below the forecast quantile, 0 to 1.
   public var empirical: Double

@@ -114,6 +114,16 @@ package enum Figures {
     return (signed && fraction > 0 && !isZero ? "+" : "") + digits + "\u{202F}%"
   }
 
+  /// A skill: +3.2 %, or below −999 % for losses more than ten times that of the baseline.
+  package static func skill(_ value: Double) -> String {
+    value < -9.99 ? "below −999\u{202F}%" : percent(value, signed: true)
+  }
+
+  /// An interval of skills: −0.9 % to +1.7 %.
+  package static func skills(_ interval: ClosedRange<Double>) -> String {
+    "\(skill(interval.lowerBound)) to \(skill(interval.upperBound))"
+  }
+
   /// A p-value: 0.034, or <0.001.
   package static func probability(_ p: Double) -> String {
     guard p.isFinite else { return missing }

@@ -40,12 +40,14 @@ public struct Leaderboard: Codable, Sendable, Equatable {
     public let peakBytes: Int?
     /// Size of the saved model.
     public let artifactBytes: Int?
-    /// Mean absolute distance between stated and observed probability.
+    /// Mean absolute distance between nominal and observed coverage.
     public let coverageError: Double?
   }
 
   /// The answer in one line.
   public let headline: String
+  /// The answer as a value. An interval with an infinite end is missing.
+  public let verdict: Verdict
   /// What the loss is.
   public let lossName: String
   /// The baseline skills are measured against.
@@ -58,6 +60,9 @@ public struct Leaderboard: Codable, Sendable, Equatable {
   /// Draws the leaderboard from a comparison.
   public init(_ record: ComparisonRecord) {
     headline = record.headline
+    var verdict = record.verdict
+    verdict.interval = verdict.interval?.finite
+    self.verdict = verdict
     lossName = record.task.lossName
     bestBaseline = record.bestBaseline?.name
     chosen = record.chosen
@@ -81,9 +86,7 @@ extension Leaderboard.Row {
     loss = row.loss.finite
     lossDeviation = row.lossDeviation.finite
     skill = row.skill.finite
-    interval = row.interval.flatMap {
-      $0.lowerBound.isFinite && $0.upperBound.isFinite ? $0 : nil
-    }
+    interval = row.interval?.finite
     pValue = row.pValue.finite
     seconds = row.seconds.finite
     parameters = row.parameters

@@ -93,30 +93,24 @@ struct LeaderboardTable {
     let scored = record.ranked.filter { $0.score != nil }
     let loss = ColumnFormat(for: scored.compactMap(\.loss))
     let unit = [record.task.lossUnit, loss.unit].compactMap(\.self).joined(separator: " ")
-    let confidence = Figures.percent(record.task.confidence, decimals: 0)
-    func range(_ interval: ClosedRange<Double>?, _ text: (Double) -> String) -> String? {
-      interval.map { "\(text($0.lowerBound)) to \(text($0.upperBound))" }
-    }
+    let confidence = Figures.percent(record.verdict.confidence, decimals: 0)
     return [
       Column(
         "skill", "\(confidence) interval",
         help: "1 − loss / loss of the best baseline, with its block-bootstrap interval"
       ) { row in
-        guard let skill = row.skill.finite else { return nil }
-        let isBar = row.interval == 0...0  // the bar against itself
-        let detail = isBar ? nil : range(row.interval) { Figures.percent($0, signed: true) }
-        return Content(
-          text: Figures.percent(skill, signed: true), detail: detail, value: skill)
+        row.skill.finite.map {
+          Content(text: Figures.skill($0), detail: row.interval.map(Figures.skills), value: $0)
+        }
       },
       Column(
         "loss ± sd", unit,
-        help: "\(record.task.lossName) on the test split: mean and standard deviation over seeds; "
-          + "below, the \(confidence) block-bootstrap interval of the mean"
+        help: "\(record.task.lossName) on the test split: mean and standard deviation over seeds"
       ) { row in
-        guard let value = row.loss.finite else { return nil }
-        let deviation = row.lossDeviation.finite.map { " ± " + loss($0) } ?? ""
-        let detail = range(row.lossInterval) { loss($0) }
-        return Content(text: loss(value) + deviation, detail: detail, value: value)
+        row.loss.finite.map {
+          let deviation = row.lossDeviation.finite.map { " ± " + loss($0) } ?? ""
+          return Content(text: loss($0) + deviation, value: $0)
+        }
       },
       Column(
         "p", "vs baseline",
@@ -126,7 +120,7 @@ struct LeaderboardTable {
       },
       Column(
         "coverage", "error, points",
-        help: "Mean distance between stated and observed probability over the quantiles"
+        help: "Mean distance between nominal and observed coverage over the quantiles"
       ) { row in
         row.coverageError.finite.map { Content(text: Figures.fixed($0 * 100, 1), value: $0) }
       },
@@ -179,7 +173,6 @@ extension ComparisonRow.Status {
     case .ok: "no score"
     case .failed: "failed"
     case .diverged: "diverged"
-    case .timedOut: "timed out"
     }
   }
 }

@@ -59,14 +59,6 @@ struct ReportPage {
     let lines: Markup
   }
 
-  /// A text a model wrote.
-  struct Sample {
-    let name: Markup
-    let look: Markup
-    let prompt: Markup
-    let continuation: Markup
-  }
-
   let title: Markup
   let kicker: Markup
   let headline: Markup
@@ -84,8 +76,6 @@ struct ReportPage {
   let pit: [Histogram]
   let hasFans: Bool
   let fans: [Panel]
-  let hasSamples: Bool
-  let samples: [Sample]
   let measures: MeasureTable?
   let split: Drawing?
   let parts: [Part]
@@ -105,7 +95,7 @@ struct ReportPage {
     explanation = .text(record.explanation)
     facts = Self.facts(record)
     barName = cast.bar.map { .text($0.name) }
-    confidence = .text(Figures.percent(record.task.confidence, decimals: 0))
+    confidence = .text(Figures.percent(record.verdict.confidence, decimals: 0))
     table = LeaderboardTable(record, cast: cast)
     curves = Drawing { learningCurveChart(record, cast: cast, width: $0) }
     tradeoff = Drawing { tradeoffChart(record, cast: cast, width: $0) }
@@ -116,12 +106,6 @@ struct ReportPage {
     hasPit = !pit.isEmpty
     fans = Self.fanPanels(record, cast: cast)
     hasFans = !fans.isEmpty
-    samples = record.samples.map { sample in
-      Sample(
-        name: .text(sample.name), look: .text(cast.look(of: sample.name)),
-        prompt: .text(sample.prompt), continuation: .text(sample.continuation))
-    }
-    hasSamples = !samples.isEmpty
     measures = MeasureTable(record)
     split = Drawing(wide: 1172) { splitChart(record, width: $0) }
     parts = Self.parts(record)

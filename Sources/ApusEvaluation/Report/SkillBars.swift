@@ -13,7 +13,7 @@ package struct SkillBars {
   /// A scale around zero that shows the interesting rows at full size; rows far worse than the
   /// others are drawn at the edge as arrows.
   package init(_ record: ComparisonRecord) {
-    confidence = Figures.percent(record.task.confidence, decimals: 0)
+    confidence = Figures.percent(record.verdict.confidence, decimals: 0)
     let rows = record.ranked.filter { $0.score != nil }
     let ends = rows.flatMap { row in
       [row.skill, row.interval?.lowerBound, row.interval?.upperBound].compactMap(\.finite)
@@ -88,11 +88,9 @@ package struct SkillBars {
   }
 
   private static func describe(_ row: ComparisonRow, skill: Double, confidence: String) -> String {
-    let estimate = "\(row.name): skill \(Figures.percent(skill, signed: true))"
-    guard let interval = row.interval else { return estimate }
-    let low = Figures.percent(interval.lowerBound, signed: true)
-    let high = Figures.percent(interval.upperBound, signed: true)
-    return "\(estimate), \(confidence) interval \(low) to \(high)"
+    let estimate = "\(row.name): skill \(Figures.skill(skill))"
+    return row.interval.map { "\(estimate), \(confidence) interval \(Figures.skills($0))" }
+      ?? estimate
   }
 
   private func vertical(at x: Double, class name: String) -> Markup {

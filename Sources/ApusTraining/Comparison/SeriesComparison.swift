@@ -31,10 +31,10 @@ public struct SeriesComparison {
       throw ComparisonError.nothingToJudge(part: part.rawValue)
     }
     // Everything until `judge` sees training and validation only.
-    var baselines = Self.baselines(problem, options: options)
+    let baselines = Self.baselines(problem, options: options)
     let contenders = try Self.contenders(problem, options: options, progress: progress)
     let judged = try SeriesJudgement(
-      problem, contenders: contenders, baselines: &baselines, options: options)
+      problem, contenders: contenders, baselines: baselines, options: options)
     var record = judged.record(source: source, table: table, options: options)
     record.reproduction.startedAt = began.timeIntervalSince1970
     record.reproduction.seconds = Date.now.timeIntervalSince(began)

@@ -90,8 +90,6 @@ struct SeriesProblem {
 public enum ComparisonError: Error, Equatable {
   /// Somebody asked for the end.
   case interrupted
-  /// No baseline could be computed, so there is no bar.
-  case noBaseline(reason: String)
   /// The part has no origin to judge by.
   case nothingToJudge(part: String)
 }
@@ -101,8 +99,6 @@ extension ComparisonError: CustomStringConvertible {
   public var description: String {
     switch self {
     case .interrupted: "The comparison was interrupted; nothing was written."
-    case .noBaseline(let reason):
-      "No baseline could be computed, so there is nothing to compare with: \(reason)"
     case .nothingToJudge(let part):
       "The \(part) part of the data has no window with a target. Give more data or a shorter horizon."
     }

@@ -2,134 +2,69 @@ import ApusData
 import ApusEvaluation
 import ApusModels
 import ApusRuntime
-import ApusTensor
-import Foundation
 
-/// The opening of the test part, and what it says.
+/// What a comparison of series found: the judgement, and forecasts to look at.
 struct SeriesJudgement {
   let problem: SeriesProblem
-  let selection: ModelSelection
-  let rows: [ComparisonRow]
+  let judgement: Judgement
   let examples: [ForecastExample]
-  let openedAt: Double
-  let testOrigins: ForecastOrigins
+  let windows: Int
   /// The chosen model's best run.
   let winner: (forecaster: Forecaster, name: String)?
 
   init(
-    _ problem: SeriesProblem, contenders: [Contender<Forecaster>],
-    baselines: inout [SeriesBaseline],
+    _ problem: SeriesProblem, contenders: [Contender<Forecaster>], baselines: [SeriesBaseline],
     options: ComparisonOptions
   ) throws {
     self.problem = problem
-    testOrigins = problem.origins(.test)
-    var (rows, candidates) = ([ComparisonRow](), [ModelSelection.Candidate]())
-    openedAt = Date.now.timeIntervalSince1970
-    for contender in contenders {
-      let (row, candidate) = Self.judge(contender, problem)
-      rows.append(row)
-      candidates.append(candidate)
+    let origins = problem.origins(.test)
+    windows = origins.all.count
+    let judgement = try Judgement(
+      overlap: problem.split.horizon, seed: options.seeds.first ?? 0
+    ) {
+      contenders.map { Self.entry($0, problem) } + baselines.map { Self.entry($0, problem) }
     }
-    for baseline in baselines {
-      let (row, candidate) = Self.judge(baseline, problem)
-      rows.append(row)
-      candidates.append(candidate)
-    }
-    var generator = PhiloxGenerator(RandomKey(seed: options.seeds.first ?? 0, stream: 77))
-    let selection: ModelSelection
-    do {
-      selection = try ModelSelection(
-        candidates, overlap: problem.split.horizon, using: &generator)
-    } catch let error as MetricError {
-      throw ComparisonError.noBaseline(reason: "\(error)")
-    }
-    self.selection = selection
-    let standings = Dictionary(
-      selection.standings.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
-    self.rows = rows.map { row in
-      var row = row
-      let standing = standings[row.name]
-      row.skill = standing?.skill
-      row.interval = standing?.interval
-      row.pValue = standing?.adjustedPValue
-      return row
-    }
-    let best = contenders.first { $0.architecture.name == selection.bestModel }
+    self.judgement = judgement
+    let best = contenders.first { $0.architecture.name == judgement.verdict.model }
     winner = best.flatMap { contender in
       contender.bestRun.map { ($0.model, contender.architecture.name) }
     }
-    let bar = baselines.first { $0.name == selection.bestBaseline }
-    examples = Self.examples(problem, contender: best, baseline: bar, origins: testOrigins)
+    let bar = baselines.first { $0.name == judgement.verdict.baseline }
+    examples = Self.examples(problem, contender: best, baseline: bar, origins: origins)
   }
 
   /// The mean over seeds at each date, so that no lucky seed is shown.
-  private static func judge(
+  private static func entry(
     _ contender: Contender<Forecaster>, _ problem: SeriesProblem
-  ) -> (ComparisonRow, ModelSelection.Candidate) {
-    var row = contender.row()
-    guard contender.failure == nil else { return (row, failed(row.name, isBaseline: false)) }
-    do {
+  ) -> JudgedEntry {
+    JudgedEntry(contender.row()) { entry in
       let validation = try contender.scores(problem, part: .validation)
       let test = try contender.scores(problem, part: .test)
-      guard let first = test.first else { return (row, failed(row.name, isBaseline: false)) }
-      row.loss = Metrics.mean(test.map(\.loss))
-      row.lossDeviation = test.count > 1 ? deviation(test.map(\.loss)) : nil
-      row.validationLoss = Metrics.mean(validation.map(\.loss))
-      fill(&row, from: first)
+      guard let first = test.first else { return }
+      entry.row.fill(from: first)
+      entry.row.loss = Metrics.mean(test.map(\.loss))
+      entry.row.lossDeviation = test.count > 1 ? deviation(test.map(\.loss)) : nil
+      entry.row.validationLoss = Metrics.mean(validation.map(\.loss))
       if let latency = contender.latency(problem) {
-        (row.millisecondsP50, row.millisecondsP99) = (latency.p50, latency.p99)
+        (entry.row.millisecondsP50, entry.row.millisecondsP99) = (latency.p50, latency.p99)
       }
-      let candidate = ModelSelection.Candidate(
-        name: row.name, isBaseline: false, validationLosses: meanByDate(validation),
-        testLosses: meanByDate(test))
-      return (row, candidate)
-    } catch {
-      (row.status, row.message) = (.failed, "\(error)")
-      return (row, failed(row.name, isBaseline: false))
+      entry.validationLosses = meanByWindow(validation.map(\.losses))
+      entry.testLosses = meanByWindow(test.map(\.losses))
     }
   }
 
-  private static func judge(
-    _ baseline: SeriesBaseline, _ problem: SeriesProblem
-  ) -> (ComparisonRow, ModelSelection.Candidate) {
+  private static func entry(_ baseline: SeriesBaseline, _ problem: SeriesProblem) -> JudgedEntry {
     var row = ComparisonRow(name: baseline.name, kind: .baseline)
     row.seconds = baseline.seconds
-    do {
-      if let failure = baseline.failure { throw ComparisonError.noBaseline(reason: failure) }
+    if let failure = baseline.failure { (row.status, row.message) = (.failed, failure) }
+    return JudgedEntry(row) { entry in
       let validation = try baseline.score(problem, part: .validation)
       let test = try baseline.score(problem, part: .test)
-      row.loss = test.loss
-      row.validationLoss = validation.loss
-      row.millisecondsP50 = baseline.latency(problem)
-      fill(&row, from: test)
-      return (
-        row,
-        ModelSelection.Candidate(
-          name: row.name, isBaseline: true, validationLosses: validation.losses,
-          testLosses: test.losses)
-      )
-    } catch {
-      (row.status, row.message) = (.failed, baseline.failure ?? "\(error)")
-      return (row, failed(row.name, isBaseline: true))
+      entry.row.fill(from: test)
+      (entry.row.loss, entry.row.validationLoss) = (test.loss, validation.loss)
+      entry.row.millisecondsP50 = baseline.latency(problem)
+      (entry.validationLosses, entry.testLosses) = (validation.losses, test.losses)
     }
-  }
-
-  private static func fill(_ row: inout ComparisonRow, from score: ForecastScore) {
-    row.coverageError = score.coverageError
-    row.calibration = score.calibration
-    row.lossBySteps = score.lossBySteps
-    row.pit = score.pit
-    row.metrics = score.metrics
-  }
-
-  private static func failed(_ name: String, isBaseline: Bool) -> ModelSelection.Candidate {
-    ModelSelection.Candidate(
-      name: name, isBaseline: isBaseline, validationLosses: [], testLosses: [])
-  }
-
-  private static func meanByDate(_ scores: [ForecastScore]) -> [Double] {
-    guard let first = scores.first else { return [] }
-    return first.losses.indices.map { date in Metrics.mean(scores.map { $0.losses[date] }) }
   }
 
   private static func deviation(_ values: [Double]) -> Double {
@@ -171,4 +106,17 @@ struct SeriesJudgement {
         actual: (row + 1...row + problem.split.horizon).map(point), fans: fans)
     }
   }
+}
+
+extension ComparisonRow {
+  fileprivate mutating func fill(from score: ForecastScore) {
+    (coverageError, calibration, pit) = (score.coverageError, score.calibration, score.pit)
+    (lossBySteps, metrics) = (score.lossBySteps, score.metrics)
+  }
+}
+
+/// The mean over seeds of the losses at each window.
+func meanByWindow(_ runs: [[Double]]) -> [Double] {
+  guard let first = runs.first else { return [] }
+  return first.indices.map { window in Metrics.mean(runs.map { $0[window] }) }
 }

@@ -9,32 +9,18 @@ extension SeriesJudgement {
   func record(source: DataSource, table: SeriesTable, options: ComparisonOptions)
     -> ComparisonRecord
   {
-    let hasClock = table.cadence.frequency != .steps
     var task = ComparisonTask(
-      kind: .series, data: source.name, rows: table.rowCount, target: targetName(table),
-      lossName: "mean pinball loss", context: options.context,
-      budgetUnit: options.budget.unit, budgetAmount: options.budget.amount, seeds: options.seeds,
-      threads: Machine.threads, isa: Machine.instructionSet)
-    task.measure = problem.measure.title
-    task.horizon = options.horizon
+      .series, of: source, rows: table.rowCount, target: targetName(table),
+      lossName: "mean pinball loss", options: options)
+    (task.measure, task.horizon) = (problem.measure.title, options.horizon)
+    task.covariates = options.covariates
     task.stepName = table.cadence.frequency.stepName
-    task.testWindows = testOrigins.all.count
-    task.timeAxis = hasClock ? .utcSeconds : .index
-    var record = ComparisonRecord(
-      task: task, headline: headline, explanation: explanation(options), rows: rows,
-      reproduction: reproduction(source: source, options: options))
-    record.chosen = winner?.name
+    task.timeAxis = table.cadence.frequency != .steps ? .utcSeconds : .index
+    var record = judgement.record(task, source: source, options: options, windows: windows)
     record.split = splitParts(table)
     record.overview = overview()
     record.examples = examples
     record.health = table.report.health + [splitCheck]
-    record.openings = [
-      TestOpening(
-        at: openedAt,
-        purpose: "final scores of \(rows.count { $0.kind == .model }) models and "
-          + "\(rows.count { $0.kind == .baseline }) baselines",
-        windows: testOrigins.all.count)
-    ]
     return record
   }
 
@@ -45,79 +31,7 @@ extension SeriesJudgement {
     return table.targetName.isEmpty ? only.id : table.targetName
   }
 
-  /// One line: who beats whom, or that nobody does.
-  private var headline: String {
-    let bar = selection.bestBaseline
-    guard let recommended = selection.recommended,
-      let standing = selection.standings.first(where: { $0.name == recommended }),
-      let skill = standing.skill
-    else { return "No model beats \(bar)" }
-    return "\(recommended) beats \(bar) by \(percent(skill))"
-  }
-
-  /// The answer in full, with what it rests on.
-  private func explanation(_ options: ComparisonOptions) -> String {
-    var sentences: [String] = []
-    let bar = selection.bestBaseline
-    if let model = selection.bestModel,
-      let standing = selection.standings.first(where: { $0.name == model }),
-      let skill = standing.skill, let interval = standing.interval
-    {
-      sentences.append(
-        "Validation chose \(model) among the models; \(bar) is the strongest baseline. On the test part, "
-          + "opened once, the loss of \(model) is \(percent(abs(skill))) \(skill >= 0 ? "below" : "above") "
-          + "that of \(bar); the 95 % interval of this difference runs from "
-          + "\(percent(interval.lowerBound)) to \(percent(interval.upperBound)).")
-      if selection.recommended == nil {
-        sentences.append(
-          interval.lowerBound <= 0 && interval.upperBound >= 0
-            ? "The interval holds 0, so the difference may be chance: use \(bar)."
-            : "That is not enough to recommend it: use \(bar).")
-      } else {
-        sentences.append(
-          "The Diebold-Mariano test, corrected for all models tried, agrees "
-            + "(p = \(String(format: "%.3g", standing.adjustedPValue ?? 1))).")
-      }
-    } else {
-      sentences.append("No model finished; \(bar) is the best of the baselines.")
-    }
-    if problem.measure == .returns { sentences.append(direction) }
-    if !options.covariates.isEmpty {
-      sentences.append(
-        "The models also read \(options.covariates.joined(separator: ", ")), the baselines did not."
-      )
-    }
-    return sentences.joined(separator: " ")
-  }
-
-  /// What can be said about up and down.
-  private var direction: String {
-    let shares = rows.filter { $0.kind == .model }.compactMap { row in
-      row.metrics.first { $0.name == "direction" }.map { (row.name, $0) }
-    }
-    guard let best = shares.max(by: { $0.1.value < $1.1.value }) else { return "" }
-    return "Direction: the best model, \(best.0), calls \(percent(best.1.value)) of the moves right"
-      + (best.1.detail.map { " (\($0))" } ?? "")
-      + "; a share of rising days above one half does as much for anyone who always says up. "
-      + "What is forecast here is the width of the distribution, not the sign."
-  }
-
-  private func reproduction(source: DataSource, options: ComparisonOptions) -> Reproduction {
-    let machine = MachineDescription.current
-    var block = Reproduction(
-      command: options.command, seed: options.seeds.first ?? 0,
-      versions: [
-        .init(name: "apus", version: machine.apus),
-        .init(name: "kernels", version: machine.isa),
-        .init(name: "matrix products", version: "oneDNN, \(machine.productIsa)"),
-      ])
-    block.dataSha256 = source.sha256
-    block.dataBytes = source.bytes
-    block.machine = "\(machine.processor), \(machine.cores) cores, \(machine.system)"
-    return block
-  }
-
-  /// The split of the longest series, with the gaps that the purge leaves between origins.
+  /// The split of the longest series, with what the embargo leaves out.
   private func splitParts(_ table: SeriesTable) -> [SplitPart] {
     guard
       let number = problem.table.series.indices.max(by: {
@@ -129,12 +43,18 @@ extension SeriesJudgement {
     func time(_ row: Int) -> Double {
       hasClock ? Double(series.timestamps[row].secondsSinceEpoch) : Double(row)
     }
-    return zip([SplitPart.Use.train, .validation, .test], Split.Part.allCases).compactMap {
-      use, part in
-      let rows = problem.split.rows(part, series: number)
-      guard let first = rows.first, let last = rows.last else { return nil }
-      return SplitPart(use: use, rows: first...last, times: time(first)...time(last))
+    var parts: [SplitPart] = []
+    func add(_ use: SplitPart.Use, _ rows: Range<Int>) {
+      guard let first = rows.first, let last = rows.last else { return }
+      parts.append(SplitPart(use: use, rows: first...last, times: time(first)...time(last)))
     }
+    for (use, part) in zip([SplitPart.Use.train, .validation, .test], Split.Part.allCases) {
+      let rows = problem.split.rows(part, series: number)
+      let end = (parts.last?.rows.upperBound).map { $0 + 1 } ?? rows.lowerBound
+      add(.gap, min(end, rows.lowerBound)..<rows.lowerBound)
+      add(use, rows)
+    }
+    return parts
   }
 
   /// The first series, thinned to two thousand points.
@@ -253,6 +173,3 @@ extension Frequency {
     }
   }
 }
-
-/// A share in percent with sensible digits.
-func percent(_ share: Double) -> String { String(format: "%.1f %%", share * 100) }

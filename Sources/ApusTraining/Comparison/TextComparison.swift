@@ -85,13 +85,11 @@ extension Contender<LanguageModel> {
   }
 }
 
-/// The opening of the test part of a text, and what it says.
+/// What a comparison of texts found.
 struct TextJudgement {
-  let rows: [ComparisonRow]
-  let selection: ModelSelection
+  let judgement: Judgement
   let winner: LanguageModel?
-  let openedAt: Double
-  let scored: Int
+  private let windows: Int
 
   /// Tokens next to each other depend on each other: means over blocks of this many are what the tests
   /// and intervals count.
@@ -100,74 +98,43 @@ struct TextJudgement {
   init(_ problem: TextProblem, contenders: [Contender<LanguageModel>], options: ComparisonOptions)
     throws
   {
-    openedAt = Date.now.timeIntervalSince1970
-    scored = problem.test.count - 1
-    var (rows, candidates) = ([ComparisonRow](), [ModelSelection.Candidate]())
-    for contender in contenders {
-      let (row, candidate) = Self.judge(contender, problem, context: options.context)
-      rows.append(row)
-      candidates.append(candidate)
+    windows = problem.test.count - 1
+    let judgement = try Judgement(overlap: 1, seed: options.seeds.first ?? 0) {
+      contenders.map { Self.entry($0, problem, context: options.context) }
+        + (1...6).compactMap { Self.entry(order: $0, problem) }
     }
-    for order in 1...6 {
-      let start = ContinuousClock.now
-      let gram = NGram(problem.train, order: order, vocabulary: problem.vocabulary)
-      guard gram.order == order else { break }
-      var row = ComparisonRow(name: "\(order)-gram", kind: .baseline)
-      row.seconds = (ContinuousClock.now - start).seconds
-      let validation = Array(gram.losses(problem.validation).dropFirst())
-      let test = Array(gram.losses(problem.test).dropFirst())
-      (row.loss, row.validationLoss) = (Metrics.mean(test), Metrics.mean(validation))
-      rows.append(row)
-      candidates.append(
-        ModelSelection.Candidate(
-          name: row.name, isBaseline: true, validationLosses: Self.blocks(validation),
-          testLosses: Self.blocks(test)))
-    }
-    var generator = PhiloxGenerator(RandomKey(seed: options.seeds.first ?? 0, stream: 77))
-    let selection: ModelSelection
-    do {
-      selection = try ModelSelection(candidates, using: &generator)
-    } catch let error as MetricError {
-      throw ComparisonError.noBaseline(reason: "\(error)")
-    }
-    self.selection = selection
-    let standings = Dictionary(
-      selection.standings.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
-    self.rows = rows.map { row in
-      var row = row
-      let standing = standings[row.name]
-      (row.skill, row.interval) = (standing?.skill, standing?.interval)
-      row.pValue = standing?.adjustedPValue
-      return row
-    }
-    winner =
-      contenders.first { $0.architecture.name == selection.bestModel }?.bestRun?.model
+    self.judgement = judgement
+    let chosen = judgement.verdict.model
+    winner = contenders.first { $0.architecture.name == chosen }?.bestRun?.model
   }
 
-  private static func judge(
+  private static func entry(
     _ contender: Contender<LanguageModel>, _ problem: TextProblem, context: Int
-  ) -> (ComparisonRow, ModelSelection.Candidate) {
-    var row = contender.row()
-    var candidate = ModelSelection.Candidate(
-      name: row.name, isBaseline: false, validationLosses: [], testLosses: [])
-    guard contender.failure == nil else { return (row, candidate) }
-    do {
+  ) -> JudgedEntry {
+    JudgedEntry(contender.row()) { entry in
       let validation = try contender.losses(problem.validation, context: context)
       let test = try contender.losses(problem.test, context: context)
-      row.loss = Metrics.mean(test.map(Metrics.mean))
-      row.validationLoss = Metrics.mean(validation.map(Metrics.mean))
-      candidate.validationLosses = blocks(mean(validation))
-      candidate.testLosses = blocks(mean(test))
-      row.lossBySteps = byPosition(mean(test), context: context)
-    } catch {
-      (row.status, row.message) = (.failed, "\(error)")
+      entry.row.loss = Metrics.mean(test.map(Metrics.mean))
+      entry.row.validationLoss = Metrics.mean(validation.map(Metrics.mean))
+      entry.row.lossBySteps = byPosition(meanByWindow(test), context: context)
+      entry.validationLosses = blocks(meanByWindow(validation))
+      entry.testLosses = blocks(meanByWindow(test))
     }
-    return (row, candidate)
   }
 
-  private static func mean(_ runs: [[Double]]) -> [Double] {
-    guard let first = runs.first else { return [] }
-    return first.indices.map { index in Metrics.mean(runs.map { $0[index] }) }
+  /// Counts of contexts of one length; nil where the text has none so long.
+  private static func entry(order: Int, _ problem: TextProblem) -> JudgedEntry? {
+    let start = ContinuousClock.now
+    let gram = NGram(problem.train, order: order, vocabulary: problem.vocabulary)
+    guard gram.order == order else { return nil }
+    var row = ComparisonRow(name: "\(order)-gram", kind: .baseline)
+    row.seconds = (ContinuousClock.now - start).seconds
+    return JudgedEntry(row) { entry in
+      let validation = Array(gram.losses(problem.validation).dropFirst())
+      let test = Array(gram.losses(problem.test).dropFirst())
+      (entry.row.loss, entry.row.validationLoss) = (Metrics.mean(test), Metrics.mean(validation))
+      (entry.validationLosses, entry.testLosses) = (blocks(validation), blocks(test))
+    }
   }
 
   private static func blocks(_ losses: [Double]) -> [Double] {
@@ -194,36 +161,11 @@ struct TextJudgement {
     corpus: TextCorpus, source: DataSource, options: ComparisonOptions
   ) -> ComparisonRecord {
     var task = ComparisonTask(
-      kind: .text, data: source.name, rows: corpus.train.count + corpus.validation.count,
-      target: "next character", lossName: "mean cross-entropy", context: options.context,
-      budgetUnit: options.budget.unit, budgetAmount: options.budget.amount, seeds: options.seeds,
-      threads: Machine.threads, isa: Machine.instructionSet)
+      .text, of: source, rows: corpus.train.count + corpus.validation.count,
+      target: "next character", lossName: "mean cross-entropy", options: options)
     task.lossUnit = "nats per character"
     task.stepName = "character"
-    task.testWindows = scored
-    let bar = selection.bestBaseline
-    let machine = MachineDescription.current
-    var block = Reproduction(
-      command: options.command, seed: options.seeds.first ?? 0,
-      versions: [
-        .init(name: "apus", version: machine.apus), .init(name: "kernels", version: machine.isa),
-      ])
-    block.dataSha256 = source.sha256
-    block.dataBytes = source.bytes
-    block.machine = "\(machine.processor), \(machine.cores) cores, \(machine.system)"
-    let best = selection.standings.first { [name = selection.bestModel] in $0.name == name }
-    let headline =
-      selection.recommended.map { "\($0) beats \(bar) by \(percent(best?.skill ?? 0))" }
-      ?? "No model beats \(bar)"
-    var record = ComparisonRecord(
-      task: task, headline: headline,
-      explanation: "Validation chose \(selection.bestModel ?? "no model") and \(bar). "
-        + "On the test part, opened once, their losses are "
-        + "\(shortNumber(best?.testLoss ?? .nan)) and "
-        + "\(shortNumber(selection.standings.first { $0.name == bar }?.testLoss ?? .nan)) nats per character; "
-        + "models see at most \(options.context) characters, whose first ones have little before them.",
-      rows: rows, reproduction: block)
-    record.chosen = selection.bestModel
+    var record = judgement.record(task, source: source, options: options, windows: windows)
     let (train, held) = (corpus.train.count, corpus.validation.count)
     func part(_ use: SplitPart.Use, _ rows: Range<Int>) -> SplitPart {
       SplitPart(
@@ -233,12 +175,6 @@ struct TextJudgement {
     record.split = [
       part(.train, 0..<train), part(.validation, train..<train + held / 2),
       part(.test, train + held / 2..<train + held),
-    ]
-    record.openings = [
-      TestOpening(
-        at: openedAt,
-        purpose: "final scores of \(rows.count { $0.kind == .model }) models and "
-          + "\(rows.count { $0.kind == .baseline }) baselines", windows: scored)
     ]
     return record
   }

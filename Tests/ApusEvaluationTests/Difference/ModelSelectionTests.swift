@@ -34,7 +34,7 @@ struct ModelSelectionTests {
       var generator = SplitMix(state: seed &+ 1000)
       let selection = try ModelSelection(
         entries, overlap: 5, bootstrap: BlockBootstrap(resamples: 300), using: &generator)
-      if selection.recommended != nil { wrong.append(seed) }
+      if selection.verdict.recommended != nil { wrong.append(seed) }
     }
     #expect(wrong.count <= 5, "wrong at seeds \(wrong)")
   }
@@ -49,7 +49,7 @@ struct ModelSelectionTests {
       var generator = SplitMix(state: seed &+ 1000)
       let selection = try ModelSelection(
         entries, bootstrap: BlockBootstrap(resamples: 300), using: &generator)
-      if selection.recommended != nil { wrong.append(seed) }
+      if selection.verdict.recommended != nil { wrong.append(seed) }
     }
     #expect(wrong.count <= 5, "wrong at seeds \(wrong)")
   }
@@ -59,8 +59,8 @@ struct ModelSelectionTests {
     let entries = candidates(seed: 2, models: 3, error: { $0 == 2 ? 0.1 : 1 }) { $0.normal() }
     var generator = SplitMix(state: 1)
     let selection = try ModelSelection(entries, using: &generator)
-    #expect(selection.recommended == "model-2" && selection.bestModel == "model-2")
-    #expect(selection.headline == "model-2 beats naive")
+    #expect(selection.verdict.recommended == "model-2" && selection.verdict.reason == .confirmed)
+    #expect(selection.verdict.headline.hasPrefix("model-2 beats naive by "))
     let best = try #require(selection.standings.first)
     #expect(best.name == "model-2" && (best.skill ?? 0) > 0.1)
     #expect((best.interval?.lowerBound ?? 0) > 0 && (best.adjustedPValue ?? 1) < 0.05)
@@ -83,23 +83,21 @@ struct ModelSelectionTests {
     ]
     var generator = SplitMix(state: 1)
     let selection = try ModelSelection(entries, using: &generator)
-    #expect(selection.bestBaseline == "drift" && selection.bestModel == "chosen")
+    #expect(selection.verdict.baseline == "drift" && selection.verdict.model == "chosen")
     #expect(selection.standings.map(\.name) == ["chosen", "lucky", "drift", "naive", "diverged"])
     #expect(selection.standings.last?.hasFailed == true)
-    #expect(selection.recommended == "chosen")
+    #expect(selection.verdict.recommended == "chosen")
     // Hindsight may favor the bar: a baseline that validation did not choose can be it.
     var hindsight = entries
     hindsight[0] = entry("naive", true, 2, 1)
     let strict = try ModelSelection(hindsight, using: &generator)
-    #expect(strict.bestBaseline == "naive" && strict.recommended == nil)
+    #expect(strict.verdict.baseline == "naive" && strict.verdict.recommended == nil)
     // Worse than the baseline on validation: not recommended, whatever the test part says.
     var late = entries
     late[2] = entry("lucky", false, 1.5, 0.1)
     late.remove(at: 3)
     let other = try ModelSelection(late, using: &generator)
-    #expect(other.recommended == nil && other.headline == "no model beats drift")
-    #expect(throws: MetricError.self) {
-      try ModelSelection(Array(entries[2...]), using: &generator)
-    }
+    #expect(other.verdict.reason == .worseOnValidation)
+    #expect(other.verdict.headline == "No model beats drift")
   }
 }

@@ -29,7 +29,6 @@ struct ComparisonRecordTests {
     ] {
       #expect(text.contains("\"\(key)\""), "\(key)")
     }
-    #expect(text.contains("\"timed_out\""))
   }
 
   @Test("it ranks by loss, failures last, and finds the bar")
@@ -39,9 +38,9 @@ struct ComparisonRecordTests {
     #expect(order.prefix(4) == ["Jamba", "Mamba", "Mamba-2", "GARCH(1,1)"])
     #expect(order.suffix(2) == ["Reformer", "Mixture of experts"])
     #expect(record.bestBaseline?.name == "GARCH(1,1)")
-    record.chosen = "Mamba"
+    record.verdict.model = "Mamba"
     #expect(record.bestModel?.name == "Mamba")
-    record.chosen = nil
+    record.verdict.model = nil
     record.rows = record.rows.filter { $0.kind == .baseline }
     #expect(record.bestModel == nil)
   }
@@ -54,6 +53,10 @@ struct LeaderboardTests {
     let data = try Leaderboard(SampleComparison.series()).json()
     let object = try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])
     #expect(object["headline"] as? String == "No model beats GARCH(1,1)")
+    let verdict = try #require(object["verdict"] as? [String: Any])
+    #expect(verdict["recommended"] is NSNull && verdict["model"] as? String == "Jamba")
+    #expect(verdict["baseline"] as? String == "GARCH(1,1)" && verdict["models"] as? Int == 9)
+    #expect(verdict["reason"] as? String == "interval_includes_zero")
     let rows = try #require(object["rows"] as? [[String: Any]])
     #expect(rows.count == 17)
     for row in rows {
@@ -65,7 +68,7 @@ struct LeaderboardTests {
     #expect(rows[0]["name"] as? String == "Jamba")
     #expect((rows[0]["interval"] as? [Double])?.count == 2)
     #expect(rows[3]["kind"] as? String == "baseline")
-    #expect(rows[16]["status"] as? String == "timed_out")
+    #expect(rows[16]["status"] as? String == "failed")
     #expect(rows[16]["loss"] is NSNull)
   }
 
@@ -74,6 +77,7 @@ struct LeaderboardTests {
     var record = SampleComparison.series()
     record.rows[0].loss = .nan
     record.rows[1].interval = -.infinity...1
+    record.verdict.interval = -.infinity...1
     let data = try Leaderboard(record).json()
     let board = try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])
     let rows = try #require(board["rows"] as? [[String: Any]])
@@ -81,5 +85,6 @@ struct LeaderboardTests {
     #expect(broken["loss"] is NSNull)
     #expect(broken["rank"] is NSNull)
     #expect(rows[0]["interval"] is NSNull)
+    #expect((board["verdict"] as? [String: Any])?["interval"] is NSNull)
   }
 }

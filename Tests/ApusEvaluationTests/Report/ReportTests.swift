@@ -46,9 +46,9 @@ struct ReportTests {
         }
       }
     }
-    record.chosen = record.rows[0].name
-    record.headline = evil + sly
-    record.explanation = evil + sly
+    record.verdict.model = record.rows[0].name
+    record.verdict.baseline = evil + sly
+    record.task.covariates = [evil + sly]
     record.task.data = evil + sly
     record.task.target = evil + sly
     record.task.measure = evil + sly
@@ -61,7 +61,6 @@ struct ReportTests {
     record.health[1].detail = evil + sly
     record.health[1].lines = [evil + sly]
     record.openings[0].purpose = evil + sly
-    record.samples = [TextSample(name: evil, prompt: evil + sly, continuation: evil + sly)]
     record.reproduction.command = evil + sly
     record.reproduction.machine = evil + sly
     record.reproduction.dataSha256 = evil + sly
@@ -84,13 +83,12 @@ struct ReportTests {
     let series = try renderReport(SampleComparison.series())
     for title in [
       "Leaderboard", "Learning curves", "Quality, latency, memory", "Forecasts", "Calibration",
-      "Error by horizon", "Where outcomes fell", "Split", "Data health", "Run it again",
+      "Error by horizon", "PIT histogram", "Split", "Data health", "Reproduction",
     ] { #expect(series.contains("<h2>\(title)</h2>"), "\(title)") }
     let text = try renderReport(SampleComparison.text())
-    for title in ["Forecasts", "Calibration", "Where outcomes fell", "Data health"] {
+    for title in ["Forecasts", "Calibration", "PIT histogram", "Data health"] {
       #expect(!text.contains("<h2>\(title)</h2>"), "\(title)")
     }
-    #expect(text.contains("<h2>Samples</h2>"))
   }
 
   @Test("it renders a record in which everything failed or is missing")
@@ -101,7 +99,7 @@ struct ReportTests {
       record.rows[index].status = .failed
       record.rows[index].message = "out of memory"
     }
-    record.chosen = nil
+    record.verdict.model = nil
     (record.split, record.overview, record.examples) = ([], [], [])
     (record.health, record.openings) = ([], [])
     let page = try renderReport(record)
@@ -143,7 +141,6 @@ struct ReportTests {
       ]
       record.rows[index].pit = [value, 0.5, 0.5]
       if !value.isNaN { record.rows[index].interval = value...value }
-      if !value.isNaN { record.rows[index].lossInterval = value...value }
     }
     record.overview[3] = SeriesPoint(time: value, value: value)
     record.examples[0].history[59] = SeriesPoint(time: value, value: value)

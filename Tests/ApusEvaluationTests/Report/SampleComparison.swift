@@ -29,15 +29,11 @@ enum SampleComparison {
     reproduction.startedAt = 1_763_700_000
     reproduction.seconds = 1834
     var record = ComparisonRecord(
-      task: task, headline: "No model beats GARCH(1,1)",
-      explanation: """
-        Jamba comes closest: its mean pinball loss is 0.4 % below that of GARCH(1,1), but the \
-        95 % interval of that difference reaches from −0.9 % to +1.7 %, so it may well be chance. \
-        Direction could not be forecast by anything; what can be forecast is how wide the \
-        distribution will be, and for that a model with three parameters is as good as any here.
-        """,
+      task: task,
+      verdict: Verdict(
+        reason: .intervalIncludesZero, model: "Jamba", baseline: "GARCH(1,1)", effect: 0.004,
+        interval: -0.009...0.017, pValue: 0.61, uncorrectedPValue: 0.07, models: 9, windows: 748),
       rows: [], reproduction: reproduction)
-    record.chosen = "Jamba"
     record.rows = rows(&draw)
     let series = walk(&draw, count: 5031)
     record.overview = stride(from: 0, to: series.count, by: 4).map { series[$0] }
@@ -61,13 +57,15 @@ enum SampleComparison {
     task.lossUnit = "nats per character"
     task.testWindows = 111_540
     var record = ComparisonRecord(
-      task: task, headline: "Mamba beats the 5-gram by 8 %",
-      explanation: "Mamba needs 1.54 nats per character where the best n-gram needs 1.67.",
+      task: task,
+      verdict: Verdict(
+        reason: .confirmed, model: "Mamba", baseline: "5-gram", effect: 0.08,
+        interval: 0.072...0.088, pValue: 0.0001, uncorrectedPValue: 0.00003, models: 4,
+        windows: 436),
       rows: [],
       reproduction: Reproduction(
         command: "apus compare plays.txt --budget 120s", seed: 1,
         versions: [.init(name: "apus", version: "0.1.0")]))
-    record.chosen = "Mamba"
     let entries: [(String, ComparisonRow.Kind, Double)] = [
       ("Mamba", .model, 1.536), ("Jamba", .model, 1.561), ("GPT", .model, 1.622),
       ("Megalodon", .model, 1.641), ("5-gram", .baseline, 1.669), ("4-gram", .baseline, 1.774),
@@ -97,11 +95,6 @@ enum SampleComparison {
         }
       }
       return row
-    }
-    record.samples = ["Mamba", "GPT"].map {
-      TextSample(
-        name: $0, prompt: "KING:\n", continuation: "What news of him that\nwas my brother's friend?"
-      )
     }
     record.split = [
       SplitPart(use: .train, rows: 0...892_313, times: 0...892_313),
@@ -162,8 +155,8 @@ enum SampleComparison {
     diverged.status = .diverged
     diverged.message = "the loss became infinite at step 212 (seed 3); the last finite one was 41.7"
     var late = ComparisonRow(name: "Mixture of experts", kind: .model)
-    late.status = .timedOut
-    late.message = "no validation score within 20 s: one step took 9.4 s"
+    late.status = .failed
+    late.message = "The configuration's 'experts' is 1, but it must be 2 or more."
     return rows + [diverged, late]
   }
 
@@ -172,7 +165,6 @@ enum SampleComparison {
   ) -> ComparisonRow {
     var row = ComparisonRow(name: name, kind: kind)
     row.loss = loss
-    row.lossInterval = (loss * 0.955)...(loss * 1.048)
     let skill = 1 - loss / bar
     let width = loss == bar ? 0 : 0.007 + 0.006 * draw.uniform() + abs(skill) / 6
     row.skill = skill

@@ -1,0 +1,198 @@
+/// The answer of a comparison: which model is worth its effort, or that none is, and why.
+///
+/// Headline, explanation, JSON, console and report are written from it, and `--gate` asks it.
+public struct Verdict: Codable, Sendable, Hashable {
+  /// What decided.
+  public enum Reason: String, Codable, Sendable, CaseIterable {
+    /// The interval lies above zero and the corrected p-value below the level: recommended.
+    case confirmed
+    /// The interval includes zero.
+    case intervalIncludesZero = "interval_includes_zero"
+    /// The interval lies above zero, but the corrected p-value is not below the level.
+    case notSignificant = "not_significant"
+    /// The test part confirms the model, but on validation the baseline is better.
+    case worseOnValidation = "worse_on_validation"
+    /// The interval lies below zero.
+    case worse
+    /// The test part has too few windows for an interval or a test.
+    case tooFewWindows = "too_few_windows"
+    /// The baseline predicts every window exactly: no model can be better.
+    case perfectBaseline = "perfect_baseline"
+    /// No model has losses to judge.
+    case everyModelFailed = "every_model_failed"
+    /// No baseline has losses, so that there is no bar.
+    case everyBaselineFailed = "every_baseline_failed"
+  }
+
+  /// What decided.
+  public var reason: Reason
+  /// The model with the smallest mean validation loss; nil when every model failed.
+  public var model: String?
+  /// The baseline with the smallest mean test loss; nil when every baseline failed.
+  public var baseline: String?
+  /// `1 - loss of the model / loss of the baseline` on the test part: the fraction by which the
+  /// model's loss is lower. Nil without one of the two, and where the baseline's loss is 0.
+  public var effect: Double?
+  /// The block-bootstrap interval of the effect. A baseline that is exact in most windows makes
+  /// its ends infinite.
+  public var interval: ClosedRange<Double>?
+  /// The probability that the interval should have.
+  public var confidence: Double
+  /// The two-sided Diebold-Mariano p-value of the model, corrected after Holm for all models tried.
+  public var pValue: Double?
+  /// The same before the correction.
+  public var uncorrectedPValue: Double?
+  /// How many models were tried, failures included.
+  public var models: Int
+  /// How many windows interval and test count: of series, dates; of texts, blocks of tokens.
+  public var windows: Int
+
+  /// The model worth its effort; nil when no model beats the best baseline.
+  public var recommended: String? { reason == .confirmed ? model : nil }
+
+  /// Creates a verdict.
+  public init(
+    reason: Reason, model: String?, baseline: String?, effect: Double? = nil,
+    interval: ClosedRange<Double>? = nil, confidence: Double = 0.95, pValue: Double? = nil,
+    uncorrectedPValue: Double? = nil, models: Int, windows: Int
+  ) {
+    (self.reason, self.model, self.baseline) = (reason, model, baseline)
+    (self.effect, self.interval, self.confidence) = (effect, interval, confidence)
+    (self.pValue, self.uncorrectedPValue) = (pValue, uncorrectedPValue)
+    (self.models, self.windows) = (models, windows)
+  }
+}
+
+// Every key is written, `null` where nothing exists, and `recommended` beside what it follows from.
+extension Verdict {
+  private enum WrittenKeys: String, CodingKey {
+    case recommended, reason, model, baseline, effect, interval, confidence, pValue
+    case uncorrectedPValue, models, windows
+  }
+
+  public func encode(to encoder: any Encoder) throws {
+    var keys = encoder.container(keyedBy: WrittenKeys.self)
+    try keys.encode(recommended, forKey: .recommended)
+    try keys.encode(reason, forKey: .reason)
+    try keys.encode(model, forKey: .model)
+    try keys.encode(baseline, forKey: .baseline)
+    try keys.encode(effect, forKey: .effect)
+    try keys.encode(interval, forKey: .interval)
+    try keys.encode(confidence, forKey: .confidence)
+    try keys.encode(pValue, forKey: .pValue)
+    try keys.encode(uncorrectedPValue, forKey: .uncorrectedPValue)
+    try keys.encode(models, forKey: .models)
+    try keys.encode(windows, forKey: .windows)
+  }
+}
+
+// Sentences.
+extension Verdict {
+  /// The answer in one line, such as "mamba beats ets by 3.1 %" or "No model beats ets".
+  public var headline: String {
+    guard let baseline else { return "No verdict: every baseline failed" }
+    guard let recommended else { return "No model beats \(baseline)" }
+    return "\(recommended) beats \(baseline) by \(Self.share(effect ?? 0))"
+  }
+
+  /// The answer in full: what was compared with what, how sure it is, and why.
+  ///
+  /// - Parameter loss: What the loss is called, such as "error".
+  public func explanation(loss: String = "error") -> String {
+    guard let model else {
+      return "Every model failed; the table says why."
+        + (baseline.map { " \($0) is the best of the baselines." } ?? "")
+    }
+    guard let baseline else {
+      return
+        "Every baseline failed, so there is nothing to compare \(model) with; the table says why."
+    }
+    let choice =
+      models == 1 ? "\(model) is the only model" : "Validation chose \(model) among the models"
+    var sentences = ["\(choice); \(baseline) is the strongest baseline."]
+    if let effect {
+      let range = interval.map { " (\(level) interval: \(Self.range($0)))" } ?? ""
+      let phrase = Self.phrase(effect)
+      let link = phrase == "equal" ? "to" : phrase.hasSuffix("high") ? "as" : "than"
+      sentences.append(
+        "On the test part, opened once, \(model)'s \(loss) is \(phrase) \(link) \(baseline)'s\(range)."
+      )
+    }
+    sentences.append(decision(against: baseline))
+    return sentences.joined(separator: " ")
+  }
+
+  /// What decided, in words; where interval and test seem to disagree, why.
+  private func decision(against baseline: String) -> String {
+    let counted = "\(windows) window\(windows == 1 ? "" : "s")"
+    let use = "use \(baseline)"
+    switch reason {
+    case .confirmed:
+      return "The interval excludes zero, and the Diebold–Mariano test\(correction) agrees (\(p))."
+    case .intervalIncludesZero:
+      let test =
+        isSignificant
+        ? " The test alone sees a difference (\(p)); it allows for the dependence of neighboring windows "
+          + "in another way, and both have to agree." : ""
+      return "The interval includes zero, so the difference may be chance: \(use).\(test)"
+    case .notSignificant: return "The interval excludes zero, but \(doubt): \(use)."
+    case .worse:
+      return isSignificant
+        ? "Use \(baseline)." : "The interval excludes zero, but \(doubt). Use \(baseline)."
+    case .worseOnValidation:
+      return "But on validation, by which models are chosen, \(baseline) was better: \(use)."
+    case .tooFewWindows:
+      return "The test part has \(counted), too few to tell a difference from chance: \(use)."
+    case .perfectBaseline:
+      return
+        "\(baseline) predicts every window of the test part exactly, so no model can be better: \(use)."
+    case .everyModelFailed, .everyBaselineFailed: return ""
+    }
+  }
+
+  /// Why the test does not confirm what the interval shows.
+  private var doubt: String {
+    if let uncorrectedPValue, uncorrectedPValue < 1 - confidence {
+      return "the test counts all \(models) models tried, which the interval does not (\(p); "
+        + "\(Self.text(uncorrectedPValue)) for this model alone)"
+    }
+    return "the test has too few windows (\(windows)) to confirm it (\(p))"
+  }
+
+  private var isSignificant: Bool { (pValue ?? 1) < 1 - confidence }
+  private var correction: String { models > 1 ? ", corrected for all \(models) models tried," : "" }
+  private var level: String { Self.share(confidence) }
+  private var p: String { Self.text(pValue ?? .nan) }
+
+  private static func text(_ p: Double) -> String {
+    p < 0.001 ? "p < 0.001" : "p = \(Figures.probability(p))"
+  }
+
+  /// An effect as a difference: "52 % higher", "3.1 % lower", "12 times as high", "equal".
+  private static func phrase(_ effect: Double) -> String {
+    let ratio = 1 - effect
+    if ratio > 1000 { return "more than 1000 times as high" }
+    if ratio >= 10 { return "\(Figures.significant(ratio, 2)) times as high" }
+    let difference = share(abs(effect))
+    return difference == "0 %" ? "equal" : "\(difference) \(effect < 0 ? "higher" : "lower")"
+  }
+
+  /// An interval of effects: "38 % to 64 % higher", "1.0 % higher to 2.0 % lower".
+  private static func range(_ interval: ClosedRange<Double>) -> String {
+    let ends = [interval.lowerBound, interval.upperBound].map(phrase)
+    if ends[0] == ends[1] { return ends[0] }
+    for kind in [" higher", " lower", " times as high"]
+    where ends.allSatisfy({ $0.hasSuffix(kind) }) {
+      let (near, far) = kind == " lower" ? (ends[0], ends[1]) : (ends[1], ends[0])
+      return "\(near.dropLast(kind.count)) to \(far)"
+    }
+    return ends.joined(separator: " to ")
+  }
+
+  /// A fraction in percent, with more digits where it is small: 52 %, 3.1 %, 0.04 %.
+  private static func share(_ value: Double) -> String {
+    let percent = abs(value) * 100
+    let digits = Figures.fixed(value * 100, percent < 0.995 ? 2 : percent < 9.95 ? 1 : 0)
+    return (Double(digits) == 0 ? "0" : digits) + " %"
+  }
+}
