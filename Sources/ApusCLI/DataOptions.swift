@@ -25,6 +25,17 @@ struct ColumnOptions: ParsableArguments {
   }
 }
 
+/// How cells of CSV are written.
+struct CellOptions: ParsableArguments {
+  @Flag(
+    inversion: .prefixedNo,
+    help: """
+      In CSV, put an apostrophe before a name that a spreadsheet would take for a formula: one that \
+      begins with =, +, -, @, a tab or a line end and is no number. JSON has names as they are.
+      """)
+  var formulaGuard = true
+}
+
 /// What a file of data holds.
 enum DataKind: String, ExpressibleByArgument, CaseIterable {
   case series, text
@@ -82,9 +93,9 @@ func requireRange(_ options: [(name: String, value: Int?, most: Int)]) throws {
 /// Writes to standard output at once.
 ///
 /// - Throws: `FileError` when nobody can take it, as on a full disk.
-func emit(_ text: String) throws {
+func emit(_ text: String, end: String = "\n") throws {
   do {
-    try FileHandle.standardOutput.write(contentsOf: Data((text + "\n").utf8))
+    try FileHandle.standardOutput.write(contentsOf: Data((text + end).utf8))
   } catch {
     throw FileError("write", "standard output")
   }

@@ -12,7 +12,7 @@ struct EmbedCommand: ParsableCommand {
 
       Takes a BERT or MiniLM folder with its tokenizer. Prints one JSON array with a vector per line of
       input, in their order; with --json an object with the vectors, their length and the number of
-      tokens of each line. Lines longer than the folder's sentence configuration allows are cut off.
+      tokens of each line, written as they come. Lines longer than the folder's sentence configuration allows are cut off.
       """)
 
   @Option(help: "A folder with config.json, safetensors and tokenizer.json or vocab.txt.")
@@ -22,23 +22,35 @@ struct EmbedCommand: ParsableCommand {
   func run() throws {
     machine.apply()
     let embedder = try TextEmbedder(folder: model)
-    var lines: [String] = []
-    while let line = readLine() { lines.append(line) }
-    let vectors = try embedder.vectors(lines)
-    guard machine.json else { return try emit(Self.array(vectors)) }
-    let counts = lines.map {
-      embedder.tokenizer.encode($0, maximum: embedder.maximumTokens).count
+    let dimensions = embedder.encoder.dimensions
+    // A part of the lines at a time: memory does not grow with their number.
+    var (text, counts) = (
+      machine.json ? "{\"dimensions\":\(dimensions),\"embeddings\":[" : "[", [Int]()
+    )
+    var input = LineReader()
+    while true {
+      var (part, bytes) = ([String](), 0)
+      while part.count < 4096, bytes <= LineReader.limit, let line = try input.next() {
+        guard line.utf8.count <= LineReader.limit else {
+          throw TextError.lineTooLong(line: counts.count + part.count + 1, limit: LineReader.limit)
+        }
+        part.append(line)
+        bytes += line.utf8.count
+      }
+      guard !part.isEmpty else { break }
+      let rows = try embedder.vectors(part, first: counts.count).map(Self.row)
+      if !counts.isEmpty { text += ",\n" }
+      counts += part.map {
+        embedder.tokenizer.encode($0, maximum: embedder.maximumTokens).count
+      }
+      try emit(text + rows.joined(separator: ",\n"), end: "")
+      text = ""
     }
-    try emit(
-      """
-      {"dimensions":\(embedder.encoder.dimensions),"tokens":\(counts),"embeddings":\
-      \(Self.array(vectors))}
-      """)
+    try emit(text + (machine.json ? "],\"tokens\":\(counts)}" : "]"))
   }
 
-  /// A vector a line: shorter than what the encoder makes of floats, and read back to the bit.
-  private static func array(_ vectors: [[Float]]) -> String {
-    let rows = vectors.map { "[" + $0.map { "\($0)" }.joined(separator: ",") + "]" }
-    return "[" + rows.joined(separator: ",\n") + "]"
+  /// Shorter than what the encoder makes of floats, and read back to the bit.
+  private static func row(_ vector: [Float]) -> String {
+    "[" + vector.map { "\($0)" }.joined(separator: ",") + "]"
   }
 }

@@ -13,10 +13,13 @@ func exitStatus(of error: any Error) -> Int32 {
     is RouterError:
     65
   case TokenizerError.missing: 66
-  case is TokenFileError, is ScoreError, is JSONFileError, is TokenizerError: 65
+  case is TokenFileError, is ScoreError, is JSONFileError, is TokenizerError, is NotFiniteError,
+    is CadenceError:
+    65
   case is ConfigError: 78
   case let error as FileError where error.isMissing: 66
   case is ProbeError, is ProbeOptionsError: 64
+  case let error as FileError where error.isRefused: 65
   case is FileError: 74
   case let error as ModelFolderError: error.exitStatus
   case let error as TrainingError: error.exitStatus

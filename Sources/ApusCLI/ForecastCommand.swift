@@ -20,6 +20,7 @@ struct ForecastCommand: ParsableCommand {
   @Option(help: "A CSV with the columns that the model was trained on.")
   var data: String
   @OptionGroup var columns: ColumnOptions
+  @OptionGroup var cells: CellOptions
   @OptionGroup var machine: MachineOptions
 
   func run() throws {
@@ -32,6 +33,7 @@ struct ForecastCommand: ParsableCommand {
     let forecast =
       try composition.map { try FutureForecast($0, table: table) }
       ?? FutureForecast(saved, table: table)
-    try emit(machine.json ? try jsonText(forecast) : forecast.csv())
+    try emit(
+      machine.json ? try jsonText(forecast) : forecast.csv(guardsFormulas: cells.formulaGuard))
   }
 }

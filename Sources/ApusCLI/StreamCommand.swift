@@ -20,6 +20,7 @@ struct StreamCommand: ParsableCommand {
   @Flag(help: "CSV lines instead of JSON: the columns of apus forecast for each step ahead.")
   var csv = false
   @OptionGroup var columns: ColumnOptions
+  @OptionGroup var cells: CellOptions
   @OptionGroup var machine: MachineOptions
 
   func validate() throws {
@@ -33,10 +34,13 @@ struct StreamCommand: ParsableCommand {
       ? try LineForecasts(try Composition(at: model), options: columns.reading)
       : LineForecasts(try ModelFolder.forecaster(at: model), options: columns.reading)
     if csv { try emit(forecasts.csvHeader) }
-    while let line = readLine() {
+    var lines = LineReader()
+    while let line = try lines.next() {
       do {
         guard let forecast = try forecasts.push(line) else { continue }
-        try emit(csv ? forecasts.csv(forecast) : jsonLine(forecast))
+        try emit(
+          csv
+            ? forecasts.csv(forecast, guardsFormulas: cells.formulaGuard) : jsonLine(forecast))
       } catch let error as RowError {
         remark("apus: \(error)")
       }

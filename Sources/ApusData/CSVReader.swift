@@ -31,9 +31,15 @@ struct CSVTable {
 
   /// The text of a field.
   func text(row: Int, column: Int) -> String {
-    let text = source.text(cell(row: row, column: column))
-    guard lengths[rowStarts[row] + column] & Self.escapedBit != 0 else { return text }
-    return text.split(separator: "\"\"", omittingEmptySubsequences: false).joined(separator: "\"")
+    let bytes = cell(row: row, column: column)
+    guard lengths[rowStarts[row] + column] & Self.escapedBit != 0 else { return source.text(bytes) }
+    // Inside of quotes they come in pairs. By bytes: to a String a quote with an accent is no quote.
+    var isSecond = true
+    return source.text(
+      bytes.filter { byte in
+        isSecond = byte == 0x22 && !isSecond
+        return !isSecond
+      }[...])
   }
 
   private static let escapedBit: UInt32 = 1 << 31

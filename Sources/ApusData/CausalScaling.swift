@@ -81,14 +81,38 @@ public struct CausalScaler: Codable, Sendable, Equatable {
   ///   - decays: Weights λ between 0 and 1, fastest (smallest) first, at least one.
   /// - Precondition: `decays` is as said.
   public init(_ kind: ScaleKind, decays: [Double] = CausalScaler.usualDecays) {
-    precondition(
-      !decays.isEmpty && decays.allSatisfy { $0 > 0 && $0 < 1 }
-        && zip(decays, decays.dropFirst()).allSatisfy { $0 < $1 },
-      "CausalScaler: decays rise between 0 and 1")
+    precondition(Self.arePossible(decays), "CausalScaler: decays rise between 0 and 1")
     self.kind = kind
     self.decays = decays
     sums = Array(repeating: 0, count: decays.count)
     weights = sums
+  }
+
+  private static func arePossible(_ decays: [Double]) -> Bool {
+    !decays.isEmpty && decays.allSatisfy { $0 > 0 && $0 < 1 }
+      && zip(decays, decays.dropFirst()).allSatisfy { $0 < $1 }
+  }
+
+  /// Reads a stored scaler; refuses one whose parts do not fit each other.
+  public init(from decoder: any Decoder) throws {
+    let keys = try decoder.container(keyedBy: CodingKeys.self)
+    kind = try keys.decode(ScaleKind.self, forKey: .kind)
+    decays = try keys.decode([Double].self, forKey: .decays)
+    observations = try keys.decode(Int.self, forKey: .observations)
+    sums = try keys.decode([Double].self, forKey: .sums)
+    weights = try keys.decode([Double].self, forKey: .weights)
+    totalSum = try keys.decode(Double.self, forKey: .totalSum)
+    mean = try keys.decode(Double.self, forKey: .mean)
+    meanWeight = try keys.decode(Double.self, forKey: .meanWeight)
+    last = try keys.decode(Double.self, forKey: .last)
+    try keys.require(Self.arePossible(decays), .decays, "they rise between 0 and 1")
+    try keys.require(
+      (0...1 << 53).contains(observations), .observations, "it must be in 0...2^53")
+    for (key, values) in [(CodingKeys.sums, sums), (.weights, weights)] {
+      try keys.require(
+        values.count == decays.count && values.allSatisfy { $0 >= 0 && $0.isFinite }, key,
+        "a number from 0 up for each of the \(decays.count) decays is expected")
+    }
   }
 
   /// Number of features of each row.

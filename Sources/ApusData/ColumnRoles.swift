@@ -150,11 +150,7 @@ struct ColumnRoles {
     guard Self.stepNames.contains(normalizedName(layout.names[index])) || options.time != nil,
       isNumeric[index], !sample.isEmpty
     else { return nil }
-    let isCount = sample.allSatisfy { cell in
-      guard case .number(let value) = layout.numbers.parse(cell) else { return false }
-      return value == value.rounded() && abs(value) < 1e15
-    }
-    guard isCount else { return nil }
+    guard sample.allSatisfy({ layout.numbers.step($0) != nil }) else { return nil }
     return TimeRole(
       time: .ordinal(column: index), name: layout.names[index],
       example: "whole numbers, taken as steps")

@@ -2,16 +2,26 @@
 public enum Frequency: Hashable, Codable, Sendable {
   /// No clock: rows are consecutive steps.
   case steps
-  /// A fixed number of seconds, below a day.
+  /// A fixed number of seconds, at least 1 and below a day.
   case seconds(Int)
-  /// A fixed number of days; 7 is weekly.
+  /// A fixed number of days, 1 to 366; 7 is weekly.
   case days(Int)
   /// One row per working day.
   case businessDays
-  /// A fixed number of months; 3 is quarterly, 12 yearly.
+  /// A fixed number of months, 1 to 120,000; 3 is quarterly, 12 yearly.
   case months(Int)
   /// No fixed distance.
   case irregular
+
+  /// Whether the number is one that the case allows.
+  public var isPossible: Bool {
+    switch self {
+    case .steps, .businessDays, .irregular: true
+    case .seconds(let seconds): (1..<86_400).contains(seconds)
+    case .days(let days): (1...366).contains(days)
+    case .months(let months): (1...120_000).contains(months)
+    }
+  }
 
   /// The usual word: `hourly`, `every 15 minutes`, `business days`, `weekly`.
   public var name: String {
@@ -44,17 +54,17 @@ public enum Frequency: Hashable, Codable, Sendable {
 /// A market is closed at night, on weekends and on holidays; those holes are no gaps.
 public struct Cadence: Hashable, Codable, Sendable {
   /// The distance between rows.
-  public var frequency: Frequency
+  public private(set) var frequency: Frequency
   /// Which weekdays have rows, Monday first; all of them unless the frequency is
   /// ``Frequency/businessDays``.
-  public var openWeekdays: [Bool]
+  public private(set) var openWeekdays: [Bool]
   /// For intraday rows: which slots of the week have rows, from Monday 00:00 in steps of the frequency;
   /// empty when all have.
-  public var openSlots: [Bool]
+  public private(set) var openSlots: [Bool]
   /// Seconds by which rows lie behind full multiples of an intraday step.
-  public var phaseSeconds: Int
+  public private(set) var phaseSeconds: Int
   /// For months: rows stand on the last day, or the last weekday, of the month.
-  public var monthEnd: MonthEnd
+  public private(set) var monthEnd: MonthEnd
 
   /// On which day of its month a monthly row stands.
   public enum MonthEnd: String, Codable, Sendable {
@@ -67,12 +77,36 @@ public struct Cadence: Hashable, Codable, Sendable {
   }
 
   /// Creates a cadence without holes beyond weekends.
+  ///
+  /// - Precondition: ``Frequency/isPossible``.
   public init(_ frequency: Frequency) {
+    precondition(frequency.isPossible, "Cadence: there is no frequency \(frequency)")
     self.frequency = frequency
     openWeekdays = (0..<7).map { frequency != .businessDays || $0 < 5 }
     openSlots = []
     phaseSeconds = 0
     monthEnd = .fixedDay
+  }
+
+  /// Reads a stored cadence; refuses one whose rows would never come, or from which no slot follows.
+  public init(from decoder: any Decoder) throws {
+    let keys = try decoder.container(keyedBy: CodingKeys.self)
+    frequency = try keys.decode(Frequency.self, forKey: .frequency)
+    openWeekdays = try keys.decode([Bool].self, forKey: .openWeekdays)
+    openSlots = try keys.decode([Bool].self, forKey: .openSlots)
+    phaseSeconds = try keys.decode(Int.self, forKey: .phaseSeconds)
+    monthEnd = try keys.decode(MonthEnd.self, forKey: .monthEnd)
+    try keys.require(frequency.isPossible, .frequency, "there is no frequency \(frequency)")
+    try keys.require(
+      openWeekdays.count == 7 && openWeekdays.contains(true), .openWeekdays,
+      "seven days are expected, one of them open")
+    let step = if case .seconds(let seconds) = frequency { seconds } else { 0 }
+    try keys.require(
+      openSlots.isEmpty
+        || step > 0 && step * openSlots.count == 604_800 && openSlots.contains(true), .openSlots,
+      "none, or those of one week are expected, one of them open")
+    try keys.require(
+      (0...max(step - 1, 0)).contains(phaseSeconds), .phaseSeconds, "it must be below the step")
   }
 
   /// Rows in the natural season: a day of intraday rows, a week of days, a year of weeks, months or
@@ -108,7 +142,7 @@ extension Cadence {
     var counts: [Int64: Int] = [:]
     var shortest = Int64.max
     for (left, right) in zip(stamps, stamps.dropFirst()) {
-      let step = right.secondsSinceEpoch - left.secondsSinceEpoch
+      let step = right.seconds(since: left)
       shortest = min(shortest, step)
       counts[step, default: 0] += 1
     }
@@ -136,7 +170,7 @@ extension Cadence {
     guard week % step == 0, step >= 60 else { return }
     var seen = Array(repeating: 0, count: week / step)
     for stamp in stamps { seen[slot(of: stamp, step: step)] += 1 }
-    let span = stamps[stamps.count - 1].secondsSinceEpoch - stamps[0].secondsSinceEpoch
+    let span = stamps[stamps.count - 1].seconds(since: stamps[0])
     let weeks = Double(span) / Double(week)
     guard weeks >= 1 else { return }
     let usual = Double(seen.sorted()[seen.count * 9 / 10])
@@ -184,7 +218,8 @@ extension Cadence {
     let months = stamps.map(\.monthNumber)
     var counts: [Int: Int] = [:]
     for (left, right) in zip(months, months.dropFirst()) { counts[right - left, default: 0] += 1 }
-    guard let mode = counts.max(by: { ($0.value, -$0.key) < ($1.value, -$1.key) })?.key, mode > 0,
+    guard let mode = counts.max(by: { ($0.value, -$0.key) < ($1.value, -$1.key) })?.key,
+      Frequency.months(mode).isPossible,
       counts.filter({ $0.key % mode == 0 }).values.reduce(0, +) * 10 >= (stamps.count - 1) * 8
     else { return }
     frequency = .months(mode)
@@ -202,7 +237,7 @@ extension Cadence {
   /// Which slot of the week a stamp falls into.
   private func slot(of stamp: Timestamp, step: Int) -> Int {
     // Day 4 of 1970, a Monday, starts slot 0.
-    let seconds = (stamp.secondsSinceEpoch - Int64(phaseSeconds) - 345_600) % 604_800
+    let seconds = (stamp.secondsSinceEpoch % 604_800 - Int64(phaseSeconds) - 345_600) % 604_800
     return Int(seconds < 0 ? seconds + 604_800 : seconds) / step
   }
 }
@@ -213,7 +248,13 @@ extension Cadence {
   /// The next `count` stamps after `stamp`: business days skip closed weekdays, intraday rows closed slots.
   ///
   /// An irregular cadence has no next stamp; days are assumed. Holidays are not known and not skipped.
-  public func stamps(after stamp: Timestamp, count: Int) -> [Timestamp] {
+  ///
+  /// - Throws: ``CadenceError`` where time ends before the stamps do.
+  public func stamps(after stamp: Timestamp, count: Int) throws(CadenceError) -> [Timestamp] {
+    // From here a million of the longest steps stay inside 64 bits.
+    guard stamp.secondsSinceEpoch.magnitude <= 1 << 62, count <= 1 << 20 else {
+      throw CadenceError.beyondTime(after: stamp, count: count)
+    }
     var result: [Timestamp] = []
     result.reserveCapacity(max(0, count))
     var current = stamp
@@ -305,12 +346,40 @@ extension Cadence {
       let rest = (0..<span % 7).count { openWeekdays[(left.weekday + 1 + $0) % 7] }
       return span / 7 * perWeek + rest
     case .seconds(let step):
-      let span =
-        Int((right.secondsSinceEpoch - left.secondsSinceEpoch + Int64(step) / 2) / Int64(step)) - 1
+      let (steps, rest) = Int(right.seconds(since: left)).quotientAndRemainder(dividingBy: step)
+      let span = rest >= step - step / 2 ? steps : steps - 1
       guard span > 0, !openSlots.isEmpty else { return max(0, span) }
       let start = slot(of: left, step: step) + 1
-      let rest = (0..<span % openSlots.count).count { openSlots[(start + $0) % openSlots.count] }
-      return span / openSlots.count * openSlots.count { $0 } + rest
+      let open = (0..<span % openSlots.count).count { openSlots[(start + $0) % openSlots.count] }
+      return span / openSlots.count * openSlots.count { $0 } + open
+    }
+  }
+}
+
+/// Why a cadence has no stamps ahead.
+public enum CadenceError: Error, Equatable, Sendable {
+  /// The moment lies so far off that its successors cannot be counted, or too many are asked for.
+  case beyondTime(after: Timestamp, count: Int)
+}
+
+extension CadenceError: CustomStringConvertible {
+  /// What was found, what was expected.
+  public var description: String {
+    switch self {
+    case .beyondTime(let stamp, let count):
+      """
+      Found the time \(stamp), expected one that \(count) further rows can follow; check the column of \
+      the time.
+      """
+    }
+  }
+}
+
+extension KeyedDecodingContainer {
+  /// Throws, naming the key, unless what was read for it keeps a rule.
+  package func require(_ isKept: Bool, _ key: Key, _ rule: String) throws {
+    guard isKept else {
+      throw DecodingError.dataCorruptedError(forKey: key, in: self, debugDescription: rule)
     }
   }
 }

@@ -31,6 +31,14 @@ struct NumberStyle: Equatable, Sendable {
     return decorated(cell)
   }
 
+  /// A cell that counts steps: a whole number of so few digits that no number skips one.
+  func step(_ cell: ArraySlice<UInt8>) -> Timestamp? {
+    guard case .number(let value) = parse(cell), abs(value) < 1e15,
+      let step = Int64(exactly: value)
+    else { return nil }
+    return Timestamp(secondsSinceEpoch: step)
+  }
+
   private func plain(_ cell: ArraySlice<UInt8>) -> Double? {
     var index = cell.startIndex
     let end = cell.endIndex

@@ -94,7 +94,8 @@ public struct RowReader {
     return row
   }
 
-  private func problem(_ text: String) -> RowError { RowError(line: lineNumber, problem: text) }
+  /// What is wrong with the line taken in last.
+  package func problem(_ text: String) -> RowError { RowError(line: lineNumber, problem: text) }
 
   // MARK: Columns
 
@@ -228,10 +229,10 @@ public struct RowReader {
     case .rowOrder:
       return Timestamp(secondsSinceEpoch: Int64(lineNumber))
     case .ordinal(let column):
-      guard case .number(let value) = columns.numbers.parse(cells[column]),
-        let step = Int64(exactly: value)
-      else { throw problem(found(cells[column], columns.names[column], "a whole number")) }
-      return Timestamp(secondsSinceEpoch: step)
+      guard let step = columns.numbers.step(cells[column]) else {
+        throw problem(found(cells[column], columns.names[column], "a whole number below 10^15"))
+      }
+      return step
     case .parts(let parts):
       (text, style) = (DateColumn.composed(parts.map { cells[$0] }), .yearMonthDay)
       column = parts[parts.count - 1]

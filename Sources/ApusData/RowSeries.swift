@@ -48,7 +48,7 @@ struct RowSeries {
     }
     guard let first = parts.first, let start = first.number else { return false }
     return parts.enumerated().allSatisfy { index, part in
-      part.prefix == first.prefix && part.number == start + index
+      part.prefix == first.prefix && part.number.map { $0 &- index == start } ?? false
     }
   }
 

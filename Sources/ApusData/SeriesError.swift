@@ -11,7 +11,7 @@ public enum SeriesError: Error, Equatable, Sendable {
   /// The file has no bytes, or nothing but blank lines.
   case empty(file: String)
   /// The file is larger than the limit.
-  case tooLarge(file: String, bytes: Int, limit: Int)
+  case tooLarge(file: String, limit: Int)
   /// The file is compressed or packed in a known format.
   case packed(file: String, format: String, advice: String)
   /// A byte that no text file holds.
@@ -53,8 +53,8 @@ extension SeriesError: CustomStringConvertible {
       "\(file): the file cannot be read (\(reason)); check its permissions."
     case .empty(let file):
       "\(file): the file is empty; expected a header line and rows of dates and numbers."
-    case .tooLarge(let file, let bytes, let limit):
-      "\(file): found \(bytes) bytes, expected at most \(limit); split the file."
+    case .tooLarge(let file, let limit):
+      "\(file): found more than \(limit) bytes, expected at most so many; split the file."
     case .packed(let file, let format, let advice):
       "\(file): found \(format) data, expected plain CSV text; \(advice)."
     case .binary(let file, let line, let byte):

@@ -133,13 +133,9 @@ struct SeriesReader {
       return layout.rows.indices.map { Timestamp(secondsSinceEpoch: Int64($0)) }
     case .ordinal(let column):
       return layout.rows.indices.map { row in
-        guard case .number(let value) = layout.numbers.parse(layout.cell(row, column)),
-          let step = Int64(exactly: value)
-        else {
-          noteTime(row, column)
-          return nil
-        }
-        return Timestamp(secondsSinceEpoch: step)
+        let step = layout.numbers.step(layout.cell(row, column))
+        if step == nil { noteTime(row, column) }
+        return step
       }
     case .parts(let columns):
       let dates = DateColumn(count: layout.rows.count, style: .yearMonthDay, dayFirst: nil) { row in

@@ -1,7 +1,11 @@
-#if canImport(FoundationEssentials)
-  import FoundationEssentials
+import ApusTensor
+
+#if canImport(Darwin)
+  import Darwin
+#elseif canImport(Musl)
+  import Musl
 #else
-  import Foundation
+  import Glibc
 #endif
 
 /// The bytes of a text file, after the checks that tell text from everything else.
@@ -21,28 +25,22 @@ struct SourceFile {
 
   /// The bytes of a regular file, whatever they are.
   static func bytes(at path: String, limit: Int) throws(SeriesError) -> [UInt8] {
-    let resolved = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
-    guard !path.isEmpty, !path.utf8.contains(0),
-      let attributes = try? FileManager.default.attributesOfItem(atPath: resolved)
-    else { throw .notFound(file: path) }
-    let type = attributes[.type] as? FileAttributeType
-    guard type == .typeRegular else {
-      throw .notAFile(file: path, kind: type == .typeDirectory ? "a folder" : "a device or pipe")
+    do {
+      return try Files.contents(of: path, limit: limit)
+    } catch {
+      throw switch error.code {
+      case _ where error.isMissing: .notFound(file: path)
+      case EISDIR: .notAFile(file: path, kind: "a folder")
+      case ESPIPE: .notAFile(file: path, kind: "a device or pipe")
+      case EFBIG: .tooLarge(file: path, limit: limit)
+      default: .unreadable(file: path, reason: error.reason)
+      }
     }
-    if let size = attributes[.size] as? Int, size > limit {
-      throw .tooLarge(file: path, bytes: size, limit: limit)
-    }
-    guard let data = try? Data(contentsOf: URL(fileURLWithPath: resolved)) else {
-      throw .unreadable(file: path, reason: "the system refused")
-    }
-    return Array(data)
   }
 
   /// Takes bytes that are already in memory.
   init(name: String, bytes: [UInt8], limit: Int) throws(SeriesError) {
-    guard bytes.count <= limit else {
-      throw .tooLarge(file: name, bytes: bytes.count, limit: limit)
-    }
+    guard bytes.count <= limit else { throw .tooLarge(file: name, limit: limit) }
     guard bytes.contains(where: { $0 > 0x20 }) else { throw .empty(file: name) }
     try Self.refusePacked(bytes, name: name)
     try Self.refuseWide(bytes, name: name)

@@ -35,9 +35,9 @@ extension SplitError: CustomStringConvertible {
 /// may reach back into earlier parts while targets never reach forward. Series with a clock are cut at the
 /// same moments, so that no day is training in one series and test in another; series of bare steps are cut
 /// each by its own length.
-public struct Split: Codable, Sendable, Equatable {
+public struct Split: Sendable, Equatable {
   /// A part of the data.
-  public enum Part: String, Codable, Sendable, CaseIterable {
+  public enum Part: String, Sendable, CaseIterable {
     /// Parameters, scalers and vocabularies are fitted here, and here only.
     case train
     /// Choices are made here.
@@ -47,7 +47,7 @@ public struct Split: Codable, Sendable, Equatable {
   }
 
   /// How much each part gets.
-  public enum Sizes: Codable, Sendable, Equatable {
+  public enum Sizes: Sendable, Equatable {
     /// Shares of the time axis; validation is what training and test leave of it, as
     /// `⌊train·T⌋`, rest, `⌊test·T⌋`.
     case fractions(train: Double, test: Double)
@@ -70,7 +70,7 @@ public struct Split: Codable, Sendable, Equatable {
   public let spans: [Span?]
 
   /// A stretch of time, both ends included.
-  public struct Span: Codable, Sendable, Equatable {
+  public struct Span: Sendable, Equatable {
     /// The first stamp.
     public let first: Timestamp
     /// The last stamp.
@@ -166,7 +166,8 @@ public struct Split: Codable, Sendable, Equatable {
 
   private static func cut(_ first: Int, _ second: Int, _ end: Int, embargo: Int) -> [Range<Int>] {
     [
-      0..<first, min(first + embargo, second)..<second, min(second + embargo, end)..<end,
+      0..<first, first + min(embargo, second - first)..<second,
+      second + min(embargo, end - second)..<end,
     ]
   }
 

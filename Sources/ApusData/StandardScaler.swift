@@ -5,6 +5,17 @@ public struct StandardScaler: Codable, Sendable, Equatable {
   /// Standard deviation of each column; 1 where it is constant or empty, so that it scales to 0.
   public let deviations: [Double]
 
+  /// Reads a stored scaler; refuses one that has not a mean and a positive deviation of each column.
+  public init(from decoder: any Decoder) throws {
+    let keys = try decoder.container(keyedBy: CodingKeys.self)
+    means = try keys.decode([Double].self, forKey: .means)
+    deviations = try keys.decode([Double].self, forKey: .deviations)
+    try keys.require(means.allSatisfy(\.isFinite), .means, "finite numbers are expected")
+    try keys.require(
+      deviations.count == means.count && deviations.allSatisfy { $0 > 0 && $0.isFinite },
+      .deviations, "a positive number for each of the \(means.count) means is expected")
+  }
+
   /// Fits on training values.
   ///
   /// - Parameter columns: For each column its training values, of any number; values that are not finite

@@ -4,6 +4,8 @@ public enum TextError: Error, Equatable, Sendable {
   case unreadable(SeriesError)
   /// The bytes are no UTF-8.
   case notUTF8(file: String, line: Int)
+  /// A line of standard input is longer than the limit.
+  case lineTooLong(line: Int, limit: Int)
   /// A part would have too few tokens.
   case tooShort(file: String, tokens: Int, needed: Int)
   /// The share of the training part is not between 0 and 1.
@@ -21,6 +23,8 @@ extension TextError: CustomStringConvertible {
       \(file), line \(line): found bytes that are no UTF-8, expected UTF-8 text; convert the file or \
       read it by bytes.
       """
+    case .lineTooLong(let line, let limit):
+      "Standard input, line \(line): found more than \(limit) bytes, expected a shorter line; split it."
     case .tooShort(let file, let tokens, let needed):
       "\(file): found \(tokens) tokens, expected at least \(needed); bring more text."
     case .badShare(let share):

@@ -56,6 +56,13 @@ public struct Timestamp: Hashable, Sendable {
 
   /// The calendar date and time of day.
   public var civil: CivilTime { CivilTime(self) }
+
+  /// Seconds from an earlier moment to this one, or the most that 64 bits hold.
+  func seconds(since earlier: Timestamp) -> Int64 {
+    let (span, isTooLong) = secondsSinceEpoch.subtractingReportingOverflow(
+      earlier.secondsSinceEpoch)
+    return isTooLong ? .max : span
+  }
 }
 
 extension Timestamp: Comparable {

@@ -34,9 +34,18 @@ private func shortText(_ value: Double) -> String {
 }
 
 /// A field of a CSV line, quoted where it has to be.
-func csvField(_ text: String) -> String {
-  guard text.contains(where: { ",\"\n\r".contains($0) }) else { return text }
-  return "\"" + text.replacing("\"", with: "\"\"") + "\""
+///
+/// - Parameters:
+///   - text: The field.
+///   - guardsFormulas: Whether a text that begins as spreadsheets' formulas do, and is no number, gets an
+///     apostrophe before it.
+func csvField(_ text: String, guardsFormulas: Bool) -> String {
+  let isFormula = text.utf8.first.map("=+-@\t\r".utf8.contains) ?? false && Double(text) == nil
+  let text = guardsFormulas && isFormula ? "'" + text : text
+  // By scalars: to a String a quote with an accent, or CR with LF, is another character.
+  guard text.unicodeScalars.contains(where: ",\"\n\r".unicodeScalars.contains) else { return text }
+  let doubled = text.unicodeScalars.flatMap { $0 == "\"" ? [$0, $0] : [$0] }
+  return "\"" + String(String.UnicodeScalarView(doubled)) + "\""
 }
 
 extension Cadence {

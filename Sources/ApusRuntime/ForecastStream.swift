@@ -25,10 +25,11 @@ public struct ForecastStream {
   ///   - covariates: In the order of the recipe.
   ///   - stamp: The row's time.
   /// - Returns: Quantiles `[P][Q]` in units of the measure.
+  /// - Throws: ``NotFiniteError``.
   public mutating func push(
     _ value: Double, covariates: [Double] = [], at stamp: Timestamp
-  ) -> [[Double]] {
-    memory.push(features.push(value, covariates: covariates, at: stamp))
+  ) throws(NotFiniteError) -> [[Double]] {
+    try memory.push(features.push(value, covariates: covariates, at: stamp))
   }
 }
 
@@ -61,7 +62,7 @@ struct BlockMemory {
   }
 
   /// Takes in a row and forecasts the rows after it: `[P][Q]` in units of the measure.
-  mutating func push(_ row: FeatureRow) -> [[Double]] {
+  mutating func push(_ row: FeatureRow) throws(NotFiniteError) -> [[Double]] {
     if rows > 0, rows % forecaster.config.size.context == 0 {
       swap(&current, &next)
       next = forecaster.initialState()
@@ -70,8 +71,10 @@ struct BlockMemory {
     let input = Tensor(row.features, [1, 1, row.features.count])
     let quantiles = forecaster.quantiles(input, state: &current)
     forecaster.advance(input, state: &next)
-    return unscaled(
+    let result = unscaled(
       quantiles.values, location: row.location, scale: row.scale,
       horizon: forecaster.config.horizon)
+    try forecaster.requireFinite(result, for: "the rows ahead")
+    return result
   }
 }

@@ -38,7 +38,7 @@ public struct FutureForecast: Encodable, Sendable {
   /// - Parameters:
   ///   - saved: The model with its recipe.
   ///   - table: The rows as read, not yet measured.
-  /// - Throws: `MeasureError`, ``RecipeError``, ``ForecastError``.
+  /// - Throws: `MeasureError`, ``RecipeError``, ``ForecastError``, ``NotFiniteError``, `CadenceError`.
   public init(_ saved: ModelFolder.SavedForecaster, table: SeriesTable) throws {
     let (recipe, config) = (saved.recipe, saved.forecaster.config)
     // A few rows do not tell how they follow each other; the training rows did.
@@ -53,7 +53,9 @@ public struct FutureForecast: Encodable, Sendable {
         throw ForecastError.noHistory(series: one.id, rows: frame.count)
       }
       let forecast = SeriesForecast(saved.forecaster, frame: frame, rows: last..<last + 1)
-      let ahead = cadence.stamps(after: one.timestamps[last], count: config.horizon)
+      try saved.forecaster.requireFinite(
+        forecast.quantiles[0], for: "the rows after those of series '\(one.id)'")
+      let ahead = try cadence.stamps(after: one.timestamps[last], count: config.horizon)
       return Series(
         uniqueId: one.id, cutoff: cadence.text(one.timestamps[last]), ds: ahead.map(cadence.text),
         quantiles: recipe.measure.possible(forecast.quantiles[0]))
@@ -62,13 +64,17 @@ public struct FutureForecast: Encodable, Sendable {
 
   /// A table with a header: `unique_id`, `ds`, then a column called like the model with the median and
   /// `-lo-90` and `-hi-90` columns for the central intervals that the levels give, widest first.
-  public func csv() -> String {
+  ///
+  /// - Parameter guardsFormulas: Whether a name by which a spreadsheet would begin a formula gets an
+  ///   apostrophe before it. Default: true, as people open CSV in spreadsheets.
+  public func csv(guardsFormulas: Bool = true) -> String {
     let columns = ForecastColumns(model: model, levels: levels)
     var lines = [(["unique_id", "ds"] + columns.all.map(\.name)).joined(separator: ",")]
     for one in series {
       for (stamp, quantiles) in zip(one.ds, one.quantiles) {
         lines.append(
-          ([csvField(one.uniqueId), stamp] + columns.cells(quantiles)).joined(separator: ","))
+          ([csvField(one.uniqueId, guardsFormulas: guardsFormulas), stamp]
+            + columns.cells(quantiles)).joined(separator: ","))
       }
     }
     return lines.joined(separator: "\n")

@@ -110,14 +110,19 @@ public struct LineForecasts {
   ///
   /// - Parameter line: Without its end.
   /// - Returns: The forecast; nil for a header, a comment or an empty line.
-  /// - Throws: `RowError` for a line that is passed over, and what makes going on pointless: `SeriesError`
-  ///   and ``RecipeError``.
+  /// - Throws: `RowError` for a line that is passed over, and what makes going on pointless: `SeriesError`,
+  ///   ``RecipeError`` and ``NotFiniteError``.
   public mutating func push(_ line: String) throws -> LineForecast? {
     guard let row = try reader.row(line) else { return nil }
+    let (recipe, config) = (saved.recipe, saved.forecaster.config)
+    let ahead: [Timestamp]
+    do throws(CadenceError) {
+      ahead = try recipe.cadence.stamps(after: row.stamp, count: config.horizon)
+    } catch {
+      throw reader.problem("\(error)")
+    }
     var one = try streams.removeValue(forKey: row.series) ?? makeStream()
     defer { streams[row.series] = one }
-    let (recipe, config) = (saved.recipe, saved.forecaster.config)
-    let ahead = recipe.cadence.stamps(after: row.stamp, count: config.horizon)
     var result = LineForecast(
       uniqueId: row.series.isEmpty ? nil : row.series, cutoff: recipe.cadence.text(row.stamp),
       ds: ahead.map(recipe.cadence.text), levels: config.levels, quantiles: nil)
@@ -160,14 +165,16 @@ public struct LineForecasts {
     return (["unique_id", "cutoff"] + steps).joined(separator: ",")
   }
 
-  /// A forecast as one line; cells are empty where there is none yet.
-  public func csv(_ forecast: LineForecast) -> String {
+  /// A forecast as one line; cells are empty where there is none yet. Names are guarded as by
+  /// ``FutureForecast/csv(guardsFormulas:)``.
+  public func csv(_ forecast: LineForecast, guardsFormulas: Bool = true) -> String {
     let config = saved.forecaster.config
     let columns = ForecastColumns(model: name, levels: config.levels)
     let cells =
       forecast.quantiles?.flatMap(columns.cells)
       ?? Array(repeating: "", count: config.horizon * columns.all.count)
-    return ([csvField(forecast.uniqueId ?? ""), forecast.cutoff] + cells).joined(separator: ",")
+    let name = csvField(forecast.uniqueId ?? "", guardsFormulas: guardsFormulas)
+    return ([name, forecast.cutoff] + cells).joined(separator: ",")
   }
 }
 
@@ -178,7 +185,7 @@ extension LineForecasts.Stream {
     switch self {
     case .single(var stream):
       defer { self = .single(stream) }
-      return stream.push(value, covariates: covariates.first ?? [], at: stamp)
+      return try stream.push(value, covariates: covariates.first ?? [], at: stamp)
     case .composed(var stream):
       defer { self = .composed(stream) }
       return try stream.push(value, covariates: covariates, at: stamp)

@@ -47,11 +47,13 @@ public struct TextEmbedder {
   ///
   /// - Parameters:
   ///   - texts: The texts; an empty one has a vector too.
+  ///   - first: The number of the first text, by which errors name them.
   ///   - tokensAtOnce: About how many tokens one pass takes. It changes speed and memory only.
   /// - Returns: As many vectors of ``SentenceEncoder/dimensions`` numbers as there are texts.
-  /// - Throws: ``ScoreError/notFinite(position:)`` when a vector is not finite; its position is that
-  ///   of the text.
-  public func vectors(_ texts: [String], tokensAtOnce: Int = 4096) throws -> [[Float]] {
+  /// - Throws: ``NotFiniteError`` when a vector is not finite.
+  public func vectors(
+    _ texts: [String], first: Int = 0, tokensAtOnce: Int = 4096
+  ) throws -> [[Float]] {
     let sequences = texts.map { tokenizer.encode($0, maximum: maximumTokens) }
     var result = Array(repeating: [Float](), count: texts.count)
     // Texts of one length side by side are attended to in one call.
@@ -68,7 +70,11 @@ public struct TextEmbedder {
       let values = output.values
       for (row, index) in batch.enumerated() {
         let vector = values[row * encoder.dimensions..<(row + 1) * encoder.dimensions]
-        guard vector.allSatisfy(\.isFinite) else { throw ScoreError.notFinite(position: index) }
+        guard vector.allSatisfy(\.isFinite) else {
+          throw NotFiniteError(
+            "text \(first + index)", model: BertConfig.modelType,
+            parameters: encoder.encoder.parameters)
+        }
         result[index] = Array(vector)
       }
     }

@@ -34,7 +34,7 @@ public struct TokenScores: Sendable, Equatable {
   ///   - model: The model.
   ///   - block: Tokens at once; by default as many as make 32 MB of logits, 512 at most.
   ///   - logits: Called with the logits of one block after the other, `[rows, V]`.
-  /// - Throws: ``ScoreError``, or what `logits` throws.
+  /// - Throws: ``ScoreError``, ``NotFiniteError``, or what `logits` throws.
   public init(
     _ tokens: [Int32], model: LanguageModel, block: Int? = nil,
     logits: (Tensor) throws -> Void = { _ in }
@@ -52,7 +52,9 @@ public struct TokenScores: Sendable, Equatable {
       let isLast = end == tokens.count
       let following = Array(tokens[start + 1..<(isLast ? end : end + 1)]) + (isLast ? [-1] : [])
       let losses = part.crossEntropies(targets: Tensor(following, [following.count]))
-      try Self.append(losses.prefix(isLast ? losses.count - 1 : losses.count), to: &scores)
+      try Self.append(losses.prefix(isLast ? losses.count - 1 : losses.count), to: &scores) {
+        NotFiniteError($0, model: model.architecture.name, parameters: model.parameters)
+      }
     }
     self.init(tokens: tokens, logProbabilities: scores)
   }
@@ -68,9 +70,12 @@ public struct TokenScores: Sendable, Equatable {
     }
   }
 
-  static func append(_ losses: some Sequence<Float>, to scores: inout [Double?]) throws {
+  private static func append(
+    _ losses: some Sequence<Float>, to scores: inout [Double?],
+    orThrow failure: (String) -> NotFiniteError
+  ) throws {
     for loss in losses {
-      guard loss.isFinite else { throw ScoreError.notFinite(position: scores.count) }
+      guard loss.isFinite else { throw failure("token \(scores.count)") }
       scores.append(-Double(loss))
     }
   }
@@ -116,7 +121,7 @@ extension TokenScores {
   ///   - tokens: The ids, all in segment 0.
   ///   - encoder: The encoder.
   ///   - logits: Called with the logits of one block of rows after the other, `[rows, V]`.
-  /// - Throws: ``ScoreError``, or what `logits` throws.
+  /// - Throws: ``ScoreError``, ``NotFiniteError``, or what `logits` throws.
   public init(
     _ tokens: [Int32], encoder: Bert, logits: (Tensor) throws -> Void = { _ in }
   ) throws {
@@ -134,7 +139,9 @@ extension TokenScores {
       }
       try logits(part)
       let targets = Tensor(Array(tokens[start..<end]), [end - start])
-      try Self.append(part.crossEntropies(targets: targets), to: &scores)
+      try Self.append(part.crossEntropies(targets: targets), to: &scores) {
+        NotFiniteError($0, model: BertConfig.modelType, parameters: encoder.parameters)
+      }
     }
     self.init(tokens: tokens, logProbabilities: scores)
   }
@@ -161,8 +168,6 @@ public enum ScoreError: Error, Equatable {
   case tooLong(found: Int, limit: Int)
   /// The encoder of a folder has no head over the vocabulary.
   case noHead(path: String)
-  /// A logit is infinite or not a number.
-  case notFinite(position: Int)
 }
 
 extension ScoreError: CustomStringConvertible {
@@ -181,11 +186,6 @@ extension ScoreError: CustomStringConvertible {
       """
       The encoder \(path.isEmpty ? "" : "in '\(path)' ")has no masked-language head, so it gives no \
       logits. For sentence vectors use apus embed.
-      """
-    case .notFinite(let position):
-      """
-      What the model computes for number \(position) is not finite. \
-      Its weights are damaged or too large for float32.
       """
     }
   }

@@ -337,11 +337,19 @@ public struct FileError: Error, Equatable {
     self.code = code ?? errno
   }
 
+  /// The system's words for the reason.
+  public var reason: String {
+    code == ESPIPE ? "It is a pipe or a device" : String(cString: strerror(code))
+  }
+
   /// Whether the disk or the user's share of it is full.
   public var isFull: Bool { code == ENOSPC || code == EDQUOT }
 
+  /// Whether what was to be read is no regular file, or larger than such a file is.
+  public var isRefused: Bool { [EISDIR, ESPIPE, EFBIG].contains(code) }
+
   /// Whether what was to be read is not there.
-  public var isMissing: Bool { code == ENOENT && action == "open" }
+  public var isMissing: Bool { [ENOENT, ENOTDIR].contains(code) && action == "open" }
 }
 
 extension FileError: CustomStringConvertible {
@@ -350,10 +358,12 @@ extension FileError: CustomStringConvertible {
     let advice =
       switch code {
       case ENOSPC, EDQUOT: "Free some space or choose another disk."
-      case EACCES, EPERM, EROFS: "Check who may write there, or choose another place."
+      case EACCES, EPERM, EROFS: "Check who may read and write there, or choose another place."
       case ENOENT: "Check the path."
+      case EISDIR, ESPIPE: "Name a regular file."
+      case EFBIG: "It is not the file it should be."
       default: "Check the path and the disk."
       }
-    return "Cannot \(action) '\(path)': \(String(cString: strerror(code))). \(advice)"
+    return "Cannot \(action) '\(path)': \(reason). \(advice)"
   }
 }

@@ -5,6 +5,8 @@
 package struct JSONScanner {
   /// How deep arrays and objects may nest.
   package static let maximumDepth = 64
+  /// How many values, those inside others counted too, are kept of one text.
+  package static let maximumValues = 1 << 22
 
   /// What was wrong, and at which byte.
   package struct Failure: Error {
@@ -16,6 +18,8 @@ package struct JSONScanner {
 
   private let bytes: UnsafeRawBufferPointer
   package private(set) var offset = 0
+  /// Values kept so far.
+  var values = 0
 
   /// Starts at the first byte. `bytes` must outlive the scanner.
   package init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }

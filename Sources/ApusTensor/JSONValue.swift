@@ -112,6 +112,10 @@ extension JSONScanner {
     guard depth <= Self.maximumDepth else {
       throw failure("more than \(Self.maximumDepth) levels of nesting")
     }
+    values += 1
+    guard values <= Self.maximumValues else {
+      throw failure("more than \(Self.maximumValues) values")
+    }
     skipSpace()
     switch next {
     case UInt8(ascii: "{"): return .object(try members(depth: depth))

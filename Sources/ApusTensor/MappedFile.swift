@@ -22,17 +22,9 @@ package final class MappedFile: @unchecked Sendable {
   /// Maps a regular file.
   package init(_ path: String) throws {
     self.path = path
-    guard !path.utf8.contains(0) else { throw FileError("open", path, code: ENOENT) }
-    // Non-blocking, so that a pipe of this name cannot hold us up.
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-    guard descriptor >= 0 else { throw FileError("open", path) }
+    let (descriptor, size) = try Files.openForReading(path)
     defer { _ = close(descriptor) }
-    var status = stat()
-    guard fstat(descriptor, &status) == 0 else { throw FileError("read", path) }
-    guard status.st_mode & S_IFMT == S_IFREG else {
-      throw FileError("read", path, code: status.st_mode & S_IFMT == S_IFDIR ? EISDIR : EINVAL)
-    }
-    guard let size = Int(exactly: status.st_size), size > 0 else {
+    guard size > 0 else {
       bytes = UnsafeRawBufferPointer(start: nil, count: 0)
       return
     }

@@ -5,7 +5,7 @@ import Testing
 struct FrequencyTests {
   private func stamps(_ first: String, _ cadence: Cadence, _ count: Int) throws -> [Timestamp] {
     let start = try #require(Timestamp(first))
-    return [start] + cadence.stamps(after: start, count: count - 1)
+    return try [start] + cadence.stamps(after: start, count: count - 1)
   }
 
   @Test(
@@ -53,7 +53,7 @@ struct FrequencyTests {
     #expect(cadence.seasonLength == 7)
     #expect(cadence.holes(in: bars).isEmpty)
     let last = try #require(bars.last)
-    let next = cadence.stamps(after: last, count: 8)
+    let next = try cadence.stamps(after: last, count: 8)
     #expect(next.map(\.civil.hour) == [9, 10, 11, 12, 13, 14, 15, 9])
     #expect(next.allSatisfy { $0.weekday < 5 && $0.civil.minute == 30 })
     var torn = bars
@@ -66,19 +66,19 @@ struct FrequencyTests {
     let ends = try ["2015-10-31", "2015-11-30", "2015-12-31", "2016-01-31"].map {
       try #require(Timestamp($0))
     }
-    let next = Cadence(inferredFrom: ends).stamps(after: ends[3], count: 2)
+    let next = try Cadence(inferredFrom: ends).stamps(after: ends[3], count: 2)
     #expect(next.map(\.description) == ["2016-02-29", "2016-03-31"])
     let working = try ["2015-10-30", "2015-11-30", "2015-12-31", "2016-01-29"].map {
       try #require(Timestamp($0))
     }
-    let later = Cadence(inferredFrom: working).stamps(after: working[3], count: 4)
+    let later = try Cadence(inferredFrom: working).stamps(after: working[3], count: 4)
     #expect(later.map(\.description) == ["2016-02-29", "2016-03-31", "2016-04-29", "2016-05-31"])
   }
 
   @Test("skips weekends ahead")
   func skipsWeekends() throws {
     let friday = try #require(Timestamp("2015-12-31"))
-    let next = Cadence(.businessDays).stamps(after: friday, count: 3)
+    let next = try Cadence(.businessDays).stamps(after: friday, count: 3)
     #expect(next.map(\.description) == ["2016-01-01", "2016-01-04", "2016-01-05"])
   }
 

@@ -219,7 +219,7 @@ struct SeriesReaderTests {
   @Test("reports bad cells, bad rows, gaps and odd prices by line, and reads on")
   func reportsFaults() throws {
     var lines = ["date,open,high,low,close"]
-    for day in Cadence(.businessDays).stamps(
+    for day in try Cadence(.businessDays).stamps(
       after: try #require(Timestamp("2019-12-31")), count: 60)
     {
       lines.append("\(day),10,11,9,10.\(lines.count % 7)")

@@ -100,10 +100,12 @@ struct SplitTests {
     }
   }
 
-  @Test("survives a round trip")
-  func roundTrips() throws {
+  @Test("leaves nothing of a part that a longer embargo covers")
+  func longEmbargo() {
     let table = SeriesTable([TimeSeries(id: "s", values: Array(repeating: 1, count: 40))])
-    let split = try Split(table, horizon: 2)
-    #expect(try roundTrip(split) == split)
+    #expect(throws: SplitError.tooShort(part: .validation, rows: 0, needed: 2)) {
+      try Split(table, horizon: 2, embargo: .max)
+    }
+    #expect(throws: SplitError.self) { try Split(table, horizon: .max) }
   }
 }

@@ -34,10 +34,10 @@ struct CompositionTests {
   }
 
   /// Rows that rise for a while, then jump about, then rise again.
-  private func table(rows: Int) -> String {
+  private func table(rows: Int) throws -> String {
     var lines = ["date,close,volume"]
     let start = Timestamp(year: 2018, month: 1, day: 1) ?? Timestamp(secondsSinceEpoch: 0)
-    let stamps = [start] + Cadence(.businessDays).stamps(after: start, count: rows - 1)
+    let stamps = try [start] + Cadence(.businessDays).stamps(after: start, count: rows - 1)
     for row in 0..<rows {
       let isTrend = row / 16 % 2 == 0
       let value = isTrend ? 100 + Double(row) : 100 + Double(row * 5 % 3) * 4
@@ -54,7 +54,7 @@ struct CompositionTests {
       options.targets = ["close"]
       var lines = try LineForecasts(composition, options: options)
       var used: Set<String> = []
-      for (number, line) in table(rows: 70).split(separator: "\n").enumerated() {
+      for (number, line) in try table(rows: 70).split(separator: "\n").enumerated() {
         guard let streamed = try lines.push(String(line)), number % 6 == 3 else { continue }
         let path = folder + "/part.csv"
         try Data(
@@ -77,7 +77,7 @@ struct CompositionTests {
     try withFolder { folder in
       let composition = try composition(in: folder, experts: ["mamba"])
       let path = folder + "/data.csv"
-      try Data(table(rows: 45).utf8).write(to: URL(fileURLWithPath: path))
+      try Data(try table(rows: 45).utf8).write(to: URL(fileURLWithPath: path))
       var options = SeriesOptions()
       options.targets = ["close"]
       let table = try SeriesTable(readingCSVAt: path, options: options)

@@ -8,7 +8,7 @@ import Testing
 @Suite("Forecasts row by row")
 struct StreamTests {
   /// Business-day prices that wander, with one covariate.
-  static func prices(_ count: Int, seed: UInt64 = 5) -> TimeSeries {
+  static func prices(_ count: Int, seed: UInt64 = 5) throws -> TimeSeries {
     var generator = PhiloxGenerator(RandomKey(seed: seed))
     var price = 100.0
     var values: [Double] = []
@@ -18,7 +18,8 @@ struct StreamTests {
     }
     let start = Timestamp(year: 2018, month: 1, day: 1) ?? Timestamp(secondsSinceEpoch: 0)
     return TimeSeries(
-      id: "s", timestamps: [start] + Cadence(.businessDays).stamps(after: start, count: count - 1),
+      id: "s",
+      timestamps: try [start] + Cadence(.businessDays).stamps(after: start, count: count - 1),
       values: values,
       covariates: [Covariate(name: "volume", values: values.map { ($0 * 1000).rounded() })])
   }
@@ -27,7 +28,7 @@ struct StreamTests {
   static func model(
     _ architecture: String, measure: Measure = .returns, context: Int = 8
   ) throws -> ModelFolder.SavedForecaster {
-    let table = SeriesTable([prices(120)], targetName: "close")
+    let table = SeriesTable([try prices(120)], targetName: "close")
     let measured = try table.measured(as: measure)
     let recipe = try FeatureRecipe(
       fitting: measured, measure: measure, covariates: ["volume"],
@@ -51,13 +52,13 @@ struct StreamTests {
   @Test("equal those of a whole series", arguments: ["transformer", "mamba", "lstm"], [8, 13])
   func equalsBatch(architecture: String, context: Int) throws {
     let model = try Self.model(architecture, context: context)
-    let measured = try Measure.returns.apply(to: Self.prices(60))
+    let measured = try Measure.returns.apply(to: try Self.prices(60))
     let frame = try model.recipe.frame(measured)
     let batch = SeriesForecast(model.forecaster, frame: frame, rows: 0..<frame.count)
     var stream = ForecastStream(model.forecaster, recipe: model.recipe)
     var worst = 0.0
     for row in 0..<frame.count {
-      let forecast = stream.push(
+      let forecast = try stream.push(
         measured.values[row], covariates: measured.covariates.map { $0.values[row] },
         at: measured.timestamps[row])
       for (one, other) in zip(forecast.joined(), batch.quantiles[row].joined()) {
@@ -72,7 +73,7 @@ struct StreamTests {
     Measure.allCases)
   func isCausal(architecture: String, measure: Measure) throws {
     let model = try Self.model(architecture, measure: measure)
-    let series = Self.prices(50)
+    let series = try Self.prices(50)
     let frame = try Self.frame(model, series)
     let cut = 29  // a row of the measure; its own row of the series is one further for returns
     let all = SeriesForecast(model.forecaster, frame: frame, rows: 0..<cut + 1).quantiles
@@ -92,7 +93,7 @@ struct StreamTests {
   @Test("read lines as a file is read", arguments: Measure.allCases)
   func lines(measure: Measure) throws {
     let model = try Self.model("mamba", measure: measure)
-    let series = Self.prices(40)
+    let series = try Self.prices(40)
     var text = ["date,close,volume"]
     for row in 0..<series.count {
       text.append(
@@ -143,7 +144,7 @@ struct StreamTests {
     _ = try both.push("unique_id,date,close,volume")
     _ = try alone.push("date,close,volume")
     for row in 0..<12 {
-      let (a, b) = (Self.prices(12), Self.prices(12, seed: 9))
+      let (a, b) = (try Self.prices(12), try Self.prices(12, seed: 9))
       let line = "\(a.timestamps[row]),\(a.values[row]),7"
       let first = try both.push("a,\(line)")
       _ = try both.push("b,\(b.timestamps[row]),\(b.values[row]),9")
@@ -152,10 +153,65 @@ struct StreamTests {
     }
   }
 
+  @Test("name the model and the weight when they are not finite", arguments: Measure.allCases)
+  func notFinite(measure: Measure) throws {
+    let model = try Self.model("lstm", measure: measure)
+    let head = try #require(model.forecaster.parameters.last { $0.shape.count > 1 })
+    head.set(Tensor(repeating: .nan, head.shape))
+    let table = SeriesTable([try Self.prices(20)], targetName: "close")
+    let batch = #expect(throws: NotFiniteError.self) { try FutureForecast(model, table: table) }
+    #expect(batch?.model == "lstm" && batch?.tensor == head.name)
+    #expect(batch?.description.contains("series 's'") == true)
+    var lines = LineForecasts(model, options: SeriesOptions())
+    _ = try lines.push("date,close,volume")
+    _ = measure == .level ? nil : try lines.push("2018-01-01,100,5")
+    let live = #expect(throws: NotFiniteError.self) { try lines.push("2018-01-02,101,5") }
+    #expect(live?.tensor == head.name)
+  }
+
+  @Test("pass over a row from whose time nothing can follow")
+  func beyondTime() throws {
+    let model = try Self.model("lstm")
+    var lines = LineForecasts(model, options: SeriesOptions())
+    _ = try lines.push("step,close,volume")
+    #expect(try lines.push("1,100,5") != nil)
+    #expect(throws: RowError.self) { try lines.push("9223372036854774784,101,5") }
+    #expect(try lines.push("999999999999999,101,5")?.ds.count == 3)
+  }
+
+  @Test(
+    "quote names, and guard those that begin a formula",
+    arguments: [
+      ("=1+1", "'=1+1", "=1+1"), ("@x", "'@x", "@x"), ("-x", "'-x", "-x"), ("-1.5", "-1.5", "-1.5"),
+      ("+1", "+1", "+1"), ("\tx", "'\tx", "\tx"), ("a\r\nb", "\"a\r\nb\"", "\"a\r\nb\""),
+      ("a\"\u{301}b", "\"a\"\"\u{301}b\"", "\"a\"\"\u{301}b\""), ("=a,b", "\"'=a,b\"", "\"=a,b\""),
+      ("\r=1", "\"'\r=1\"", "\"\r=1\""), ("plain", "plain", "plain"),
+    ])
+  func names(name: String, guarded: String, bare: String) throws {
+    let model = try Self.model("lstm")
+    var one = try Self.prices(20)
+    one.id = name
+    let forecast = try FutureForecast(model, table: SeriesTable([one], targetName: "close"))
+    #expect(forecast.csv().utf8.starts(with: try header(forecast) + guarded.utf8 + ",".utf8))
+    let plain = forecast.csv(guardsFormulas: false)
+    #expect(plain.utf8.starts(with: try header(forecast) + bare.utf8 + ",".utf8))
+    var lines = LineForecasts(model, options: SeriesOptions())
+    _ = try lines.push("date,close,volume")
+    var live = try #require(try lines.push("2018-01-01,100,5"))
+    live.uniqueId = name
+    #expect(lines.csv(live).utf8.starts(with: Array(guarded.utf8) + ",".utf8))
+    #expect(lines.csv(live, guardsFormulas: false).utf8.starts(with: Array(bare.utf8) + ",".utf8))
+  }
+
+  private func header(_ forecast: FutureForecast) throws -> [UInt8] {
+    let line = try #require(forecast.csv().split(separator: "\n").first)
+    return Array(line.utf8) + [10]
+  }
+
   @Test("say so when a series never moves")
   func noHistory() throws {
     let model = try Self.model("mamba")
-    var flat = Self.prices(10)
+    var flat = try Self.prices(10)
     for row in flat.values.indices { flat.values[row] = 5 }
     #expect(throws: ForecastError.noHistory(series: "s", rows: 9)) {
       try FutureForecast(model, table: SeriesTable([flat], targetName: "close"))

@@ -44,8 +44,8 @@ struct TokenScoresTests {
     }
     let broken = try LanguageFolderTests.model("mamba")
     broken.parameters[0].set(Tensor(repeating: .nan, broken.parameters[0].shape))
-    #expect(throws: ScoreError.notFinite(position: 1)) {
-      try TokenScores([0, 1], model: broken)
-    }
+    let error = #expect(throws: NotFiniteError.self) { try TokenScores([0, 1], model: broken) }
+    #expect(error?.model == "mamba" && error?.subject == "token 1")
+    #expect(error?.tensor == broken.parameters[0].name)
   }
 }

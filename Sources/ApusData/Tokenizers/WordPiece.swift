@@ -42,6 +42,8 @@ public struct WordPieceTokenizer: Sendable {
   public let maximumCharacters: Int
   let added: [AddedToken]
   private let continuation: [UInt8]
+  /// Bytes of the longest piece: nothing longer need be looked up.
+  private let longest: Int
   /// By UTF-8: two spellings of one character are two pieces.
   private let ids: [[UInt8]: Int32]
 
@@ -56,7 +58,7 @@ public struct WordPieceTokenizer: Sendable {
     var ids: [[UInt8]: Int32] = [:]
     var pieces: [String?] = []
     for (piece, id) in vocabulary + added.map({ ($0.content, Int($0.id)) }) {
-      guard id >= 0, id < 1 << 24 else {
+      guard id >= 0, id < 1 << 20 else {
         throw TokenizerError.badVocabulary(path: path, problem: "'\(piece)' has the id \(id)")
       }
       let bytes = Array(piece.utf8)
@@ -78,6 +80,12 @@ public struct WordPieceTokenizer: Sendable {
       }
       return id
     }
+    guard (1...Self.longestWord).contains(maximumCharacters) else {
+      throw TokenizerError.badVocabulary(
+        path: path,
+        problem: "a word has up to \(maximumCharacters) characters, not 1 to \(Self.longestWord)")
+    }
+    longest = ids.keys.map(\.count).max() ?? 0
     unknownID = try id(of: unknown)
     (startID, endID) = (try id(of: start), try id(of: end))
     (self.ids, self.pieces, self.normalization) = (ids, pieces, normalization)
@@ -142,13 +150,14 @@ public struct WordPieceTokenizer: Sendable {
   /// Cuts one word, the longest piece first.
   private func append(_ word: ArraySlice<Unicode.Scalar>, to result: inout [Int32]) {
     var bytes: [UInt8] = []
-    for scalar in word { bytes.append(contentsOf: UTF8.encode(scalar) ?? Self.replacement) }
     guard word.count <= maximumCharacters else { return result.append(unknownID) }
+    for scalar in word { bytes.append(contentsOf: UTF8.encode(scalar) ?? Self.replacement) }
     if let whole = ids[bytes] { return result.append(whole) }
     var found: [Int32] = []
     var start = 0
     while start < bytes.count {
-      var end = bytes.count
+      var end = min(bytes.count, start + longest)
+      while end < bytes.count, bytes[end] & 0xC0 == 0x80 { end -= 1 }
       var id: Int32?
       while end > start {
         let piece = (start > 0 ? continuation : []) + bytes[start..<end]
@@ -163,5 +172,7 @@ public struct WordPieceTokenizer: Sendable {
     result += found
   }
 
+  /// The published ones know words of 100 characters; the cost of a word grows as the square of this.
+  private static let longestWord = 10_000
   private static let replacement = UTF8.encodedReplacementCharacter
 }

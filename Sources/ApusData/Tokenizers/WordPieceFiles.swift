@@ -59,14 +59,15 @@ extension WordPieceTokenizer {
   ///   - config: A `tokenizer_config.json`, which need not be there.
   /// - Throws: ``TokenizerError``, or what is wrong with a file.
   public init(vocabularyAt path: String, configAt config: String) throws {
-    guard let data = FileManager.default.contents(atPath: path),
-      data.count <= Self.maximumBytes, let text = String(data: data, encoding: .utf8)
-    else {
-      throw TokenizerError.badVocabulary(
-        path: path, problem: "it cannot be read as UTF-8 of at most \(Self.maximumBytes) bytes")
+    let bytes = try Files.contents(of: path, limit: Self.maximumBytes)
+    guard String(validating: bytes, as: UTF8.self) != nil else {
+      throw TokenizerError.badVocabulary(path: path, problem: "it is no UTF-8")
+    }
+    guard bytes.count(where: { $0 == 10 }) < 1 << 20 else {
+      throw TokenizerError.badVocabulary(path: path, problem: "it has more than \(1 << 20) lines")
     }
     // By bytes: to a String a carriage return and a line feed are one character.
-    var lines = text.utf8.split(separator: 10, omittingEmptySubsequences: false)
+    var lines = bytes.split(separator: 10, omittingEmptySubsequences: false)
       .map { String(decoding: $0.last == 13 ? $0.dropLast() : $0, as: UTF8.self) }
     if lines.last?.isEmpty == true { lines.removeLast() }
     let options =

@@ -39,7 +39,7 @@ public struct TextFeatures: Codable, Sendable, Equatable {
     var vector = [Double](repeating: 0, count: size)
     for (term, count) in Self.terms(text).sorted(by: { $0.key < $1.key }) {
       let place = Int(term % UInt64(size))
-      let rarity = log(Double(1 + documents) / Double(1 + frequencies[place])) + 1
+      let rarity = log((1 + Double(documents)) / (1 + Double(frequencies[place]))) + 1
       let weight = (1 + log(Double(count))) * rarity
       vector[place] += term >> 63 == 0 ? weight : -weight
     }

@@ -74,7 +74,7 @@ struct ComposedStream {
   ///   - covariates: Of each expert, in the order of its recipe.
   ///   - stamp: The row's time.
   /// - Returns: Quantiles `[P][Q]` in units of the measure.
-  /// - Throws: What loading an expert throws.
+  /// - Throws: What loading an expert throws, ``NotFiniteError``.
   mutating func push(
     _ value: Double, covariates: [[Double]], at stamp: Timestamp
   ) throws -> [[Double]] {
@@ -97,6 +97,6 @@ struct ComposedStream {
       if index == expert { own = row }
     }
     guard let own else { return [] }
-    return memory.push(own)
+    return try memory.push(own)
   }
 }

@@ -38,7 +38,7 @@ extension Contender<Forecaster> {
     let columns = problem.recipe.covariates.map { series.covariate(named: $0) ?? [] }
     let times = (0..<min(series.count, 300)).map { row in
       let start = ContinuousClock.now
-      _ = stream.push(
+      _ = try? stream.push(
         series.values[row], covariates: columns.map { $0[row] }, at: series.timestamps[row])
       return (ContinuousClock.now - start).seconds * 1e3
     }.sorted()
