@@ -1,4 +1,5 @@
 import Apus
+import ApusTensor
 import ArgumentParser
 import Foundation
 
@@ -23,21 +24,39 @@ struct ApusCommand: ParsableCommand {
 
   static func main() {
     do {
+      try requireKnownCommand(CommandLine.arguments.dropFirst())
       var command = try parseAsRoot()
       try command.run()
+    } catch let error as any ApusError {
+      FileHandle.standardError.write(Data("apus: \(error)\n".utf8))
+      Foundation.exit(error.exitStatus.rawValue)
     } catch {
-      finish(with: error)
+      exit(withError: error)
     }
   }
 
-  /// Ends the process: usage errors as the parser words them, ours in one sentence with their code.
-  private static func finish(with error: any Error) -> Never {
-    if error is ExitCode || "\(type(of: error))".contains("CommandError")
-      || error is ValidationError || error is CleanExit
-    {
-      exit(withError: error)
+  /// Refuses a name that is none of a command, with the nearest one.
+  private static func requireKnownCommand(_ words: some Sequence<String>) throws {
+    var command: any ParsableCommand.Type = self
+    var path = "apus"
+    for word in words {
+      let commands = command.configuration.subcommands
+      if commands.isEmpty || word.hasPrefix("-") || word == "help" { return }
+      guard let next = commands.first(where: { $0.configuration.commandName == word }) else {
+        let known = commands.compactMap { $0.configuration.commandName }
+        let hint = suggestion(for: word, among: known)
+        throw UsageError("There is no command '\(path) \(word)'.\(hint) See \(path) --help.")
+      }
+      (command, path) = (next, "\(path) \(word)")
     }
-    FileHandle.standardError.write(Data("apus: \(error)\n".utf8))
-    Foundation.exit(exitStatus(of: error))
   }
+}
+
+/// What is wrong with a command line, found after it was parsed.
+struct UsageError: ApusError {
+  let description: String
+
+  init(_ description: String) { self.description = description }
+
+  var exitStatus: ExitStatus { .usage }
 }

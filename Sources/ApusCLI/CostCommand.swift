@@ -81,7 +81,7 @@ struct CostCommand: ParsableCommand {
 
   private func read(_ path: String) throws -> Data {
     guard let data = FileManager.default.contents(atPath: path) else {
-      throw ValidationError("--update finds no file '\(path)'. Leave --update out to make it.")
+      throw UsageError("--update finds no file '\(path)'. Leave --update out to make it.")
     }
     return data
   }

@@ -72,7 +72,7 @@ struct ForecastOptions: ParsableArguments {
       ("--covariates", covariates != nil),
     ]
     guard kind == .text, let (name, _) = given.first(where: \.1) else { return }
-    throw ValidationError(
+    throw UsageError(
       "\(name) is for series, but '\(path)' is read as a text. Leave it out, or add --kind series.")
   }
 }

@@ -154,7 +154,7 @@ struct ProbeCommand: ParsableCommand {
     }
     let options = try ProbeOptions(recipe: data)
     guard task == nil || task == options.task else {
-      throw ValidationError("--task is not the recipe's; leave one of the two out.")
+      throw UsageError("--task is not the recipe's; leave one of the two out.")
     }
     return options
   }

@@ -1,3 +1,5 @@
+public import ApusTensor
+
 /// The distance from one row to the next.
 public enum Frequency: Hashable, Codable, Sendable {
   /// No clock: rows are consecutive steps.
@@ -362,7 +364,9 @@ public enum CadenceError: Error, Equatable, Sendable {
   case beyondTime(after: Timestamp, count: Int)
 }
 
-extension CadenceError: CustomStringConvertible {
+extension CadenceError: ApusError {
+  public var exitStatus: ExitStatus { .badData }
+
   /// What was found, what was expected.
   public var description: String {
     switch self {

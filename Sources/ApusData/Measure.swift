@@ -1,3 +1,5 @@
+public import ApusTensor
+
 /// What is forecast about a series.
 public enum Measure: String, Codable, Sendable, CaseIterable {
   /// Logarithmic returns `r_t = ln(P_t / P_{t-1})` of a positive series.
@@ -18,7 +20,9 @@ public enum MeasureError: Error, Equatable, Sendable {
   case tooShort(series: String, rows: Int)
 }
 
-extension MeasureError: CustomStringConvertible {
+extension MeasureError: ApusError {
+  public var exitStatus: ExitStatus { .badData }
+
   public var description: String {
     switch self {
     case .notPositive(let series, let measure, let found, let rows):

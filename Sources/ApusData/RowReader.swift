@@ -1,3 +1,5 @@
+public import ApusTensor
+
 /// One row of a live table.
 public struct LiveRow: Sendable, Equatable {
   /// The name of its series; empty where the table has no column of names.
@@ -24,7 +26,9 @@ public struct RowError: Error, Equatable, Sendable {
   }
 }
 
-extension RowError: CustomStringConvertible {
+extension RowError: ApusError {
+  public var exitStatus: ExitStatus { .badData }
+
   public var description: String { "line \(line): \(problem); the row was skipped" }
 }
 

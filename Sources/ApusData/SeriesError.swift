@@ -1,3 +1,5 @@
+public import ApusTensor
+
 /// Why a file of series could not be used.
 ///
 /// Each description is one sentence or two: file and line, what was found, what was expected, what to do.
@@ -42,7 +44,11 @@ public enum SeriesError: Error, Equatable, Sendable {
   case duplicateTime(file: String, line: Int, series: String, time: String)
 }
 
-extension SeriesError: CustomStringConvertible {
+extension SeriesError: ApusError {
+  public var exitStatus: ExitStatus {
+    if case .notFound = self { .missingInput } else { .badData }
+  }
+
   public var description: String {
     switch self {
     case .notFound(let file):
@@ -87,7 +93,9 @@ extension SeriesError: CustomStringConvertible {
       check delimiter and decimal mark.
       """
     case .noSuchColumn(let file, let name, let names):
-      "\(file): found no column '\(name)', expected one of \(listed(names))\(hint(name, names))."
+      """
+      \(file): found no column '\(name)', expected one of \(listed(names)).\(suggestion(for: name, among: names))
+      """
     case .notNumeric(let file, let column, let line, let found):
       """
       \(file), line \(line): found '\(found)' in column '\(column)', expected a number; \
@@ -117,33 +125,4 @@ extension SeriesError: CustomStringConvertible {
     let shown = names.prefix(12).map { "'\($0.prefix(40))'" }.joined(separator: ", ")
     return names.count > 12 ? "\(shown) and \(names.count - 12) more" : shown
   }
-
-  private func hint(_ name: String, _ names: [String]) -> String {
-    guard let near = nearest(to: name, in: names) else { return "" }
-    return "; did you mean '\(near)'?"
-  }
-}
-
-/// The candidate that differs least from `name`, when it differs in two letters or a third of them at most.
-func nearest(to name: String, in candidates: [String]) -> String? {
-  let wanted = Array(name.lowercased().prefix(64))
-  var best: (name: String, distance: Int)?
-  for candidate in candidates.prefix(1_000) {
-    let letters = Array(candidate.lowercased().prefix(64))
-    var row = Array(0...letters.count)
-    for (i, letter) in wanted.enumerated() {
-      var diagonal = row[0]
-      row[0] = i + 1
-      for (j, other) in letters.enumerated() {
-        let cost = letter == other ? diagonal : diagonal + 1
-        diagonal = row[j + 1]
-        row[j + 1] = min(cost, row[j] + 1, row[j + 1] + 1)
-      }
-    }
-    if row[letters.count] < best?.distance ?? .max { best = (candidate, row[letters.count]) }
-  }
-  guard let best, best.distance <= max(2, wanted.count / 3), best.distance < wanted.count else {
-    return nil
-  }
-  return best.name
 }

@@ -1,3 +1,5 @@
+public import ApusTensor
+
 /// Why a table cannot be split.
 public enum SplitError: Error, Equatable, Sendable {
   /// Fractions that are negative, not finite or sum to more than one; counts that are negative.
@@ -10,7 +12,9 @@ public enum SplitError: Error, Equatable, Sendable {
   case overlap(series: Int, part: Split.Part)
 }
 
-extension SplitError: CustomStringConvertible {
+extension SplitError: ApusError {
+  public var exitStatus: ExitStatus { .badData }
+
   public var description: String {
     switch self {
     case .badSizes(let sizes):

@@ -1,3 +1,5 @@
+public import ApusTensor
+
 /// Why a text cannot be used.
 public enum TextError: Error, Equatable, Sendable {
   /// The file cannot be read; the reason is a sentence of its own.
@@ -12,7 +14,11 @@ public enum TextError: Error, Equatable, Sendable {
   case badShare(Double)
 }
 
-extension TextError: CustomStringConvertible {
+extension TextError: ApusError {
+  public var exitStatus: ExitStatus {
+    if case .unreadable(.notFound) = self { .missingInput } else { .badData }
+  }
+
   public var description: String {
     switch self {
     case .unreadable(let error):

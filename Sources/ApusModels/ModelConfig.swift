@@ -1,4 +1,4 @@
-import ApusTensor
+public import ApusTensor
 public import Foundation
 
 /// The hyperparameters of a model: facts, stored as the published `config.json` has them.
@@ -32,20 +32,28 @@ public enum ConfigError: Error, Equatable {
   case unknownModelType(String, known: [String])
 }
 
-extension ConfigError: CustomStringConvertible {
+extension ConfigError: ApusError {
+  public var exitStatus: ExitStatus { .configuration }
+
   /// What was found, what was expected, what to do.
   public var description: String {
     switch self {
     case .notAnObject(let reason):
       "The configuration is no JSON object (\(reason)). Expected the content of a config.json."
     case .unknownKey(let key, let known):
-      "The configuration has no key '\(key)'. Known keys: \(known.joined(separator: ", "))."
+      """
+      The configuration has no key '\(key)'.\(suggestion(for: key, among: known)) \
+      Known keys: \(known.joined(separator: ", ")).
+      """
     case .wrongType(let key, let reason):
       "The configuration's '\(key)' cannot be read: \(reason). Give a value of the right type."
     case .invalid(let key, let value, let rule):
       "The configuration's '\(key)' is \(value), but \(rule). Change one of the two."
     case .unknownModelType(let type, let known):
-      "No architecture is called '\(type)'. Known ones: \(known.joined(separator: ", "))."
+      """
+      No architecture is called '\(type)'.\(suggestion(for: type, among: known)) \
+      Known ones: \(known.joined(separator: ", ")).
+      """
     }
   }
 }

@@ -168,7 +168,9 @@ public enum CheckpointError: Error, Equatable {
   case tooLarge(name: String, shape: Shape)
 }
 
-extension CheckpointError: CustomStringConvertible {
+extension CheckpointError: ApusError {
+  public var exitStatus: ExitStatus { .badData }
+
   /// What was found, what was expected, what to do.
   public var description: String {
     switch self {

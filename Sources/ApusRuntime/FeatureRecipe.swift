@@ -1,3 +1,4 @@
+public import ApusTensor
 public import ApusData
 
 /// How rows of a series become rows of a model: everything fitted, and nothing that looks ahead.
@@ -84,13 +85,16 @@ public enum RecipeError: Error, Equatable {
   case missingCovariate(String, known: [String])
 }
 
-extension RecipeError: CustomStringConvertible {
+extension RecipeError: ApusError {
+  public var exitStatus: ExitStatus { .badData }
+
   /// What was found, what was expected, what to do.
   public var description: String {
     switch self {
     case .missingCovariate(let name, let known):
       """
-      The data has no column '\(name)', which the model reads beside the target. \
+      The data has no column '\(name)', which the model reads beside the target.\
+      \(suggestion(for: name, among: known)) \
       Columns found: \(known.isEmpty ? "none" : known.joined(separator: ", ")).
       """
     }

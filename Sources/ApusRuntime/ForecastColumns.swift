@@ -1,3 +1,4 @@
+public import ApusTensor
 public import ApusData
 import ApusModels
 
@@ -77,7 +78,9 @@ public enum ForecastError: Error, Equatable {
   case noHistory(series: String, rows: Int)
 }
 
-extension ForecastError: CustomStringConvertible {
+extension ForecastError: ApusError {
+  public var exitStatus: ExitStatus { .badData }
+
   /// What was found, what was expected, what to do.
   public var description: String {
     switch self {

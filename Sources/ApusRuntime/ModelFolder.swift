@@ -172,7 +172,15 @@ public enum ModelFolderError: Error, Equatable {
   }
 }
 
-extension ModelFolderError: CustomStringConvertible {
+extension ModelFolderError: ApusError {
+  public var exitStatus: ExitStatus {
+    switch self {
+    case .missingFile: .missingInput
+    case .damaged, .wrongTask, .doesNotFit: .badData
+    case .cannotCreate: .cannotCreate
+    }
+  }
+
   /// What was found, what was expected, what to do.
   public var description: String {
     switch self {

@@ -17,7 +17,9 @@ public struct NotFiniteError: Error, Equatable {
   }
 }
 
-extension NotFiniteError: CustomStringConvertible {
+extension NotFiniteError: ApusError {
+  public var exitStatus: ExitStatus { .badData }
+
   /// What was found, what to do.
   public var description: String {
     let cause =

@@ -170,7 +170,9 @@ public enum ScoreError: Error, Equatable {
   case noHead(path: String)
 }
 
-extension ScoreError: CustomStringConvertible {
+extension ScoreError: ApusError {
+  public var exitStatus: ExitStatus { .badData }
+
   /// What was found, what was expected, what to do.
   public var description: String {
     switch self {

@@ -352,7 +352,11 @@ public struct FileError: Error, Equatable {
   public var isMissing: Bool { [ENOENT, ENOTDIR].contains(code) && action == "open" }
 }
 
-extension FileError: CustomStringConvertible {
+extension FileError: ApusError {
+  public var exitStatus: ExitStatus {
+    isMissing ? .missingInput : isRefused ? .badData : .inputOutput
+  }
+
   /// What was found, what to do.
   public var description: String {
     let advice =

@@ -163,7 +163,9 @@ public enum JSONFileError: Error, Equatable {
   case wrongValue(path: String, key: String, problem: String)
 }
 
-extension JSONFileError: CustomStringConvertible {
+extension JSONFileError: ApusError {
+  public var exitStatus: ExitStatus { .badData }
+
   /// What was found, what was expected, what to do.
   public var description: String {
     switch self {

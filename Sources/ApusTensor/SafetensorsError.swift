@@ -29,7 +29,9 @@ public enum SafetensorsError: Error, Equatable {
   case badName(path: String, tensor: String)
 }
 
-extension SafetensorsError: CustomStringConvertible {
+extension SafetensorsError: ApusError {
+  public var exitStatus: ExitStatus { .badData }
+
   /// What was found, what was expected, what to do.
   public var description: String {
     switch self {

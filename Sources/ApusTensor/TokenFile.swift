@@ -47,7 +47,9 @@ public enum TokenFileError: Error, Equatable {
   case empty(path: String)
 }
 
-extension TokenFileError: CustomStringConvertible {
+extension TokenFileError: ApusError {
+  public var exitStatus: ExitStatus { .badData }
+
   /// What was found, what was expected, what to do.
   public var description: String {
     switch self {

@@ -1,7 +1,7 @@
 public import ApusEvaluation
 import ApusModels
 import ApusNN
-import ApusTensor
+public import ApusTensor
 public import Foundation
 
 /// What a token costs as sequences grow, trained and run, for models of one size.
@@ -192,7 +192,9 @@ public enum CostError: Error, Equatable {
   case otherConditions
 }
 
-extension CostError: CustomStringConvertible {
+extension CostError: ApusError {
+  public var exitStatus: ExitStatus { .badData }
+
   /// What was found, what to do.
   public var description: String {
     switch self {

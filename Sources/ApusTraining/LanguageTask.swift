@@ -114,7 +114,9 @@ public enum TrainingDataError: Error, Equatable {
   case unknownToken(id: Int32, vocabulary: Int)
 }
 
-extension TrainingDataError: CustomStringConvertible {
+extension TrainingDataError: ApusError {
+  public var exitStatus: ExitStatus { .badData }
+
   /// What was found, what was expected, what to do.
   public var description: String {
     switch self {

@@ -1,3 +1,5 @@
+public import ApusTensor
+
 /// What can be wrong with a run.
 public enum TrainingError: Error, Equatable {
   /// An option has a value that makes no sense.
@@ -28,7 +30,18 @@ public enum TrainingError: Error, Equatable {
   case lastCheckpoint(path: String, reason: String)
 }
 
-extension TrainingError: CustomStringConvertible {
+extension TrainingError: ApusError {
+  public var exitStatus: ExitStatus {
+    switch self {
+    case .option, .otherConfiguration: .usage
+    case .otherData, .damagedCheckpoint, .noValidCheckpoint, .wrongTensor: .badData
+    case .occupied, .busy: .cannotCreate
+    case .noSpace, .lastCheckpoint: .inputOutput
+    case .noParameters, .duplicateParameter: .configuration
+    case .diverged: .failure
+    }
+  }
+
   /// What was found, what was expected, what to do.
   public var description: String {
     switch self {

@@ -114,4 +114,19 @@ struct ModelCommandTests {
     #expect(result.output.isEmpty && !result.errors.isEmpty)
     #expect(!FileManager.default.fileExists(atPath: output))
   }
+
+  @Test(
+    "a name typed wrong gets the nearest one",
+    arguments: [
+      (["compre"], "Did you mean 'compare'?"), (["pathways", "trian"], "Did you mean 'train'?"),
+      (["compare", "--hrizon", "3"], "Did you mean '--horizon'?"),
+      (["train", "--model", "mumba", "--data", "D", "--output", "O"], "Did you mean 'mamba'?"),
+      (["compare", "--models", "lstm,mmaba"], "Did you mean 'mamba'?"),
+      (["probe", "--task", "mqar", "--model", "mamba", "--set", "hiden_size=8"], "'hidden_size'?"),
+    ])
+  func suggestions(arguments: [String], expected: String) throws {
+    let result = try apus(arguments)
+    #expect([64, 78].contains(result.status) && result.output.isEmpty)
+    #expect(result.errors.contains(expected), "\(result.errors)")
+  }
 }

@@ -150,7 +150,7 @@ struct HostileCSVTests {
     let error = #expect(throws: SeriesError.self) {
       try SeriesTable(parsingCSV: Array(Self.good.utf8), options: options)
     }
-    #expect(error?.description.contains("did you mean 'close'?") == true)
+    #expect(error?.description.contains("Did you mean 'close'?") == true)
     options.targets = ["date"]
     #expect(
       throws: SeriesError.notNumeric(file: "input", column: "date", line: 2, found: "2020-01-02")

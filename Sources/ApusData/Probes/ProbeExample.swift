@@ -51,7 +51,9 @@ public enum ProbeError: Error, Equatable {
   case noExamples(length: Int, tries: Int)
 }
 
-extension ProbeError: CustomStringConvertible {
+extension ProbeError: ApusError {
+  public var exitStatus: ExitStatus { .usage }
+
   /// What was found, what was expected, what to do.
   public var description: String {
     switch self {

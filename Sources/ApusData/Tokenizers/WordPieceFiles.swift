@@ -1,4 +1,4 @@
-import ApusTensor
+public import ApusTensor
 import Foundation
 
 extension WordPieceTokenizer {
@@ -162,7 +162,11 @@ public enum TokenizerError: Error, Equatable {
   case badVocabulary(path: String, problem: String)
 }
 
-extension TokenizerError: CustomStringConvertible {
+extension TokenizerError: ApusError {
+  public var exitStatus: ExitStatus {
+    if case .missing = self { .missingInput } else { .badData }
+  }
+
   /// What was found, what was expected, what to do.
   public var description: String {
     switch self {

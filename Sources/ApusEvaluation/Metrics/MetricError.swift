@@ -1,11 +1,15 @@
+public import ApusTensor
+
 /// Why a metric or a test of differences has no value.
-public enum MetricError: Error, Sendable, Hashable, CustomStringConvertible {
+public enum MetricError: ApusError, Hashable {
   /// Two arrays that belong together differ in length.
   case lengthMismatch(metric: String, found: Int, expected: Int)
   /// Fewer observations than the formula needs.
   case tooFew(metric: String, found: Int, needed: Int)
   /// A number for which the formula is not defined.
   case undefined(metric: String, what: String, found: Double)
+
+  public var exitStatus: ExitStatus { .badData }
 
   public var description: String {
     switch self {

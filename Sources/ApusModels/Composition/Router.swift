@@ -1,3 +1,4 @@
+public import ApusTensor
 import Foundation
 
 /// Chooses one of M experts for a request: foretells their losses, says how sure it is, and falls back to
@@ -259,7 +260,9 @@ public enum RouterError: Error, Equatable {
   case inconsistent(experts: Int, size: Int)
 }
 
-extension RouterError: CustomStringConvertible {
+extension RouterError: ApusError {
+  public var exitStatus: ExitStatus { .badData }
+
   /// What was found, what was expected, what to do.
   public var description: String {
     switch self {

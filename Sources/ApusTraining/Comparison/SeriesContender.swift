@@ -2,7 +2,7 @@ import ApusData
 import ApusEvaluation
 import ApusModels
 import ApusRuntime
-import ApusTensor
+public import ApusTensor
 
 extension Contender<Forecaster> {
   /// The scores of every seed on one part.
@@ -94,7 +94,9 @@ public enum ComparisonError: Error, Equatable {
   case nothingToJudge(part: String)
 }
 
-extension ComparisonError: CustomStringConvertible {
+extension ComparisonError: ApusError {
+  public var exitStatus: ExitStatus { .badData }
+
   /// What was found, what was expected, what to do.
   public var description: String {
     switch self {

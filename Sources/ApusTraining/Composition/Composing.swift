@@ -1,7 +1,7 @@
 public import ApusData
 public import ApusModels
 public import ApusRuntime
-import ApusTensor
+public import ApusTensor
 import Foundation
 
 /// Making a composition: what each expert loses on requests that none was trained on, and a router that
@@ -212,7 +212,9 @@ public enum ComposingError: Error, Equatable {
   case noTokenizer(path: String)
 }
 
-extension ComposingError: CustomStringConvertible {
+extension ComposingError: ApusError {
+  public var exitStatus: ExitStatus { .badData }
+
   /// What was found, what was expected, what to do.
   public var description: String {
     switch self {

@@ -1,3 +1,4 @@
+public import ApusTensor
 public import ApusModels
 public import Foundation
 
@@ -185,7 +186,9 @@ public enum ProbeOptionsError: Error, Equatable {
   case wrongValue(key: String, reason: String)
 }
 
-extension ProbeOptionsError: CustomStringConvertible {
+extension ProbeOptionsError: ApusError {
+  public var exitStatus: ExitStatus { .usage }
+
   /// What was found, what was expected, what to do.
   public var description: String {
     switch self {
@@ -193,7 +196,10 @@ extension ProbeOptionsError: CustomStringConvertible {
     case .noTask(let known):
       "The recipe has no 'model', or no 'task' out of \(known.joined(separator: ", ")). Add them."
     case .unknownKey(let key, let known):
-      "The recipe's key '\(key)' means nothing. Known keys: \(known.joined(separator: ", "))."
+      """
+      The recipe's key '\(key)' means nothing.\(suggestion(for: key, among: known)) \
+      Known keys: \(known.joined(separator: ", ")).
+      """
     case .wrongValue(let key, let reason):
       "The probe's '\(key)' cannot be used: \(reason). Give another value."
     }

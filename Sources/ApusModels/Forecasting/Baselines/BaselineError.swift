@@ -1,5 +1,7 @@
+public import ApusTensor
+
 /// Why a baseline could not learn or forecast.
-public enum BaselineError: Error, Sendable, Hashable, CustomStringConvertible {
+public enum BaselineError: ApusError, Hashable {
   /// A field of the ``ForecastTask`` makes no sense.
   case invalidTask(field: String, found: String, expected: String)
   /// There are too few values, or too few that are not missing.
@@ -16,6 +18,8 @@ public enum BaselineError: Error, Sendable, Hashable, CustomStringConvertible {
   case nothingBeforeOrigin(model: String, origin: Int)
   /// The numbers left the range of Double.
   case notFinite(model: String, origin: Int)
+
+  public var exitStatus: ExitStatus { .badData }
 
   public var description: String {
     switch self {
