@@ -5,7 +5,7 @@ import Foundation
 
 /// The command. Parses, calls one library function, prints.
 @main
-struct ApusCommand: ParsableCommand {
+struct ApusCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "apus",
     abstract: "Compares, trains and runs sequence models on ordinary machines.",
@@ -22,16 +22,30 @@ struct ApusCommand: ParsableCommand {
       PathwaysCommand.self, RoutesCommand.self, ModelsCommand.self, EnvCommand.self,
     ])
 
-  static func main() {
+  static func main() async {
     do {
       try requireKnownCommand(CommandLine.arguments.dropFirst())
       var command = try parseAsRoot()
-      try command.run()
+      guard let long = command as? any AsyncParsableCommand else { return try command.run() }
+      try await interruptible(long)
     } catch let error as any ApusError {
       FileHandle.standardError.write(Data("apus: \(error)\n".utf8))
       Foundation.exit(error.exitStatus.rawValue)
     } catch {
       exit(withError: error)
+    }
+  }
+
+  /// Runs long work in a task that Ctrl-C and its kin cancel.
+  private static func interruptible(_ command: sending any AsyncParsableCommand) async throws {
+    let work = Task {
+      var command = command
+      try await command.run()
+    }
+    let watch = SignalWatch { work.cancel() }
+    do { try await work.value } catch let error as Interruption {
+      remark("apus: \(error)")
+      throw ExitCode(128 + (watch.signal ?? SIGINT))
     }
   }
 

@@ -2,10 +2,11 @@ import Apus
 import ArgumentParser
 import Foundation
 import Rainbow
+import Synchronization
 import TextTable
 
 /// `apus compare`: the main job.
-struct CompareCommand: ParsableCommand {
+struct CompareCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "compare",
     abstract: "Compares every architecture with honest baselines under one budget.",
@@ -68,7 +69,7 @@ struct CompareCommand: ParsableCommand {
     }
   }
 
-  func run() throws {
+  func run() async throws {
     machine.apply()
     let path = try data ?? Sample.path()
     let kind = DataKind(kind, path: path)
@@ -90,34 +91,30 @@ struct CompareCommand: ParsableCommand {
     options.covariates = forecast.covariates.map(commaSeparated) ?? []
     (options.width, options.layers, options.learningRate) = (width, layers, learningRate)
     options.command = commandLine
-    let interruption = Interruption.bySignals()
-    options.interruption = interruption
     let folder = try ComparisonFolder(output)
-    let progress = ComparisonPrinter(isQuiet: quiet)
-    do {
-      let record =
-        isText
-        ? try compareText(path, options: options, folder: folder, progress: progress)
-        : try compareSeries(path, options: options, folder: folder, progress: progress)
-      progress.finish()
-      try show(record, folder: folder)
-    } catch ComparisonError.interrupted {
-      progress.finish()
-      remark("apus: \(ComparisonError.interrupted)")
-      throw ExitCode(128 + (interruption.signal ?? 2))
+    let printer = Mutex(ComparisonPrinter(isQuiet: quiet))
+    defer { printer.withLock { $0.finish() } }
+    let show: @Sendable (WorkProgress) -> Void = { progress in
+      printer.withLock { $0.show(progress) }
     }
+    let record =
+      isText
+      ? try await compareText(path, options: options, folder: folder, progress: show)
+      : try await compareSeries(path, options: options, folder: folder, progress: show)
+    printer.withLock { $0.finish() }
+    try self.show(record, folder: folder)
   }
 
   private func compareSeries(
     _ path: String, options: ComparisonOptions, folder: ComparisonFolder,
-    progress: ComparisonPrinter
-  ) throws -> ComparisonRecord {
+    progress: @escaping @Sendable (WorkProgress) -> Void
+  ) async throws -> ComparisonRecord {
     let table = try SeriesTable(readingCSVAt: path, options: forecast.columns.reading)
     if !quiet { for sentence in table.report.sentences { remark(sentence) } }
     let bytes = FileManager.default.contents(atPath: path) ?? Data()
     let source = DataSource(name: URL(fileURLWithPath: path).lastPathComponent, data: bytes)
-    let comparison = try SeriesComparison(
-      table, source: source, options: options, progress: progress.show)
+    let comparison = try await SeriesComparison(table, source: source, options: options)
+      .run(progress: progress)
     try folder.write(comparison.record)
     if let winner = comparison.winner {
       try ModelFolder.save(
@@ -129,13 +126,13 @@ struct CompareCommand: ParsableCommand {
 
   private func compareText(
     _ path: String, options: ComparisonOptions, folder: ComparisonFolder,
-    progress: ComparisonPrinter
-  ) throws -> ComparisonRecord {
+    progress: @escaping @Sendable (WorkProgress) -> Void
+  ) async throws -> ComparisonRecord {
     let corpus = try TextCorpus(readingAt: path, unit: .characters)
     let bytes = FileManager.default.contents(atPath: path) ?? Data()
     let source = DataSource(name: URL(fileURLWithPath: path).lastPathComponent, data: bytes)
-    let comparison = try TextComparison(
-      corpus, source: source, options: options, progress: progress.show)
+    let comparison = try await TextComparison(corpus, source: source, options: options)
+      .run(progress: progress)
     try folder.write(comparison.record)
     if let winner = comparison.winner {
       try ModelFolder.save(winner, tokenizer: corpus.tokenizer, to: folder.winnerPath)

@@ -13,7 +13,7 @@ final class ComparisonPrinter {
 
   init(isQuiet: Bool) { self.isQuiet = isQuiet }
 
-  func show(_ progress: ComparisonProgress) {
+  func show(_ progress: WorkProgress) {
     guard !isQuiet else { return }
     let now = ContinuousClock.now
     let pause: Swift.Duration = isTerminal ? .milliseconds(200) : .seconds(10)

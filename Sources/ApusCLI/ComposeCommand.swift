@@ -3,7 +3,7 @@ import ArgumentParser
 import Foundation
 
 /// `apus compose`: several trained models behind a router.
-struct ComposeCommand: ParsableCommand {
+struct ComposeCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "compose",
     abstract: "Puts trained models behind a router that chooses one for each request.",
@@ -38,24 +38,24 @@ struct ComposeCommand: ParsableCommand {
     try requireRange([("--passage", passage, 65536)])
   }
 
-  func run() throws {
+  func run() async throws {
     machine.apply()
     let paths = commaSeparated(experts)
     guard let first = paths.first else { throw ComposingError.noExperts }
     try ModelFolder.prepare(output)
-    let made: Composing
+    let requests: Composing.Requests
     if try ModelFolder.task(of: first) == "forecast" {
       let saved = try ModelFolder.forecaster(at: first)
-      let table = try SeriesTable(
-        readingCSVAt: data, options: columns.reading.orTarget(of: saved))
-      made = try Composing(
-        forecasters: paths, table: table, output: output, coverage: coverage)
+      requests = .series(
+        try SeriesTable(readingCSVAt: data, options: columns.reading.orTarget(of: saved)))
     } else {
       let corpus = try TextCorpus(readingAt: data, unit: .bytes)
       let text = corpus.tokenizer.decode(corpus.train + corpus.validation)
-      made = try Composing(
-        languageModels: paths, text: text, passage: passage, output: output, coverage: coverage)
+      requests = .text(text, passage: passage)
     }
+    let made = try await Composing(
+      experts: paths, requests: requests, output: output, coverage: coverage
+    ).run()
     try made.composition.save()
     try emit(machine.json ? try jsonText(made.summary) : sentence(made.summary))
   }

@@ -3,7 +3,7 @@ import ArgumentParser
 import Foundation
 
 /// `apus lengths`: what a token costs as sequences grow.
-struct CostCommand: ParsableCommand {
+struct CostCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "lengths",
     abstract: "Measures what a token costs as sequences grow, for every architecture.",
@@ -44,33 +44,34 @@ struct CostCommand: ParsableCommand {
     guard limit.seconds > 0 else {
       throw ValidationError("--limit must be above 0 seconds.")
     }
-    _ = try options()
+    _ = try measurement()
   }
 
-  private func options() throws -> CostByLength.Options {
-    var options = CostByLength.Options()
-    (options.width, options.blocks, options.limitSeconds) = (width, layers, limit.seconds)
-    if models != "all" { options.models = commaSeparated(models) }
-    options.lengths = try commaSeparated(lengths).map { text in
+  private func measurement() throws -> CostMeasurement {
+    var measurement = CostMeasurement()
+    (measurement.width, measurement.blocks) = (width, layers)
+    measurement.limitSeconds = limit.seconds
+    if models != "all" { measurement.models = commaSeparated(models) }
+    measurement.lengths = try commaSeparated(lengths).map { text in
       guard let length = Int(text), (1...4_194_304).contains(length) else {
         throw ValidationError("--lengths has '\(text)', but lengths are in 1...4194304.")
       }
       return length
     }
-    options.tasks = try commaSeparated(tasks).map { text in
+    measurement.tasks = try commaSeparated(tasks).map { text in
       guard let task = CostByLength.Task(rawValue: text) else {
         throw ValidationError("--tasks has '\(text)', but it knows train, prefill and decode.")
       }
       return task
     }
-    return options
+    return measurement
   }
 
-  func run() throws {
+  func run() async throws {
     machine.apply()
     // What cannot be joined shows before the measurement.
     let earlier = update ? try read((output ?? "") + ".json") : nil
-    var cost = try CostByLength(try options(), progress: remark)
+    var cost = try await measurement().run { remark("\($0.phase): \($0.detail)") }
     if let earlier { cost = try cost.joined(with: earlier) }
     if let output {
       try write(try cost.json() + "\n", to: output + ".json")

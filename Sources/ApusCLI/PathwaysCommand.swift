@@ -1,6 +1,7 @@
 import Apus
 import ArgumentParser
 import Foundation
+import Synchronization
 
 /// `apus pathways`: one model for many tasks.
 struct PathwaysCommand: ParsableCommand {
@@ -10,7 +11,7 @@ struct PathwaysCommand: ParsableCommand {
     subcommands: [Train.self, Add.self, Measure.self])
 
   /// The joint phase.
-  struct Train: ParsableCommand {
+  struct Train: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       commandName: "train", abstract: "Learns several tasks together.",
       discussion: "EXAMPLE: apus pathways train --tasks copy,season,shapes --output many")
@@ -37,14 +38,15 @@ struct PathwaysCommand: ParsableCommand {
       _ = try exercises(tasks)
     }
 
-    func run() throws {
+    func run() async throws {
       machine.apply()
       try ModelFolder.prepare(output)
-      let printer = ProgressPrinter(label: "pathways")
-      let model = try PathwaysExperiment.jointModel(
-        try exercises(tasks), steps: steps, seed: seed, information: information,
-        interruption: .bySignals(), progress: printer.show)
-      printer.finish()
+      let printer = Mutex(ProgressPrinter(label: "pathways"))
+      defer { printer.withLock { $0.finish() } }
+      let model = try await PathwaysTraining(
+        try exercises(tasks), steps: steps, seed: seed, information: information
+      ).run { progress in printer.withLock { $0.show(progress) } }
+      printer.withLock { $0.finish() }
       try PathwaysFolder.save(model, to: output)
       let count = model.parameters.reduce(0) { $0 + $1.shape.count }
       try emit("\(model.config.tasks.count) tasks, \(count) parameters: \(output)")
@@ -52,7 +54,7 @@ struct PathwaysCommand: ParsableCommand {
   }
 
   /// A later task.
-  struct Add: ParsableCommand {
+  struct Add: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       commandName: "add",
       abstract: "Adds a task from few examples; earlier weights and outputs keep their bits.",
@@ -78,31 +80,19 @@ struct PathwaysCommand: ParsableCommand {
       ])
     }
 
-    func run() throws {
+    func run() async throws {
       machine.apply()
-      let base = try PathwaysFolder.load(model)
-      let old = base.config.tasks.compactMap { PathwaysExercise(rawValue: $0.name) }
-      let before = PathwaysFingerprint(base, exercises: old)
-      let grown = try base.adding(
-        task.rawValue, head: task.head, parent: parent.rawValue, key: RandomKey(seed: seed))
-      let single = PathwaysSingleTask(
-        grown, task: grown.config.tasks.count - 1, exercise: task, examples: examples)
-      try PathwaysExperiment.train(
-        single, steps: steps, peak: 1e-3, seed: seed, interruption: .bySignals())
-      let changes = PathwaysFingerprint(grown, exercises: old).changes(since: before)
-      guard changes.isEmpty else {
-        remark("apus: \(changes.count) weights or outputs changed; the task is not saved.")
-        throw ExitCode.failure
-      }
-      try PathwaysFolder.save(grown, to: model)
+      let added = try await PathwaysAddition(
+        task, to: model, parent: parent, examples: examples, steps: steps, seed: seed
+      ).run()
       try emit(
-        "\(task.rawValue): loss \(single.loss(of: 512)) on unseen examples; "
-          + "\(old.count) earlier tasks unchanged to the bit")
+        "\(added.task): loss \(added.loss) on unseen examples; "
+          + "\(added.earlierTasks) earlier tasks unchanged to the bit")
     }
   }
 
   /// What sharing is worth.
-  struct Measure: ParsableCommand {
+  struct Measure: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       commandName: "measure",
       abstract:
@@ -125,12 +115,11 @@ struct PathwaysCommand: ParsableCommand {
       ])
     }
 
-    func run() throws {
+    func run() async throws {
       machine.apply()
-      var options = PathwaysExperiment.Options()
-      (options.jointSteps, options.steps, options.seed) = (jointSteps, steps, seed)
-      let found = try PathwaysExperiment(
-        options, interruption: .bySignals(), progress: remark)
+      var experiment = PathwaysExperiment()
+      (experiment.jointSteps, experiment.steps, experiment.seed) = (jointSteps, steps, seed)
+      let found = try await experiment.run { remark("\($0.phase): \($0.detail)") }
       if let output {
         do {
           try Data((try found.json() + "\n").utf8).write(

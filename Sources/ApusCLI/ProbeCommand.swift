@@ -1,9 +1,10 @@
 import Apus
 import ArgumentParser
 import Foundation
+import Synchronization
 
 /// `apus probe`: what an architecture can learn at all, on the synthetic tasks of the papers.
-struct ProbeCommand: ParsableCommand {
+struct ProbeCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "probe",
     abstract: "Trains a small model on a task from the papers, prints its accuracy by length.",
@@ -97,22 +98,22 @@ struct ProbeCommand: ParsableCommand {
     }
   }
 
-  func run() throws {
+  func run() async throws {
     machine.apply()
     let probe = try Probe(try options())
-    let interruption = Interruption.bySignals()
-    let printer = ProgressPrinter(label: probe.options.model)
-    let report = try probe.run(
-      interruption: interruption, progress: { if !quiet { printer.show($0) } },
-      judged: { score in
-        printer.finish()
-        if !quiet, machine.json { remark(Self.line(score)) }
-        if !machine.json { print(Self.line(score)) }
-      })
-    try emit(machine.json ? try jsonText(report) : summary(report))
-    if report.training.stopReason == .interrupted {
-      throw ExitCode(128 + (interruption.signal ?? 2))
+    let printer = Mutex(ProgressPrinter(label: probe.options.model))
+    defer { printer.withLock { $0.finish() } }
+    let (quiet, json) = (quiet, machine.json)
+    let report = try await probe.run { event in
+      switch event {
+      case .training(let progress): if !quiet { printer.withLock { $0.show(progress) } }
+      case .judged(let score):
+        printer.withLock { $0.finish() }
+        if !quiet, json { remark(Self.line(score)) }
+        if !json { print(Self.line(score)) }
+      }
     }
+    try emit(machine.json ? try jsonText(report) : summary(report))
   }
 
   /// The recipe, or the task's usual options, with what was given on top.
@@ -171,7 +172,6 @@ struct ProbeCommand: ParsableCommand {
     let reason =
       switch training.stopReason {
       case .earlyStop: "validations found no error any more"
-      case .interrupted: "interrupted"
       default: "the budget was spent"
       }
     return """

@@ -1,9 +1,10 @@
 import Apus
 import ArgumentParser
 import Foundation
+import Synchronization
 
 /// `apus train`: one model on one file.
-struct TrainCommand: ParsableCommand {
+struct TrainCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "train",
     abstract: "Trains one forecaster or language model on a file.",
@@ -88,7 +89,7 @@ struct TrainCommand: ParsableCommand {
     }
   }
 
-  func run() throws {
+  func run() async throws {
     machine.apply()
     var options = ModelTrainingOptions(try ModelChoice(model))
     options.budget = steps.map { .steps($0) } ?? .seconds(budget?.seconds ?? 60)
@@ -103,42 +104,34 @@ struct TrainCommand: ParsableCommand {
     options.covariates = forecast.covariates.map(commaSeparated) ?? []
     let kind = DataKind(kind, path: data)
     try forecast.require(kind, path: data)
-    let interruption = Interruption.bySignals()
+    let printer = Mutex(ProgressPrinter(label: try options.model.architecture().name))
+    defer { printer.withLock { $0.finish() } }
+    let show: @Sendable (TrainingProgress) -> Void = { [quiet] progress in
+      if !quiet { printer.withLock { $0.show(progress) } }
+    }
     let summary =
       kind == .text
-      ? try trainText(options, interruption) : try trainSeries(options, interruption)
-    guard summary.record.stopReason != .interrupted else {
-      remark(
-        "apus: interrupted at step \(summary.record.steps); go on with the same command and --resume"
-      )
-      throw ExitCode(128 + (summary.record.signal ?? 2))
-    }
+      ? try await trainText(options, progress: show)
+      : try await trainSeries(options, progress: show)
+    printer.withLock { $0.finish() }
     try emit(machine.json ? try jsonText(summary) : sentence(summary))
   }
 
   private func trainSeries(
-    _ options: ModelTrainingOptions, _ interruption: Interruption
-  ) throws -> TrainingSummary {
+    _ options: ModelTrainingOptions, progress: @escaping @Sendable (TrainingProgress) -> Void
+  ) async throws -> TrainingSummary {
     let table = try SeriesTable(readingCSVAt: data, options: forecast.columns.reading)
     if !quiet { for sentence in table.report.sentences { remark(sentence) } }
-    let training = try ForecastTraining(table, source: source(), options: options)
-    let printer = ProgressPrinter(label: training.model.forecaster.config.architecture)
-    defer { printer.finish() }
-    return try training.run(output: output, resume: resume, interruption: interruption) {
-      if !quiet { printer.show($0) }
-    }
+    return try await ForecastTraining(table, source: source(), options: options)
+      .run(output: output, resume: resume, progress: progress)
   }
 
   private func trainText(
-    _ options: ModelTrainingOptions, _ interruption: Interruption
-  ) throws -> TrainingSummary {
+    _ options: ModelTrainingOptions, progress: @escaping @Sendable (TrainingProgress) -> Void
+  ) async throws -> TrainingSummary {
     let corpus = try TextCorpus(readingAt: data, unit: .characters)
-    let training = try LanguageTraining(corpus, source: source(), options: options)
-    let printer = ProgressPrinter(label: training.model.architecture.name)
-    defer { printer.finish() }
-    return try training.run(output: output, resume: resume, interruption: interruption) {
-      if !quiet { printer.show($0) }
-    }
+    return try await LanguageTraining(corpus, source: source(), options: options)
+      .run(output: output, resume: resume, progress: progress)
   }
 
   private func source() -> DataSource {

@@ -25,6 +25,8 @@ public enum ExitStatus: Int32, Sendable, CaseIterable {
   case inputOutput = 74
   /// The configuration of a model cannot be.
   case configuration = 78
+  /// Ctrl-C ended it; another signal ends a command with 128 and its number.
+  case interrupted = 130
 }
 
 /// The question "Did you mean …?" with the known name that is nearest to a wrong one, led by a space;

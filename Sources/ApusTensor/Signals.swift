@@ -1,10 +1,19 @@
 import CApusKernels
 
-/// The signals that end a long run, or ask it for a checkpoint. Their handler sets flags, no more.
+/// The signals that end long work, or ask it for a checkpoint. Their handler sets flags, no more.
 package enum Signals {
   /// Starts watching; forgets what came before. A second signal to stop ends the process at once.
-  package static func watch(stopsWithParent: Bool) {
-    apus_signals_watch(stopsWithParent ? 1 : 0)
+  ///
+  /// - Returns: What ``wait(for:)`` takes; nil when they are watched already.
+  package static func watch() -> Int32? {
+    let watch = apus_signals_watch()
+    return watch < 0 ? nil : watch
+  }
+
+  /// Blocks until a signal to stop comes; nil when watching ends before. Once for each watch.
+  package static func wait(for watch: Int32) -> Int32? {
+    let signal = apus_signals_wait(watch)
+    return signal == 0 ? nil : signal
   }
 
   /// Gives the signals back to whoever had them before.

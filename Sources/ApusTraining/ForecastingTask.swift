@@ -95,7 +95,7 @@ public struct ForecastingTask: TrainingTask {
 
   /// Mean pinball loss of the validation part, in units of the measure.
   public func validationLoss() throws -> Double? {
-    let losses = partLosses(.validation)
+    let losses = try partLosses(.validation)
     let finite = losses.flatMap { $0 }.filter(\.isFinite)
     guard !finite.isEmpty else { return nil }
     return finite.reduce(0, +) / Double(finite.count)
@@ -103,8 +103,9 @@ public struct ForecastingTask: TrainingTask {
 
   /// The mean pinball loss of each origin of a part, by series, in units of the measure; NaN where no
   /// target is there.
-  func partLosses(_ part: Split.Part) -> [[Double]] {
-    frames.indices.map { series in
+  func partLosses(_ part: Split.Part) throws -> [[Double]] {
+    try frames.indices.map { series in
+      try Task.checkCancellation()
       let origins = split.origins(part, series: series, lookBack: 1)
       guard !origins.isEmpty else { return [] }
       let forecast = SeriesForecast(forecaster, frame: frames[series], rows: origins)

@@ -1,46 +1,55 @@
-import ApusTensor
-import Synchronization
+public import ApusTensor
+import Foundation
 
-/// A way to end a run early, or to ask it for a checkpoint, from another thread or by a signal.
-public final class Interruption: Sendable {
-  private let stopRequested = Atomic(false)
-  private let checkpointRequested = Atomic(false)
-  private let watchesSignals: Bool
+/// The end of long work whose task was cancelled: every `run` of this module throws it then, within a
+/// step.
+public struct Interruption: Error, Hashable {
+  /// What was interrupted, such as "comparison".
+  public var work: String
+  /// The step whose checkpoint stands, from which the work can be resumed; nil where there is none.
+  public var step: Int?
 
-  /// Creates one that only ``stop()`` and ``requestCheckpoint()`` trigger.
-  public init() { watchesSignals = false }
+  /// Runs `body`, and tells of its cancellation by the name of the work.
+  static func naming<Result>(
+    _ work: String, _ body: () async throws -> Result
+  ) async throws -> Result {
+    do { return try await body() } catch is CancellationError { throw Interruption(work: work) }
+  }
+}
 
-  private init(watchingSignals: Bool) { watchesSignals = watchingSignals }
+extension Interruption: ApusError {
+  public var exitStatus: ExitStatus { .interrupted }
+  /// What was interrupted, and what stands.
+  public var description: String {
+    "The \(work) was interrupted"
+      + (step.map { " at step \($0); its checkpoint stands, so that it can be resumed." }
+        ?? "; nothing was written.")
+  }
+}
 
-  deinit { if watchesSignals { Signals.unwatch() } }
+/// The signals of this process as a reason to cancel: the first SIGINT, SIGTERM or SIGHUP calls a
+/// handler, the second ends the process at once with 128 + signal. SIGUSR1 asks training for a
+/// checkpoint after its step.
+///
+///     let work = Task { try await comparison.run() }
+///     let watch = SignalWatch { work.cancel() }
+///
+/// Watching ends with the object; there can be one at a time, and a second one sees nothing.
+public final class SignalWatch: Sendable {
+  private let isWatching: Bool
 
-  /// Lets signals of this process end the run: the first SIGINT, SIGTERM or SIGHUP lets it finish
-  /// its step and write a checkpoint, the second ends the process at once. SIGUSR1 asks for a
-  /// checkpoint. Watching ends with the object; there can be one at a time.
+  /// Starts watching.
   ///
-  /// - Parameter stopsWithParent: Whether the end of the parent process counts as SIGTERM (Linux
-  ///   only); by default not.
-  /// - Returns: What a run takes as its interruption.
-  public static func bySignals(stopsWithParent: Bool = false) -> Interruption {
-    Signals.watch(stopsWithParent: stopsWithParent)
-    return Interruption(watchingSignals: true)
+  /// - Parameter handler: Called once, from a thread of its own.
+  public init(_ handler: @escaping @Sendable () -> Void) {
+    let watch = Signals.watch()
+    isWatching = watch != nil
+    guard let watch else { return }
+    Thread.detachNewThread { if Signals.wait(for: watch) != nil { handler() } }
   }
 
-  /// Asks the run to end after its step.
-  public func stop() { stopRequested.store(true, ordering: .relaxed) }
+  deinit { if isWatching { Signals.unwatch() } }
 
-  /// Asks the run for a checkpoint after its step.
-  public func requestCheckpoint() { checkpointRequested.store(true, ordering: .relaxed) }
-
-  /// The signal that asked for the end; nil when none did.
-  public var signal: Int32? { watchesSignals ? Signals.stop : nil }
-
-  /// Whether the run should end.
-  var isStopping: Bool { stopRequested.load(ordering: .relaxed) || signal != nil }
-
-  /// Whether a checkpoint was asked for; the question takes the request away.
-  func takeCheckpointRequest() -> Bool {
-    let asked = checkpointRequested.exchange(false, ordering: .relaxed)
-    return (watchesSignals && Signals.takeCheckpointRequest()) || asked
-  }
+  /// The signal that came first, such as 2 for SIGINT; nil when none did.
+  public var signal: Int32? { isWatching ? Signals.stop : nil }
 }

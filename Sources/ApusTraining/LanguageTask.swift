@@ -76,7 +76,7 @@ public struct LanguageTask: TrainingTask {
   ///
   /// - Parameter limit: Reads evenly spread windows of at most this many tokens; nil reads all.
   /// - Returns: One loss for each token, window by window.
-  /// - Throws: Nothing but what the model throws.
+  /// - Throws: `CancellationError` when the Swift task is cancelled.
   public func losses(limit: Int? = nil) throws -> [Double] {
     let starts = Array(stride(from: 0, to: validation.count - 1, by: context))
     let wanted = limit.map { max(1, min(starts.count, $0 / context)) } ?? starts.count
@@ -85,6 +85,7 @@ public struct LanguageTask: TrainingTask {
     // One window at a time up to rounding, sixteen for speed; the windows do not see each other.
     let chosen = (0..<wanted).map { starts[$0 * starts.count / wanted] }
     for group in stride(from: 0, to: chosen.count, by: 16) {
+      try Task.checkCancellation()
       let windows = chosen[group..<min(group + 16, chosen.count)]
       let full = windows.filter { $0 + context < validation.count }
       if !full.isEmpty { losses += tokenLosses(Array(full), length: context) }

@@ -1,9 +1,9 @@
 package import ApusTensor
 
-/// Trains a model on a task until the budget is spent, validation stops to improve, or somebody
-/// interrupts; the model ends with the weights that validated best.
+/// Trains a model on a task until the budget is spent, validation stops to improve, or the Swift task
+/// is cancelled; the model ends with the weights that validated best.
 ///
-///     let record = try Trainer(TrainerOptions(budget: .seconds(20))).run(task)
+///     let record = try await Trainer(TrainerOptions(budget: .seconds(20))).run(task)
 public struct Trainer {
   /// How runs go.
   public let options: TrainerOptions
@@ -22,36 +22,33 @@ public struct Trainer {
     self.options = options
   }
 
-  /// Trains the parameters of `task`.
+  /// Trains the parameters of `task`, on the actor of the caller, which gets a turn after every step.
   ///
   /// - Parameters:
   ///   - task: Model and data.
   ///   - resume: Whether to go on from the newest checkpoint in the folder of the options, if there
   ///     is one; by default a folder with checkpoints is refused.
-  ///   - interruption: What may end the run early; by default nothing does.
-  ///   - progress: Called after every step and every validation.
+  ///   - progress: Called after every step and every validation, and awaited.
   /// - Returns: What was done. The parameters hold the weights of the best validation, or the last
-  ///   ones where there was none.
+  ///   ones where there was none. A cancelled run ends within a step, writes its checkpoint, and says
+  ///   so in ``TrainingRecord/stopReason``.
   /// - Throws: ``TrainingError``, `FileError`, and what the task throws. When the last checkpoint
   ///   cannot be written, the parameters hold the best weights all the same.
   public func run(
-    _ task: some TrainingTask, resume: Bool = false, interruption: Interruption? = nil,
-    progress: (TrainingProgress) -> Void = { _ in }
-  ) throws -> TrainingRecord {
-    try withoutActuallyEscaping(progress) { progress in
-      let run = try TrainingRun(
-        task, options: options, seconds: seconds, interruption: interruption, progress: progress)
-      if let checkpoints = options.checkpoints {
-        let store = try CheckpointStore(
-          checkpoints.directory, keepLast: checkpoints.keepLast, files: files,
-          freeBytes: freeBytes)
-        try run.open(store, resume: resume)
-      } else if resume {
-        throw TrainingError.option(
-          name: "checkpoints", found: "nothing", expected: "the folder to resume from")
-      }
-      return try run.complete()
+    _ task: some TrainingTask, resume: Bool = false,
+    progress: @escaping (TrainingProgress) async -> Void = { _ in }
+  ) async throws -> TrainingRecord {
+    let run = try TrainingRun(task, options: options, seconds: seconds, progress: progress)
+    if let checkpoints = options.checkpoints {
+      let store = try CheckpointStore(
+        checkpoints.directory, keepLast: checkpoints.keepLast, files: files,
+        freeBytes: freeBytes)
+      try await run.open(store, resume: resume)
+    } else if resume {
+      throw TrainingError.option(
+        name: "checkpoints", found: "nothing", expected: "the folder to resume from")
     }
+    return try await run.complete()
   }
 }
 

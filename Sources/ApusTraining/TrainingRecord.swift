@@ -8,7 +8,7 @@ public struct TrainingRecord: Codable, Sendable, Hashable {
     case earlyStop
     /// Too many steps in a row gave no number.
     case diverged
-    /// Somebody asked for it.
+    /// Its Swift task was cancelled.
     case interrupted
   }
 
@@ -54,8 +54,6 @@ public struct TrainingRecord: Codable, Sendable, Hashable {
   public var trainLoss: Double?
   /// Why the run ended.
   public var stopReason = StopReason.budget
-  /// The signal that ended it, if one did: SIGINT is 2, SIGTERM 15.
-  public var signal: Int32?
   /// The most bytes of tensors that were alive at once.
   public var peakBytes = 0
 

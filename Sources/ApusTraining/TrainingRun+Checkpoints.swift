@@ -3,7 +3,7 @@ import Foundation
 
 extension TrainingRun {
   /// Begins in a folder of checkpoints, where asked from its newest one.
-  func open(_ store: CheckpointStore, resume: Bool) throws {
+  func open(_ store: CheckpointStore, resume: Bool) async throws {
     var names: Set<String> = []
     for parameter in task.parameters where !names.insert(parameter.name).inserted {
       throw TrainingError.duplicateParameter(name: parameter.name)
@@ -13,8 +13,8 @@ extension TrainingRun {
     self.identity = identity
     if resume {
       let (found, messages) = try store.newest()
-      for message in messages { tell(message) }
-      if let found { try restore(found, identity) }
+      for message in messages { await tell(message) }
+      if let found { try await restore(found, identity) }
     } else if !store.isEmpty {
       throw TrainingError.occupied(path: store.directory)
     }
@@ -22,11 +22,11 @@ extension TrainingRun {
     try store.requireSpace(for: try checkpoint(identity).byteCount)
   }
 
-  private func tell(_ message: String) { report(progress(message: message)) }
+  private func tell(_ message: String) async { await report(progress(message: message)) }
 
   // MARK: Restoring
 
-  private func restore(_ checkpoint: StoredCheckpoint, _ identity: RunIdentity) throws {
+  private func restore(_ checkpoint: StoredCheckpoint, _ identity: RunIdentity) async throws {
     let saved: CheckpointState
     do {
       saved = try JSONDecoder().decode(CheckpointState.self, from: checkpoint.state())
@@ -44,16 +44,16 @@ extension TrainingRun {
     if saved.instructionSet != Machine.instructionSet
       || saved.productInstructionSet != Machine.productInstructionSet
     {
-      tell(
+      await tell(
         """
         The checkpoint was made with \(saved.instructionSet), this machine uses \
         \(Machine.instructionSet): the run goes on, but not to the bit.
         """)
     }
-    try restoreBestWeights(besides: checkpoint)
+    try await restoreBestWeights(besides: checkpoint)
   }
 
-  private func restoreBestWeights(besides checkpoint: StoredCheckpoint) throws {
+  private func restoreBestWeights(besides checkpoint: StoredCheckpoint) async throws {
     guard let best = state.record.best, let store else { return }
     do {
       let source = best.step == state.step ? checkpoint : try store.verified(best.step)
@@ -62,7 +62,8 @@ extension TrainingRun {
     } catch let error as TrainingError {
       state.record.best = nil
       state.validationsSinceBest = 0
-      tell("\(error) The best weights, of step \(best.step), are lost; later ones will be chosen.")
+      await tell(
+        "\(error) The best weights, of step \(best.step), are lost; later ones will be chosen.")
     }
   }
 
@@ -82,8 +83,8 @@ extension TrainingRun {
   /// Saves when it is time to, when this is the best so far, when somebody asked, and at the end.
   ///
   /// A full disk ends no run: it goes on with what was saved before, and says so.
-  func saveIfDue(isLast: Bool) throws {
-    let isAsked = interruption?.takeCheckpointRequest() ?? false
+  func saveIfDue(isLast: Bool) async throws {
+    let isAsked = Signals.takeCheckpointRequest()
     guard let store, let identity, let every = options.checkpoints?.every,
       savedStep != state.step
     else { return }
@@ -99,7 +100,7 @@ extension TrainingRun {
         throw TrainingError.lastCheckpoint(path: store.directory, reason: "\(error)")
       }
       let rest = savedStep.map { "that of step \($0) stands" } ?? "there is none yet"
-      tell("The checkpoint of step \(state.step) could not be written; \(rest). \(error)")
+      await tell("The checkpoint of step \(state.step) could not be written; \(rest). \(error)")
     }
   }
 

@@ -1,13 +1,12 @@
 import ApusTensor
 
 /// One run while it goes.
-final class TrainingRun<Task: TrainingTask> {
-  let task: Task
+final class TrainingRun<Work: TrainingTask> {
+  let task: Work
   let options: TrainerOptions
   let clock: () -> Double
   let start: Double
-  let interruption: Interruption?
-  let report: (TrainingProgress) -> Void
+  let report: (TrainingProgress) async -> Void
   let key: RandomKey
   var optimizer: any Optimizer
   var state = RunState()
@@ -21,12 +20,11 @@ final class TrainingRun<Task: TrainingTask> {
   var lastSave: RunState.Mark?
 
   init(
-    _ task: Task, options: TrainerOptions, seconds: @escaping () -> Double,
-    interruption: Interruption?, progress: @escaping (TrainingProgress) -> Void
+    _ task: Work, options: TrainerOptions, seconds: @escaping () -> Double,
+    progress: @escaping (TrainingProgress) async -> Void
   ) throws {
     self.task = task
     self.options = options
-    self.interruption = interruption
     clock = seconds
     start = seconds()
     report = progress
@@ -36,9 +34,10 @@ final class TrainingRun<Task: TrainingTask> {
     state.record.unit = task.unit
   }
 
-  /// Runs to the end.
-  func complete() throws -> TrainingRecord {
+  /// Runs to the end. Whoever shares the thread gets a turn after each step.
+  func complete() async throws -> TrainingRecord {
     Machine.resetPeakBytes()
+    if savedStep != nil, validationIsDue { try validate() }  // cancelled while it validated
     var reason: TrainingRecord.StopReason?
     repeat {
       reason = stopReason  // also what was asked for since the last report
@@ -51,8 +50,9 @@ final class TrainingRun<Task: TrainingTask> {
       if let reason, reason != .interrupted, state.lastValidation?.step != state.step {
         try validate()
       }
-      try saveIfDue(isLast: reason != nil)
-      report(progress())
+      try await saveIfDue(isLast: reason != nil)
+      await report(progress())
+      await Task.yield()
     } while reason == nil
     restoreBest()
     return finishedRecord(reason ?? .budget)
@@ -126,7 +126,7 @@ final class TrainingRun<Task: TrainingTask> {
       let next = state.stepSeconds / Double(state.step)
       if spent + next / 2 >= seconds { return .budget }
     }
-    return interruption?.isStopping == true ? .interrupted : nil
+    return Task.isCancelled ? .interrupted : nil
   }
 
   func isDue(_ interval: Interval, since last: RunState.Mark?) -> Bool {
@@ -162,8 +162,13 @@ final class TrainingRun<Task: TrainingTask> {
 
   private func validate() throws {
     let begin = clock()
-    let found = try withProducts(in: options.precision) {
-      try withoutGradient { try task.validationLoss() }
+    let found: Double?
+    do {
+      found = try withProducts(in: options.precision) {
+        try withoutGradient { try task.validationLoss() }
+      }
+    } catch is CancellationError {
+      return  // as if it had not begun; a resumed run makes up for it
     }
     let loss = found.flatMap { $0.isFinite ? $0 : nil }
     if found != nil {
@@ -219,7 +224,6 @@ final class TrainingRun<Task: TrainingTask> {
     record.seconds = spent
     record.trainLoss = state.loss
     record.stopReason = reason
-    record.signal = reason == .interrupted ? interruption?.signal : nil
     record.peakBytes = max(record.peakBytes, Machine.peakBytes)
     return record
   }

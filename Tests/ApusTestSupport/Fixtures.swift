@@ -26,3 +26,13 @@ package func withTemporaryFolder<Result>(
   defer { try? FileManager.default.removeItem(at: folder) }
   return try body(folder.path(percentEncoded: false))
 }
+
+/// The same for a body that is awaited.
+package func withTemporaryFolder<Result>(
+  _ body: (_ path: String) async throws -> Result
+) async throws -> Result {
+  let folder = FileManager.default.temporaryDirectory.appending(path: "apus-\(UUID().uuidString)")
+  try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+  defer { try? FileManager.default.removeItem(at: folder) }
+  return try await body(folder.path(percentEncoded: false))
+}

@@ -29,26 +29,23 @@ struct CheckpointTests {
   /// The weights of a run that nothing disturbs.
   private func undisturbed(
     steps: Int = 14, _ change: (inout TrainerOptions) -> Void = { _ in }
-  ) throws -> (bits: [UInt32], record: TrainingRecord) {
+  ) async throws -> (bits: [UInt32], record: TrainingRecord) {
     let task = try TinyTask()
     var options = checkpointedOptions(in: "", steps: steps, change)
     options.checkpoints = nil
-    let record = try Trainer(options).run(task)
+    let record = try await Trainer(options).run(task)
     return (task.bits, record)
   }
 
-  /// A run that is interrupted after so many steps.
-  private func begin(_ options: TrainerOptions, steps: Int) throws {
-    let interruption = Interruption()
-    let record = try Trainer(options).run(try TinyTask(), interruption: interruption) {
-      if $0.step == steps { interruption.stop() }
-    }
+  /// A run that is cancelled after so many steps.
+  private func begin(_ options: TrainerOptions, steps: Int) async throws {
+    let record = try await Trainer(options).runCancelled(TinyTask(), when: { $0.step == steps })
     #expect(record.stopReason == .interrupted && record.steps == steps)
   }
 
   @Test("hold what the contract says")
-  func layout() throws {
-    let record = try Trainer(checkpointedOptions(in: folder.path)).run(TinyTask())
+  func layout() async throws {
+    let record = try await Trainer(checkpointedOptions(in: folder.path)).run(TinyTask())
     #expect(folder.text("LATEST") == "ckpt-14\n")
     let best = try #require(record.best)
     #expect(folder.text("BEST") == "ckpt-\(best.step)\n")
@@ -86,15 +83,15 @@ struct CheckpointTests {
   }
 
   @Test("let a run go on to the bit, also with other threads", arguments: [1, 5, 8, 13], [1, 2])
-  func resume(stop: Int, threads: Int) throws {
-    let expected = try undisturbed()
+  func resume(stop: Int, threads: Int) async throws {
+    let expected = try await undisturbed()
     let options = checkpointedOptions(in: folder.path)
-    try begin(options, steps: stop)
+    try await begin(options, steps: stop)
     let before = Machine.threads
     Machine.setThreads(threads)
     defer { Machine.setThreads(before) }
     let task = try TinyTask(seed: 77)  // whose own weights must not matter
-    let record = try Trainer(options).run(task, resume: true)
+    let record = try await Trainer(options).run(task, resume: true)
     #expect(task.bits == expected.bits)
     #expect(record.best == expected.record.best && record.units == expected.record.units)
     #expect(record.curve.map(\.validationLoss) == expected.record.curve.map(\.validationLoss))
@@ -103,49 +100,49 @@ struct CheckpointTests {
   }
 
   @Test("let a run of another optimizer go on to the bit")
-  func resumeSGD() throws {
+  func resumeSGD() async throws {
     let change: (inout TrainerOptions) -> Void = { $0.optimizer = .sgd }
     let options = checkpointedOptions(in: folder.path, change)
-    try begin(options, steps: 7)
+    try await begin(options, steps: 7)
     let task = try TinyTask()
-    _ = try Trainer(options).run(task, resume: true)
-    #expect(task.bits == (try undisturbed(change).bits))
+    _ = try await Trainer(options).run(task, resume: true)
+    #expect(task.bits == (try await undisturbed(change).bits))
   }
 
   @Test("say that a finished run is finished")
-  func resumeFinished() throws {
+  func resumeFinished() async throws {
     let options = checkpointedOptions(in: folder.path)
     let first = try TinyTask()
-    let done = try Trainer(options).run(first)
+    let done = try await Trainer(options).run(first)
     let again = try TinyTask(seed: 8)
-    let record = try Trainer(options).run(again, resume: true)
+    let record = try await Trainer(options).run(again, resume: true)
     #expect(record.steps == 14 && record.best == done.best && again.bits == first.bits)
     #expect(record.curve == done.curve)
   }
 
   @Test("begin afresh when asked to resume from nothing")
-  func resumeNothing() throws {
+  func resumeNothing() async throws {
     let task = try TinyTask()
-    _ = try Trainer(checkpointedOptions(in: folder.path)).run(task, resume: true)
-    #expect(task.bits == (try undisturbed().bits))
+    _ = try await Trainer(checkpointedOptions(in: folder.path)).run(task, resume: true)
+    #expect(task.bits == (try await undisturbed().bits))
   }
 
   @Test("survive the end of the process before any operation on a file")
-  func crashes() throws {
-    let expected = try undisturbed()
+  func crashes() async throws {
+    let expected = try await undisturbed()
     var operations = 0
     var counting = try Trainer(checkpointedOptions(in: folder.path + "/count"))
     counting.files = Files { _ in operations += 1 }
-    _ = try counting.run(TinyTask())
+    _ = try await counting.run(TinyTask())
     #expect(operations > 100)
     for last in 0..<operations {
       let directory = folder.path + "/\(last)"
       let options = checkpointedOptions(in: directory)
-      try crash(options, after: last)
+      try await crash(options, after: last)
       // A second one while the first is mended, now and then.
-      if last % 3 == 0 { try crash(options, after: last % 40, resume: true) }
+      if last % 3 == 0 { try await crash(options, after: last % 40, resume: true) }
       let task = try TinyTask()
-      let record = try Trainer(options).run(task, resume: true)
+      let record = try await Trainer(options).run(task, resume: true)
       #expect(task.bits == expected.bits, "after \(last) operations")
       #expect(record.best == expected.record.best, "after \(last) operations")
       let names = try FileManager.default.contentsOfDirectory(atPath: directory)
@@ -154,22 +151,23 @@ struct CheckpointTests {
     }
   }
 
-  private func crash(_ options: TrainerOptions, after last: Int, resume: Bool = false) throws {
+  private func crash(_ options: TrainerOptions, after last: Int, resume: Bool = false) async throws
+  {
     var count = 0
     var trainer = try Trainer(options)
     trainer.files = Files { _ in
       count += 1
       if count > last { throw Crash() }
     }
-    do { _ = try trainer.run(TinyTask(), resume: resume) } catch is Crash {}
+    do { _ = try await trainer.run(TinyTask(), resume: resume) } catch is Crash {}
   }
 
   @Test("reach the disk in an order that survives a power cut")
-  func order() throws {
+  func order() async throws {
     var operations: [Files.Operation] = []
     var trainer = try Trainer(checkpointedOptions(in: folder.path))
     trainer.files = Files { operations.append($0) }
-    _ = try trainer.run(TinyTask())
+    _ = try await trainer.run(TinyTask())
     var renames = 0
     for (index, rename) in operations.enumerated() where rename.kind == .rename {
       guard rename.path.contains("/ckpt-") else { continue }
@@ -194,9 +192,9 @@ struct CheckpointTests {
     "fall back when the newest is damaged, and say so",
     arguments: ["model.safetensors", "optimizer.safetensors", "state.json", "MANIFEST.json"],
     ["flip", "cut", "remove", "grow"])
-  func damaged(file: String, how: String) throws {
+  func damaged(file: String, how: String) async throws {
     let options = checkpointedOptions(in: folder.path)
-    try begin(options, steps: 13)
+    try await begin(options, steps: 13)
     let url = URL(fileURLWithPath: folder.path + "/ckpt-13/" + file)
     var data = try Data(contentsOf: url)
     switch how {
@@ -212,8 +210,10 @@ struct CheckpointTests {
     }
     var messages: [String] = []
     let task = try TinyTask()
-    _ = try Trainer(options).run(task, resume: true) { messages += $0.message.map { [$0] } ?? [] }
-    #expect(task.bits == (try undisturbed().bits))
+    _ = try await Trainer(options).run(task, resume: true) {
+      messages += $0.message.map { [$0] } ?? []
+    }
+    #expect(task.bits == (try await undisturbed().bits))
     // One bit of the manifest may be white space or spell another number; either is noticed or moot.
     guard file != "MANIFEST.json" || how == "cut" || how == "remove" else { return }
     #expect(messages.count == 1 && messages[0].contains("ckpt-13") && messages[0].contains(file))
@@ -221,19 +221,16 @@ struct CheckpointTests {
   }
 
   @Test("go on without the best weights when those are damaged, and say so")
-  func damagedBest() throws {
+  func damagedBest() async throws {
     var task = try TinyTask()
     var losses = [1.0, 2, 3, 4, 5].makeIterator()
     task.validation = { losses.next() }
     let options = checkpointedOptions(in: folder.path)
-    let interruption = Interruption()
-    _ = try Trainer(options).run(task, interruption: interruption) {
-      if $0.step == 11 { interruption.stop() }
-    }
+    _ = try await Trainer(options).runCancelled(task, when: { $0.step == 11 })
     #expect(folder.text("BEST") == "ckpt-4\n" && folder.names.contains("ckpt-4"))
     try Data([1]).write(to: URL(fileURLWithPath: folder.path + "/ckpt-4/model.safetensors"))
     var messages: [String] = []
-    let record = try Trainer(options).run(task, resume: true) {
+    let record = try await Trainer(options).run(task, resume: true) {
       messages += $0.message.map { [$0] } ?? []
     }
     #expect(messages.count == 1 && messages[0].contains("best weights, of step 4, are lost"))
@@ -241,14 +238,14 @@ struct CheckpointTests {
   }
 
   @Test("refuse to go on when all are damaged")
-  func allDamaged() throws {
+  func allDamaged() async throws {
     let options = checkpointedOptions(in: folder.path)
-    try begin(options, steps: 5)
+    try await begin(options, steps: 5)
     for name in folder.names where name.hasPrefix("ckpt-") {
       try Data().write(to: URL(fileURLWithPath: "\(folder.path)/\(name)/state.json"))
     }
-    let error = #expect(throws: TrainingError.self) {
-      try Trainer(options).run(try TinyTask(), resume: true)
+    let error = await #expect(throws: TrainingError.self) {
+      try await Trainer(options).run(try TinyTask(), resume: true)
     }
     guard case .noValidCheckpoint = error else {
       Issue.record("\(error.map(String.init(describing:)) ?? "nothing")")
@@ -257,57 +254,59 @@ struct CheckpointTests {
   }
 
   @Test("refuse to go on with other options, another model or other data")
-  func otherRun() throws {
+  func otherRun() async throws {
     let options = checkpointedOptions(in: folder.path)
-    try begin(options, steps: 5)
-    func refusal(_ task: TinyTask, _ change: (inout TrainerOptions) -> Void = { _ in }) -> String {
-      let error = #expect(throws: TrainingError.self) {
-        try Trainer(checkpointedOptions(in: folder.path, change)).run(task, resume: true)
+    try await begin(options, steps: 5)
+    func refusal(
+      _ task: TinyTask, _ change: (inout TrainerOptions) -> Void = { _ in }
+    ) async -> String {
+      let error = await #expect(throws: TrainingError.self) {
+        try await Trainer(checkpointedOptions(in: folder.path, change)).run(task, resume: true)
       }
       return error?.description ?? ""
     }
     var task = try TinyTask()
-    #expect(refusal(task) { $0.seed = 3 }.contains("seed was 0, is 3"))
-    #expect(refusal(task) { $0.clip = nil }.contains("clip was 1, is not set"))
-    #expect(refusal(task) { $0.budget = .steps(15) }.contains("budget"))
+    #expect(await refusal(task) { $0.seed = 3 }.contains("seed was 0, is 3"))
+    #expect(await refusal(task) { $0.clip = nil }.contains("clip was 1, is not set"))
+    #expect(await refusal(task) { $0.budget = .steps(15) }.contains("budget"))
     task.identity.configuration = "other"
-    #expect(refusal(task).contains("the model or its data settings differ"))
+    #expect(await refusal(task).contains("the model or its data settings differ"))
     task.identity = TaskIdentity(configuration: "tiny", dataSHA256: "4567")
-    #expect(refusal(task).contains("other data"))
+    #expect(await refusal(task).contains("other data"))
     task.parameters[0].setTrainable(false)
-    #expect(!refusal(task).isEmpty)
+    #expect(await !refusal(task).isEmpty)
     // Where and how often files are written makes no difference.
-    _ = try Trainer(checkpointedOptions(in: folder.path) { $0.checkpoints?.keepLast = 7 })
+    _ = try await Trainer(checkpointedOptions(in: folder.path) { $0.checkpoints?.keepLast = 7 })
       .run(TinyTask(), resume: true)
   }
 
   @Test("are not overwritten by another run")
-  func occupied() throws {
+  func occupied() async throws {
     let options = checkpointedOptions(in: folder.path)
-    try begin(options, steps: 5)
-    #expect(throws: TrainingError.occupied(path: folder.path)) {
-      try Trainer(options).run(TinyTask())
+    try await begin(options, steps: 5)
+    await #expect(throws: TrainingError.occupied(path: folder.path)) {
+      try await Trainer(options).run(TinyTask())
     }
-    #expect(throws: TrainingError.self) {
-      try Trainer(TrainerOptions()).run(TinyTask(), resume: true)
+    await #expect(throws: TrainingError.self) {
+      try await Trainer(TrainerOptions()).run(TinyTask(), resume: true)
     }
   }
 
   @Test("are written by one process at a time")
-  func busy() throws {
+  func busy() async throws {
     let store = try CheckpointStore(folder.path, keepLast: 1)
-    #expect(throws: TrainingError.busy(path: folder.path)) {
-      try Trainer(checkpointedOptions(in: folder.path)).run(TinyTask())
+    await #expect(throws: TrainingError.busy(path: folder.path)) {
+      try await Trainer(checkpointedOptions(in: folder.path)).run(TinyTask())
     }
     withExtendedLifetime(store) {}
   }
 
   @Test("go, but never the best nor the last", arguments: [1, 2, 3])
-  func keepLast(count: Int) throws {
+  func keepLast(count: Int) async throws {
     var task = try TinyTask()
     var losses = [2.0, 1, 3, 4, 5].makeIterator()
     task.validation = { losses.next() }
-    _ = try Trainer(checkpointedOptions(in: folder.path) { $0.checkpoints?.keepLast = count })
+    _ = try await Trainer(checkpointedOptions(in: folder.path) { $0.checkpoints?.keepLast = count })
       .run(task)
     let steps = folder.names.compactMap { $0.hasPrefix("ckpt-") ? Int($0.dropFirst(5)) : nil }
     #expect(
@@ -333,7 +332,7 @@ struct CheckpointTests {
   }
 
   @Test("let a run go on when the disk is full for a while")
-  func fullDisk() throws {
+  func fullDisk() async throws {
     var step = 0
     var trainer = try Trainer(checkpointedOptions(in: folder.path))
     trainer.files = Files { operation in
@@ -347,8 +346,8 @@ struct CheckpointTests {
       step = $0
       return 1
     }
-    let record = try trainer.run(task) { messages += $0.message.map { [$0] } ?? [] }
-    let expected = try undisturbed()
+    let record = try await trainer.run(task) { messages += $0.message.map { [$0] } ?? [] }
+    let expected = try await undisturbed()
     #expect(record.stopReason == .budget && task.bits == expected.bits)
     #expect(!messages.isEmpty)
     #expect(messages.allSatisfy { $0.contains("stands") && $0.contains("No space left") })
@@ -357,7 +356,7 @@ struct CheckpointTests {
   }
 
   @Test("say so when the last one cannot be written, and keep the one before")
-  func fullDiskAtTheEnd() throws {
+  func fullDiskAtTheEnd() async throws {
     var step = 0
     var trainer = try Trainer(checkpointedOptions(in: folder.path))
     trainer.files = Files { operation in
@@ -368,23 +367,23 @@ struct CheckpointTests {
       step = $0
       return 1
     }
-    let error = #expect(throws: TrainingError.self) { try trainer.run(task) }
+    let error = await #expect(throws: TrainingError.self) { try await trainer.run(task) }
     guard case .lastCheckpoint = error else {
       Issue.record("\(error.map(String.init(describing:)) ?? "nothing")")
       return
     }
-    let expected = try undisturbed()
+    let expected = try await undisturbed()
     #expect(task.bits == expected.bits)
     let again = try TinyTask()
-    _ = try Trainer(checkpointedOptions(in: folder.path)).run(again, resume: true)
+    _ = try await Trainer(checkpointedOptions(in: folder.path)).run(again, resume: true)
     #expect(again.bits == expected.bits)
   }
 
   @Test("need a fifth more space than they take")
-  func space() throws {
+  func space() async throws {
     var trainer = try Trainer(checkpointedOptions(in: folder.path))
     trainer.freeBytes = { _ in 70_000 }
-    let error = #expect(throws: TrainingError.self) { try trainer.run(TinyTask()) }
+    let error = await #expect(throws: TrainingError.self) { try await trainer.run(TinyTask()) }
     guard case .noSpace(_, let needed, 70_000) = error else {
       Issue.record("\(error.map(String.init(describing:)) ?? "nothing")")
       return
@@ -397,13 +396,13 @@ struct CheckpointTests {
       return asked == 2 ? 0 : nil
     }
     var messages: [String] = []
-    _ = try trainer.run(TinyTask()) { messages += $0.message.map { [$0] } ?? [] }
+    _ = try await trainer.run(TinyTask()) { messages += $0.message.map { [$0] } ?? [] }
     #expect(messages.count == 1 && messages[0].contains("there is none yet"))
     #expect(folder.text("LATEST") == "ckpt-14\n")
   }
 
   @Test("remember the seconds that are spent")
-  func secondsBudget() throws {
+  func secondsBudget() async throws {
     var time = 0.0
     func trainer() throws -> Trainer {
       var options = checkpointedOptions(in: folder.path)
@@ -418,19 +417,16 @@ struct CheckpointTests {
       time += 0.5
       return 1
     }
-    let interruption = Interruption()
-    _ = try trainer().run(task, interruption: interruption) {
-      if $0.seconds >= 40 { interruption.stop() }
-    }
+    _ = try await trainer().runCancelled(task, when: { $0.seconds >= 40 })
     time = 1000
     var first: TrainingProgress?
-    let record = try trainer().run(task, resume: true) { first = first ?? $0 }
+    let record = try await trainer().run(task, resume: true) { first = first ?? $0 }
     #expect((40...42).contains(first?.seconds ?? 0) && (0.4...0.43).contains(first?.share ?? 0))
     #expect((98...101).contains(record.seconds) && record.steps > 90)
   }
 
   @Test("refuse two parameters of one name")
-  func duplicateNames() throws {
+  func duplicateNames() async throws {
     struct Twice: TrainingTask {
       let parameters = [Parameter("w", Tensor(1)), Parameter("w", Tensor(2))]
       let unit = "windows"
@@ -439,21 +435,9 @@ struct CheckpointTests {
       }
       func validationLoss() throws -> Double? { nil }
     }
-    #expect(throws: TrainingError.duplicateParameter(name: "w")) {
-      try Trainer(checkpointedOptions(in: folder.path)).run(Twice())
+    await #expect(throws: TrainingError.duplicateParameter(name: "w")) {
+      try await Trainer(checkpointedOptions(in: folder.path)).run(Twice())
     }
-  }
-
-  @Test("come when asked for")
-  func onRequest() throws {
-    let interruption = Interruption()
-    var options = checkpointedOptions(in: folder.path)
-    options.checkpoints?.every = .steps(1000)
-    options.checkpoints?.keepLast = 100
-    _ = try Trainer(options).run(TinyTask(), interruption: interruption) {
-      if $0.step == 5 { interruption.requestCheckpoint() }
-    }
-    #expect(folder.names.contains("ckpt-6"))
   }
 }
 

@@ -23,22 +23,28 @@ struct InterruptionTests {
   private let folder = TrainingFolder()
 
   @Test("by a signal end a run after its step, with a checkpoint", arguments: [SIGINT, SIGTERM])
-  func signals(signal: Int32) throws {
+  func signals(signal: Int32) async throws {
     let options = checkpointedOptions(in: folder.path) {
       $0.checkpoints?.every = .steps(1000)
       $0.checkpoints?.keepLast = 100
       $0.validateEvery = .steps(1000)
     }
     Foundation.signal(signal, SIG_DFL)  // a shell's background job ignores SIGINT, and so would we
-    let interruption = Interruption.bySignals()
-    let record = try Trainer(options).run(TinyTask(), interruption: interruption) {
-      if $0.step == 5 { send(SIGUSR1) }
-      if $0.step == 9, interruption.signal == nil { send(signal) { interruption.signal != nil } }
+    let (gate, watching) = AsyncStream<Void>.makeStream()
+    let work = Task {
+      for await _ in gate {}  // until signals are watched
+      return try await Trainer(options).run(TinyTask()) {
+        if $0.step == 5 { send(SIGUSR1) }
+        if $0.step == 9, !Task.isCancelled { send(signal) { Task.isCancelled } }
+      }
     }
-    #expect(record.stopReason == .interrupted && record.signal == signal)
-    #expect(record.steps == 9)
+    let watch = SignalWatch { work.cancel() }
+    let second = SignalWatch {}
+    watching.finish()
+    let record = try await work.value
+    #expect(record.stopReason == .interrupted && record.steps == 9)
+    #expect(watch.signal == signal && second.signal == nil)
     #expect(folder.names.filter { $0.hasPrefix("ckpt") }.sorted() == ["ckpt-6", "ckpt-9"])
-    withExtendedLifetime(interruption) {}
   }
 
   /// Sends a signal to the process, not to this thread, which may block it; waits until it arrived, a
@@ -46,14 +52,6 @@ struct InterruptionTests {
   private func send(_ signal: Int32, until hasArrived: () -> Bool = { false }) {
     kill(ProcessInfo.processInfo.processIdentifier, signal)
     for _ in 0..<100 where !hasArrived() { usleep(1000) }
-  }
-
-  @Test("by hand need no signal")
-  func byHand() {
-    let interruption = Interruption()
-    #expect(interruption.signal == nil)
-    interruption.stop()
-    #expect(interruption.signal == nil)
   }
 }
 
@@ -65,16 +63,18 @@ struct InterruptionTests {
 
     /// What the started process does.
     @Test("trains", .enabled(if: childFolder != nil))
-    func child() throws {
+    func child() async throws {
       var task = try TinyTask()
       task.disturbance = { step in
         usleep(hangs && step == 20 ? 60_000_000 : 3000)
         return 1
       }
-      let interruption = Interruption.bySignals()
       let options = slowOptions(try #require(childFolder))
-      let record = try Trainer(options).run(task, resume: true, interruption: interruption)
-      if let signal = record.signal { exit(128 + signal) }
+      nonisolated(unsafe) let child = task
+      let work = Task { try await Trainer(options).run(child, resume: true) }
+      let watch = SignalWatch { work.cancel() }
+      let record = try await work.value
+      if record.stopReason == .interrupted, let signal = watch.signal { exit(128 + signal) }
     }
 
     private func start(hanging: Bool = false) throws -> Process {
@@ -103,7 +103,7 @@ struct InterruptionTests {
     }
 
     @Test("goes on to the bit", .enabled(if: childFolder == nil))
-    func kill() throws {
+    func kill() async throws {
       var reached = 0
       for pause in [0, 7000, 23_000] as [UInt32] {
         let process = try start()
@@ -114,11 +114,11 @@ struct InterruptionTests {
         #expect(process.terminationReason == .uncaughtSignal)
       }
       let task = try TinyTask()
-      _ = try Trainer(slowOptions(folder.path)).run(task, resume: true)
+      _ = try await Trainer(slowOptions(folder.path)).run(task, resume: true)
       var options = slowOptions("")
       options.checkpoints = nil
       let undisturbed = try TinyTask()
-      _ = try Trainer(options).run(undisturbed)
+      _ = try await Trainer(options).run(undisturbed)
       #expect(task.bits == undisturbed.bits)
       #expect(folder.names.allSatisfy { !$0.contains("tmp") && !$0.contains("damaged") })
     }

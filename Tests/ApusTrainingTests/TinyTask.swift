@@ -12,6 +12,8 @@ struct TinyTask: TrainingTask {
   var disturbance: (_ step: Int) throws -> Float = { _ in 1 }
   /// Replaces the validation loss.
   var validation: (() -> Double?)?
+  /// Whether a validation looks for cancellation when it ends.
+  var isCancellable = false
   private let hidden: Linear
   private let head: Parameter
   private let points: [[Float]]
@@ -47,7 +49,11 @@ struct TinyTask: TrainingTask {
   }
 
   func validationLoss() throws -> Double? {
-    if let validation { return validation() }
+    if let validation {
+      let loss = validation()
+      if isCancellable { try Task.checkCancellation() }
+      return loss
+    }
     return Double(loss(of: Array(60..<90)).scalar)
   }
 
@@ -58,4 +64,18 @@ struct TinyTask: TrainingTask {
 
   /// All weights, bit by bit.
   var bits: [UInt32] { parameters.flatMap { $0.value.values.map(\.bitPattern) } }
+}
+
+extension Trainer {
+  /// Runs in a Swift task of its own, which is cancelled from within when `isDue` says so.
+  func runCancelled(
+    _ task: TinyTask, when isDue: @escaping (TrainingProgress) -> Bool
+  ) async throws -> TrainingRecord {
+    nonisolated(unsafe) let (trainer, task, isDue) = (self, task, isDue)
+    return try await Task {
+      try await trainer.run(task) { progress in
+        if isDue(progress) { withUnsafeCurrentTask { $0?.cancel() } }
+      }
+    }.value
+  }
 }

@@ -17,11 +17,11 @@ struct TrainerTests {
   }
 
   @Test("learns, and ends with the weights that validated best")
-  func learns() throws {
+  func learns() async throws {
     let task = try TinyTask()
     let before = try #require(try task.validationLoss())
     var calls = 0
-    let record = try Trainer(options(steps: 400)).run(task) { progress in
+    let record = try await Trainer(options(steps: 400)).run(task) { progress in
       calls += 1
       #expect(progress.step == calls)
       #expect(progress.share == Double(calls) / 400)
@@ -38,25 +38,25 @@ struct TrainerTests {
   }
 
   @Test("gives the same bits again, and with another number of threads")
-  func reproducible() throws {
-    func weights(threads: Int) throws -> [UInt32] {
+  func reproducible() async throws {
+    func weights(threads: Int) async throws -> [UInt32] {
       let before = Machine.threads
       Machine.setThreads(threads)
       defer { Machine.setThreads(before) }
       let task = try TinyTask()
-      _ = try Trainer(options(steps: 60)).run(task)
+      _ = try await Trainer(options(steps: 60)).run(task)
       return task.bits
     }
-    let once = try weights(threads: 1)
-    #expect(try weights(threads: 1) == once)
-    #expect(try weights(threads: 2) == once)
+    let once = try await weights(threads: 1)
+    #expect(try await weights(threads: 1) == once)
+    #expect(try await weights(threads: 2) == once)
     let other = try TinyTask()
-    _ = try Trainer(options(steps: 60) { $0.seed = 5 }).run(other)
+    _ = try await Trainer(options(steps: 60) { $0.seed = 5 }).run(other)
     #expect(other.bits != once)
   }
 
   @Test("averages micro-batches as if they were one batch")
-  func microBatches() throws {
+  func microBatches() async throws {
     // Both micro-batches of this task hold the same examples, so two must equal one.
     struct Same: TrainingTask {
       let inner: TinyTask
@@ -68,8 +68,8 @@ struct TrainerTests {
       func validationLoss() throws -> Double? { nil }
     }
     let (one, two) = (Same(inner: try TinyTask()), Same(inner: try TinyTask()))
-    _ = try Trainer(options(steps: 20)).run(one)
-    let record = try Trainer(options(steps: 20) { $0.microBatches = 2 }).run(two)
+    _ = try await Trainer(options(steps: 20)).run(one)
+    let record = try await Trainer(options(steps: 20) { $0.microBatches = 2 }).run(two)
     #expect(record.units == 280 && record.best == nil)
     #expect(record.curve.allSatisfy { $0.validationLoss == nil })
     expectClose(
@@ -77,32 +77,32 @@ struct TrainerTests {
   }
 
   @Test("skips steps that give no number, and goes on")
-  func skipsSteps() throws {
+  func skipsSteps() async throws {
     var task = try TinyTask()
     task.disturbance = { $0 % 5 == 3 ? .nan : 1 }
-    let record = try Trainer(options(steps: 50)).run(task)
+    let record = try await Trainer(options(steps: 50)).run(task)
     #expect(record.skippedSteps == 10 && record.steps == 50 && record.stopReason == .budget)
     #expect(task.isFinite)
     #expect(record.trainLoss?.isFinite == true)
   }
 
   @Test("gives up when no step gives a number, with the best weights so far")
-  func diverges() throws {
+  func diverges() async throws {
     var task = try TinyTask()
     task.disturbance = { $0 >= 30 ? .infinity : 1 }
-    let record = try Trainer(options(steps: 1000) { $0.validateEvery = .steps(10) }).run(task)
+    let record = try await Trainer(options(steps: 1000) { $0.validateEvery = .steps(10) }).run(task)
     #expect(record.stopReason == .diverged && record.steps == 40 && record.skippedSteps == 10)
     #expect(record.best?.step ?? 0 <= 30)
     #expect(task.isFinite)
   }
 
   @Test("stops when validation does not improve")
-  func earlyStop() throws {
+  func earlyStop() async throws {
     var task = try TinyTask()
     var losses = [3.0, 2, 2.5, .nan, 2, 9].makeIterator()
     task.validation = { losses.next() }
     var bits: [UInt32] = []
-    let record = try Trainer(
+    let record = try await Trainer(
       options(steps: 1000) {
         $0.validateEvery = .steps(10)
         $0.patience = 3
@@ -115,7 +115,7 @@ struct TrainerTests {
   }
 
   @Test("spends a budget in seconds and no more, validation included")
-  func secondsBudget() throws {
+  func secondsBudget() async throws {
     var task = try TinyTask()
     // A clock on which a step takes 1 s and a validation 5 s.
     var time = 100.0
@@ -131,7 +131,7 @@ struct TrainerTests {
     trainer.seconds = { time }
     var shares: [Double] = []
     var rates: [Double] = []
-    let record = try trainer.run(task) {
+    let record = try await trainer.run(task) {
       shares.append($0.share)
       rates.append($0.learningRate)
     }
@@ -145,7 +145,7 @@ struct TrainerTests {
   }
 
   @Test("takes the first of two limits")
-  func twoLimits() throws {
+  func twoLimits() async throws {
     var task = try TinyTask()
     var time = 0.0
     task.disturbance = { _ in
@@ -154,61 +154,62 @@ struct TrainerTests {
     }
     var trainer = try Trainer(TrainerOptions(budget: Budget(seconds: 20, steps: 1000)))
     trainer.seconds = { time }
-    #expect(try trainer.run(task).steps == 20)
+    #expect(try await trainer.run(task).steps == 20)
     var short = try Trainer(TrainerOptions(budget: Budget(seconds: 1000, steps: 7)))
     short.seconds = { time }
-    #expect(try short.run(task).steps == 7)
+    #expect(try await short.run(task).steps == 7)
   }
 
   @Test("makes at least one step of any time, and none of no steps")
-  func tinyBudgets() throws {
+  func tinyBudgets() async throws {
     let task = try TinyTask()
-    #expect(try Trainer(TrainerOptions(budget: .seconds(0))).run(task).steps == 1)
-    let record = try Trainer(options(steps: 0)).run(task)
+    #expect(try await Trainer(TrainerOptions(budget: .seconds(0))).run(task).steps == 1)
+    let record = try await Trainer(options(steps: 0)).run(task)
     #expect(record.steps == 0 && record.best?.step == 0)
   }
 
-  @Test("stops when asked, without a last validation")
-  func interruption() throws {
+  @Test("stops when its task is cancelled, without a last validation")
+  func cancellation() async throws {
     let task = try TinyTask()
-    let interruption = Interruption()
-    let record = try Trainer(options(steps: 1000) { $0.validateEvery = .steps(30) })
-      .run(task, interruption: interruption) { if $0.step == 40 { interruption.stop() } }
-    #expect(record.stopReason == .interrupted && record.steps == 40 && record.signal == nil)
+    let record = try await Trainer(options(steps: 1000) { $0.validateEvery = .steps(30) })
+      .runCancelled(task, when: { $0.step == 40 })
+    #expect(record.stopReason == .interrupted && record.steps == 40)
     #expect(record.curve.map(\.step) == [30])
   }
 
   @Test("passes on what the task throws")
-  func taskThrows() throws {
+  func taskThrows() async throws {
     struct Broken: Error {}
     var task = try TinyTask()
     task.disturbance = { step in
       if step == 3 { throw Broken() }
       return 1
     }
-    #expect(throws: Broken.self) { try Trainer(options(steps: 10)).run(task) }
+    await #expect(throws: Broken.self) { try await Trainer(options(steps: 10)).run(task) }
   }
 
   @Test("refuses a model without trainable parameters")
-  func nothingToTrain() throws {
+  func nothingToTrain() async throws {
     let task = try TinyTask()
     for parameter in task.parameters { parameter.setTrainable(false) }
-    #expect(throws: TrainingError.noParameters) { try Trainer(options(steps: 1)).run(task) }
+    await #expect(throws: TrainingError.noParameters) {
+      try await Trainer(options(steps: 1)).run(task)
+    }
   }
 
   @Test("leaves frozen parameters as they are")
-  func frozen() throws {
+  func frozen() async throws {
     let task = try TinyTask()
     let first = task.parameters[0]
     first.setTrainable(false)
     let before = first.value.values
-    _ = try Trainer(options(steps: 20)).run(task)
+    _ = try await Trainer(options(steps: 20)).run(task)
     #expect(first.value.values == before)
   }
 
   @Test("validates often at first, and then ever less")
-  func wideningGaps() throws {
-    let record = try Trainer(options(steps: 1000) { $0.validateEvery = .widening(to: 0.05) })
+  func wideningGaps() async throws {
+    let record = try await Trainer(options(steps: 1000) { $0.validateEvery = .widening(to: 0.05) })
       .run(TinyTask())
     let steps = record.curve.map(\.step)
     #expect(steps.prefix(6) == [5, 10, 15, 20, 25, 31])
@@ -253,13 +254,13 @@ struct TrainerTests {
   }
 
   @Test("keeps options and records through JSON")
-  func coding() throws {
+  func coding() async throws {
     var options = TrainerOptions(budget: Budget(seconds: 1.5, steps: 3))
     options.validateEvery = .steps(4)
     options.clip = nil
     let data = try JSONEncoder().encode(options)
     #expect(try JSONDecoder().decode(TrainerOptions.self, from: data) == options)
-    let record = try Trainer(self.options(steps: 30)).run(TinyTask())
+    let record = try await Trainer(self.options(steps: 30)).run(TinyTask())
     let again = try JSONDecoder().decode(
       TrainingRecord.self, from: JSONEncoder().encode(record))
     #expect(again == record)
@@ -268,9 +269,9 @@ struct TrainerTests {
 
 @Suite("Progress")
 struct ProgressTests {
-  private func progress(step: Int = 120, message: String? = nil) throws -> TrainingProgress {
+  private func progress(step: Int = 120, message: String? = nil) async throws -> TrainingProgress {
     var found: TrainingProgress?
-    _ = try Trainer(TrainerOptions(budget: .steps(1))).run(TinyTask()) { found = $0 }
+    _ = try await Trainer(TrainerOptions(budget: .steps(1))).run(TinyTask()) { found = $0 }
     var progress = try #require(found)
     progress.step = step
     progress.totalSteps = 300
@@ -285,8 +286,8 @@ struct ProgressTests {
   }
 
   @Test("is one line that says where the run stands")
-  func line() throws {
-    var other = try progress()
+  func line() async throws {
+    var other = try await progress()
     #expect(
       ProgressPrinter.line(label: "mamba", other)
         == "mamba  45%  step 120/300  loss 2.134  validation 2.2  11.9k tokens/s  0:12 left")
@@ -302,28 +303,28 @@ struct ProgressTests {
   }
 
   @Test("rewrites its line on a terminal and prints plain lines elsewhere")
-  func printer() throws {
-    func output(isTerminal: Bool, usesColor: Bool) throws -> String {
+  func printer() async throws {
+    func output(isTerminal: Bool, usesColor: Bool) async throws -> String {
       var (text, time) = ("", 0.0)
       let printer = ProgressPrinter(
         label: "a", isTerminal: isTerminal, usesColor: usesColor, now: { time },
         write: { text += $0 })
       for second in 0..<12 {
         time = Double(second)
-        printer.show(try progress(step: second, message: second == 7 ? "careful" : nil))
+        printer.show(try await progress(step: second, message: second == 7 ? "careful" : nil))
       }
       printer.finish()
       printer.finish()
       return text
     }
-    let plain = try output(isTerminal: false, usesColor: false)
+    let plain = try await output(isTerminal: false, usesColor: false)
     #expect(!plain.contains("\u{1B}") && !plain.contains("\r"))
     let lines = plain.split(separator: "\n")
     #expect(lines.count == 4 && lines[2] == "a: careful")
-    let terminal = try output(isTerminal: true, usesColor: false)
+    let terminal = try await output(isTerminal: true, usesColor: false)
     #expect(terminal.components(separatedBy: "\r\u{1B}[K").count == 14)
     #expect(terminal.filter { $0 == "\n" }.count == 2 && !terminal.contains("[1m"))
-    let colored = try output(isTerminal: true, usesColor: true)
+    let colored = try await output(isTerminal: true, usesColor: true)
     #expect(colored.contains("\u{1B}[1ma\u{1B}[0m"))
   }
 }

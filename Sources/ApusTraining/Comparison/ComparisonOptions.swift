@@ -32,8 +32,6 @@ public struct ComparisonOptions: Sendable {
   public var layers: Int?
   /// The peak of the learning rate; each architecture's usual one when nil.
   public var learningRate: Double?
-  /// What may end the comparison early.
-  public var interruption: Interruption?
   /// The command that reproduces the comparison.
   public var command = "apus compare"
 
@@ -46,16 +44,16 @@ public struct ComparisonOptions: Sendable {
   }
 }
 
-/// What a comparison reports while it runs.
-public struct ComparisonProgress: Sendable {
+/// Where work of several parts stands.
+public struct WorkProgress: Sendable {
   /// What is being done, such as "mamba, seed 1 of 3".
   public var phase: String
-  /// The share of all budgets spent, 0 to 1.
+  /// The share of all that is done, 0 to 1.
   public var share: Double
-  /// About how many seconds remain.
+  /// About how many seconds remain; nil where that is not known.
   public var secondsLeft: Double?
   /// A number worth showing, such as the validation loss.
-  public var detail: String
+  public var detail = ""
 }
 
 extension TrainingProgress {

@@ -8,8 +8,6 @@ struct Contender<Model> {
   let architecture: Architecture
   /// One per seed that trained well.
   private(set) var runs: [Run] = []
-  /// Whether somebody asked for the end while it trained.
-  private(set) var isInterrupted = false
   /// Why it failed, when it did.
   private(set) var failure: (status: ComparisonRow.Status, message: String)?
 
@@ -29,7 +27,7 @@ struct Contender<Model> {
     }
   }
 
-  /// Trains with every seed. What goes wrong is kept as a failure, never thrown: the row stays.
+  /// Trains with every seed. What goes wrong is kept as a failure, and cancellation alone is thrown.
   ///
   /// - Parameters:
   ///   - options: Seeds, budget and the like.
@@ -39,23 +37,23 @@ struct Contender<Model> {
   fileprivate mutating func train(
     _ options: ComparisonOptions, training: TrainerOptions,
     make: (Architecture, UInt64) throws -> (Model, any TrainingTask),
-    progress: (_ seed: Int, TrainingProgress) -> Void
-  ) {
+    progress: @escaping (_ seed: Int, TrainingProgress) async -> Void
+  ) async throws {
     for (number, seed) in options.seeds.enumerated() {
       do {
         let (model, task) = try make(architecture, seed)
         var own = training
         (own.seed, own.budget) = (seed, options.budget)
-        let record = try Trainer(own).run(task, interruption: options.interruption) {
-          progress(number, $0)
-        }
-        if record.stopReason == .interrupted { return isInterrupted = true }
+        let record = try await Trainer(own).run(task) { await progress(number, $0) }
+        try Task.checkCancellation()
         guard record.stopReason != .diverged else {
           failure = (.diverged, "Training with seed \(seed) gave no finite loss any more.")
           return
         }
         let parameters = task.parameters.reduce(0) { $0 + $1.value.count }
         runs.append(Run(seed: seed, model: model, parameters: parameters, record: record))
+      } catch let error as CancellationError {
+        throw error
       } catch {
         failure = (.failed, "\(error)")
         return
@@ -93,27 +91,26 @@ extension Contender {
   ///   - make: Makes the model of an architecture and a seed, and its task.
   ///   - progress: Called after every step.
   /// - Returns: One contender per architecture, trained or failed.
-  /// - Throws: `ConfigError` for an unknown name, ``ComparisonError/interrupted``.
+  /// - Throws: `ConfigError` for an unknown name, `CancellationError`.
   static func trained(
     _ options: ComparisonOptions, training: TrainerOptions,
     make: (Architecture, UInt64) throws -> (Model, any TrainingTask),
-    progress: (ComparisonProgress) -> Void
-  ) throws -> [Contender] {
+    progress: @escaping (WorkProgress) async -> Void
+  ) async throws -> [Contender] {
     var contenders = try options.architectures().map { Contender($0) }
     let runs = Double(contenders.count * options.seeds.count)
     let start = ContinuousClock.now
     for index in contenders.indices {
       let name = contenders[index].architecture.name
-      contenders[index].train(options, training: training, make: make) { seed, state in
+      try await contenders[index].train(options, training: training, make: make) { seed, state in
         let done = Double(index * options.seeds.count + seed) + state.share
         let elapsed = (ContinuousClock.now - start).seconds
-        progress(
-          ComparisonProgress(
+        await progress(
+          WorkProgress(
             phase: "\(name), seed \(seed + 1) of \(options.seeds.count)", share: done / runs,
             secondsLeft: done > 0.05 ? elapsed / done * (runs - done) : nil,
             detail: state.losses))
       }
-      if contenders[index].isInterrupted { throw ComparisonError.interrupted }
     }
     return contenders
   }

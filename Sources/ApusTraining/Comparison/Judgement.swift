@@ -10,16 +10,20 @@ struct JudgedEntry {
   var testLosses: [Double] = []
 
   /// Lets `score` fill in the losses and what else it finds. A row that has failed before stays as it
-  /// is; one whose scoring fails, or gives a loss that is no number, becomes a failure.
-  init(_ row: ComparisonRow, score: (inout JudgedEntry) throws -> Void) {
+  /// is; one whose scoring fails, or gives a loss that is no number, becomes a failure. Cancellation
+  /// alone is thrown.
+  init(_ row: ComparisonRow, score: (inout JudgedEntry) throws -> Void) throws {
     self.row = row
     guard row.status == .ok else { return }
     do {
+      try Task.checkCancellation()
       try score(&self)
       let losses = validationLosses + testLosses
       if losses.isEmpty || !losses.allSatisfy(\.isFinite) {
         fail("Not all of its losses are finite numbers.")
       }
+    } catch let error as CancellationError {
+      throw error
     } catch {
       fail("\(error)")
     }

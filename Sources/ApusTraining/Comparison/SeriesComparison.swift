@@ -1,51 +1,66 @@
 public import ApusData
 public import ApusEvaluation
-public import ApusModels
+import ApusModels
 public import ApusRuntime
 import ApusTensor
 import Foundation
 
 /// The main job on series: every architecture and every honest baseline on the same rows under one
 /// budget, chosen on validation, judged once on test.
-public struct SeriesComparison {
-  /// Everything that was found, ready to be drawn.
-  public let record: ComparisonRecord
-  /// The model that validation chose, with its recipe; nil when none survived.
-  public let winner: (forecaster: Forecaster, recipe: FeatureRecipe, name: String)?
+public struct SeriesComparison: Sendable {
+  private let table: SeriesTable
+  private let source: DataSource
+  private let options: ComparisonOptions
 
-  /// Runs the comparison.
+  /// Creates the job; nothing is done before ``run(progress:)``.
   ///
   /// - Parameters:
   ///   - table: The series as read.
   ///   - source: The name of the data and its fingerprint, for the record.
   ///   - options: Models, budget, horizon and the like.
-  ///   - progress: Called often while models train.
+  public init(_ table: SeriesTable, source: DataSource, options: ComparisonOptions) {
+    (self.table, self.source, self.options) = (table, source, options)
+  }
+
+  /// Runs the comparison.
+  ///
+  /// - Parameter progress: Called after every step while models train, and awaited.
+  /// - Returns: What was found.
   /// - Throws: What is wrong with the data or the options. A model that fails is a row, not an error.
-  public init(
-    _ table: SeriesTable, source: DataSource, options: ComparisonOptions,
-    progress: @escaping (ComparisonProgress) -> Void
-  ) throws {
+  ///   ``Interruption`` when the Swift task is cancelled.
+  @concurrent
+  public func run(
+    progress: @escaping @Sendable (WorkProgress) async -> Void = { _ in }
+  ) async throws -> ComparisonReport<ModelFolder.SavedForecaster> {
+    try await Interruption.naming("comparison") { try await compared(progress) }
+  }
+
+  private func compared(
+    _ progress: @escaping (WorkProgress) async -> Void
+  ) async throws -> ComparisonReport<ModelFolder.SavedForecaster> {
     let began = Date.now
     let problem = try SeriesProblem(table, options: options)
     for part in [Split.Part.validation, .test] where problem.origins(part).all.isEmpty {
       throw ComparisonError.nothingToJudge(part: part.rawValue)
     }
     // Everything until `judge` sees training and validation only.
-    let baselines = Self.baselines(problem, options: options)
-    let contenders = try Self.contenders(problem, options: options, progress: progress)
+    let baselines = try baselines(problem)
+    let contenders = try await contenders(problem, progress: progress)
     let judged = try SeriesJudgement(
       problem, contenders: contenders, baselines: baselines, options: options)
     var record = judged.record(source: source, table: table, options: options)
     record.reproduction.startedAt = began.timeIntervalSince1970
     record.reproduction.seconds = Date.now.timeIntervalSince(began)
-    self.record = record
-    winner = judged.winner.map { ($0.forecaster, problem.recipe, $0.name) }
+    let winner = judged.winner.map {
+      ModelFolder.SavedForecaster(
+        forecaster: $0.forecaster, recipe: problem.recipe, target: table.targetName)
+    }
+    return ComparisonReport(record: record, winner: winner)
   }
 
-  private static func contenders(
-    _ problem: SeriesProblem, options: ComparisonOptions,
-    progress: (ComparisonProgress) -> Void
-  ) throws -> [Contender<Forecaster>] {
+  private func contenders(
+    _ problem: SeriesProblem, progress: @escaping (WorkProgress) async -> Void
+  ) async throws -> [Contender<Forecaster>] {
     func config(_ architecture: Architecture) -> ForecasterConfig {
       let size = BackboneSize(
         width: options.width ?? 64,
@@ -56,7 +71,7 @@ public struct SeriesComparison {
     }
     // What no architecture can do is wrong with the options, not with a row.
     for architecture in try options.architectures() { try config(architecture).validate() }
-    return try Contender.trained(
+    return try await Contender.trained(
       options, training: .forecaster(learningRate: options.learningRate),
       make: { architecture, seed in
         let forecaster = try Forecaster(config(architecture), key: RandomKey(seed: seed))
@@ -68,14 +83,23 @@ public struct SeriesComparison {
   }
 
   /// The baselines, fitted on the training part of each series.
-  private static func baselines(
-    _ problem: SeriesProblem, options: ComparisonOptions
-  ) -> [SeriesBaseline] {
+  private func baselines(_ problem: SeriesProblem) throws -> [SeriesBaseline] {
     let task = problem.baselineTask(levels: options.levels)
-    return Baseline.standard(for: task, lookback: options.context).map { prototype in
-      SeriesBaseline(prototype, problem: problem, task: task)
+    return try Baseline.standard(for: task, lookback: options.context).map { prototype in
+      try SeriesBaseline(prototype, problem: problem, task: task)
     }
   }
+}
+
+/// What a comparison found.
+public struct ComparisonReport<Winner> {
+  /// Everything that was found, ready to be drawn.
+  public let record: ComparisonRecord
+  /// The model that validation chose; nil when none survived.
+  public let winner: Winner?
+
+  /// The answer in one line, such as "No model beats garch-t".
+  public var headline: String { record.headline }
 }
 
 /// One classical baseline, fitted to every series of a table.
@@ -86,17 +110,21 @@ struct SeriesBaseline {
   private(set) var failure: String?
   private(set) var seconds = 0.0
 
-  init(_ prototype: Baseline, problem: SeriesProblem, task: ForecastTask) {
+  /// Throws `CancellationError` alone; what else goes wrong is kept as a failure.
+  init(_ prototype: Baseline, problem: SeriesProblem, task: ForecastTask) throws {
     name = prototype.name
     self.task = task
     let start = ContinuousClock.now
     do {
       for (index, series) in problem.table.series.enumerated() {
+        try Task.checkCancellation()
         var baseline = prototype
         try baseline.fit(
           Array(series.values[problem.split.fittingRows(series: index)]), task: task)
         fitted.append(baseline)
       }
+    } catch let error as CancellationError {
+      throw error
     } catch {
       failure = "\(error)"
     }

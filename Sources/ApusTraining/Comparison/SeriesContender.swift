@@ -18,12 +18,13 @@ extension Contender<Forecaster> {
   /// Forecasts of one run at the given origins.
   func forecasts(
     _ run: Run, _ problem: SeriesProblem, _ origins: ForecastOrigins
-  ) -> [[[Double]]] {
+  ) throws -> [[[Double]]] {
     var forecasts: [[[Double]]] = []
     forecasts.reserveCapacity(origins.all.count)
     for (series, frame) in problem.frames.enumerated() {
       let rows = origins.all.filter { $0.series == series }.map(\.row)
       guard let first = rows.first, let last = rows.last else { continue }
+      try Task.checkCancellation()
       let all = SeriesForecast(run.model, frame: frame, rows: first..<last + 1)
       forecasts += rows.map { all.quantiles[$0 - first] }
     }
@@ -88,8 +89,6 @@ struct SeriesProblem {
 
 /// What can be wrong with a comparison as a whole.
 public enum ComparisonError: Error, Equatable {
-  /// Somebody asked for the end.
-  case interrupted
   /// The part has no origin to judge by.
   case nothingToJudge(part: String)
 }
@@ -100,7 +99,6 @@ extension ComparisonError: ApusError {
   /// What was found, what was expected, what to do.
   public var description: String {
     switch self {
-    case .interrupted: "The comparison was interrupted; nothing was written."
     case .nothingToJudge(let part):
       "The \(part) part of the data has no window with a target. Give more data or a shorter horizon."
     }

@@ -22,7 +22,8 @@ struct SeriesJudgement {
     let judgement = try Judgement(
       overlap: problem.split.horizon, seed: options.seeds.first ?? 0
     ) {
-      contenders.map { Self.entry($0, problem) } + baselines.map { Self.entry($0, problem) }
+      try contenders.map { try Self.entry($0, problem) }
+        + baselines.map { try Self.entry($0, problem) }
     }
     self.judgement = judgement
     let best = contenders.first { $0.architecture.name == judgement.verdict.model }
@@ -36,8 +37,8 @@ struct SeriesJudgement {
   /// The mean over seeds at each date, so that no lucky seed is shown.
   private static func entry(
     _ contender: Contender<Forecaster>, _ problem: SeriesProblem
-  ) -> JudgedEntry {
-    JudgedEntry(contender.row()) { entry in
+  ) throws -> JudgedEntry {
+    try JudgedEntry(contender.row()) { entry in
       let validation = try contender.scores(problem, part: .validation)
       let test = try contender.scores(problem, part: .test)
       guard let first = test.first else { return }
@@ -53,11 +54,13 @@ struct SeriesJudgement {
     }
   }
 
-  private static func entry(_ baseline: SeriesBaseline, _ problem: SeriesProblem) -> JudgedEntry {
+  private static func entry(
+    _ baseline: SeriesBaseline, _ problem: SeriesProblem
+  ) throws -> JudgedEntry {
     var row = ComparisonRow(name: baseline.name, kind: .baseline)
     row.seconds = baseline.seconds
     if let failure = baseline.failure { (row.status, row.message) = (.failed, failure) }
-    return JudgedEntry(row) { entry in
+    return try JudgedEntry(row) { entry in
       let validation = try baseline.score(problem, part: .validation)
       let test = try baseline.score(problem, part: .test)
       entry.row.fill(from: test)
@@ -80,8 +83,8 @@ struct SeriesJudgement {
   ) -> [ForecastExample] {
     let own = origins.all.indices.filter { origins.all[$0].series == 0 }
     guard let series = problem.table.series.first, own.count >= 6 else { return [] }
-    let learned = contender.flatMap { contender in
-      contender.runs.first.map { contender.forecasts($0, problem, origins) }
+    let learned = try? contender.flatMap { contender in
+      try contender.runs.first.map { try contender.forecasts($0, problem, origins) }
     }
     let classical = try? baseline?.forecasts(problem, origins).quantiles
     let levels = contender?.runs.first?.model.config.levels ?? baseline?.task.levels ?? []

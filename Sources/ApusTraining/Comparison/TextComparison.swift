@@ -1,5 +1,5 @@
 public import ApusData
-public import ApusEvaluation
+import ApusEvaluation
 public import ApusModels
 import ApusTensor
 import Foundation
@@ -8,24 +8,37 @@ import Foundation
 /// one budget.
 ///
 /// Half of the held-out text, its first, is validation; the rest is test and opened once.
-public struct TextComparison {
-  /// Everything that was found, ready to be drawn.
-  public let record: ComparisonRecord
-  /// The model that validation chose; nil when none survived.
-  public let winner: LanguageModel?
+public struct TextComparison: Sendable {
+  private let corpus: TextCorpus
+  private let source: DataSource
+  private let options: ComparisonOptions
 
-  /// Runs the comparison.
+  /// Creates the job; nothing is done before ``run(progress:)``.
   ///
   /// - Parameters:
   ///   - corpus: The text as tokens.
   ///   - source: The name of the data and its fingerprint, for the record.
   ///   - options: Models, budget, context and the like; the horizon has no meaning.
-  ///   - progress: Called often while models train.
+  public init(_ corpus: TextCorpus, source: DataSource, options: ComparisonOptions) {
+    (self.corpus, self.source, self.options) = (corpus, source, options)
+  }
+
+  /// Runs the comparison.
+  ///
+  /// - Parameter progress: Called after every step while models train, and awaited.
+  /// - Returns: What was found.
   /// - Throws: What is wrong with the data or the options. A model that fails is a row, not an error.
-  public init(
-    _ corpus: TextCorpus, source: DataSource, options: ComparisonOptions,
-    progress: @escaping (ComparisonProgress) -> Void
-  ) throws {
+  ///   ``Interruption`` when the Swift task is cancelled.
+  @concurrent
+  public func run(
+    progress: @escaping @Sendable (WorkProgress) async -> Void = { _ in }
+  ) async throws -> ComparisonReport<LanguageModel> {
+    try await Interruption.naming("comparison") { try await compared(progress) }
+  }
+
+  private func compared(
+    _ progress: @escaping (WorkProgress) async -> Void
+  ) async throws -> ComparisonReport<LanguageModel> {
     let began = Date.now
     let held = corpus.validation
     let border = held.count / 2
@@ -36,19 +49,18 @@ public struct TextComparison {
     let problem = TextProblem(
       vocabulary: corpus.tokenizer.vocabularySize, train: corpus.train, validation: validation,
       test: test)
-    let contenders = try Self.contenders(problem, options: options, progress: progress)
+    let contenders = try await contenders(problem, progress: progress)
     let judged = try TextJudgement(problem, contenders: contenders, options: options)
     var record = judged.record(corpus: corpus, source: source, options: options)
     record.reproduction.startedAt = began.timeIntervalSince1970
     record.reproduction.seconds = Date.now.timeIntervalSince(began)
-    self.record = record
-    winner = judged.winner
+    return ComparisonReport(record: record, winner: judged.winner)
   }
 
-  private static func contenders(
-    _ problem: TextProblem, options: ComparisonOptions, progress: (ComparisonProgress) -> Void
-  ) throws -> [Contender<LanguageModel>] {
-    try Contender.trained(
+  private func contenders(
+    _ problem: TextProblem, progress: @escaping (WorkProgress) async -> Void
+  ) async throws -> [Contender<LanguageModel>] {
+    try await Contender.trained(
       options, training: .languageModel(learningRate: options.learningRate),
       make: { architecture, seed in
         let size = BackboneSize(
@@ -100,8 +112,8 @@ struct TextJudgement {
   {
     windows = problem.test.count - 1
     let judgement = try Judgement(overlap: 1, seed: options.seeds.first ?? 0) {
-      contenders.map { Self.entry($0, problem, context: options.context) }
-        + (1...6).compactMap { Self.entry(order: $0, problem) }
+      try contenders.map { try Self.entry($0, problem, context: options.context) }
+        + (1...6).compactMap { try Self.entry(order: $0, problem) }
     }
     self.judgement = judgement
     let chosen = judgement.verdict.model
@@ -110,8 +122,8 @@ struct TextJudgement {
 
   private static func entry(
     _ contender: Contender<LanguageModel>, _ problem: TextProblem, context: Int
-  ) -> JudgedEntry {
-    JudgedEntry(contender.row()) { entry in
+  ) throws -> JudgedEntry {
+    try JudgedEntry(contender.row()) { entry in
       let validation = try contender.losses(problem.validation, context: context)
       let test = try contender.losses(problem.test, context: context)
       entry.row.loss = Metrics.mean(test.map(Metrics.mean))
@@ -123,13 +135,13 @@ struct TextJudgement {
   }
 
   /// Counts of contexts of one length; nil where the text has none so long.
-  private static func entry(order: Int, _ problem: TextProblem) -> JudgedEntry? {
+  private static func entry(order: Int, _ problem: TextProblem) throws -> JudgedEntry? {
     let start = ContinuousClock.now
     let gram = NGram(problem.train, order: order, vocabulary: problem.vocabulary)
     guard gram.order == order else { return nil }
     var row = ComparisonRow(name: "\(order)-gram", kind: .baseline)
     row.seconds = (ContinuousClock.now - start).seconds
-    return JudgedEntry(row) { entry in
+    return try JudgedEntry(row) { entry in
       let validation = Array(gram.losses(problem.validation).dropFirst())
       let test = Array(gram.losses(problem.test).dropFirst())
       (entry.row.loss, entry.row.validationLoss) = (Metrics.mean(test), Metrics.mean(validation))

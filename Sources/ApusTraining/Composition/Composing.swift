@@ -6,29 +6,66 @@ import Foundation
 
 /// Making a composition: what each expert loses on requests that none was trained on, and a router that
 /// learns from it.
-public struct Composing {
-  /// The composition, not yet saved.
-  public let composition: Composition
-  /// How the router did, beside each expert alone, on requests held out from everything.
-  public let summary: ComposingSummary
+public struct Composing: Sendable {
+  /// What the router learns from: data that no expert was trained on.
+  public enum Requests: Sendable {
+    /// Rows for forecasters.
+    ///
+    /// An example is a block of L rows of a series: the router sees the L rows before it, and an expert's
+    /// loss is its mean pinball loss over the block, times two, over the mean step of those rows. Series
+    /// are split into those to learn from, to choose by and to judge by where there are ten or more; with
+    /// fewer each is split in time.
+    case series(SeriesTable)
+    /// A text for language models with their tokenizers, cut into passages of so many characters.
+    ///
+    /// An example is a passage: the router sees its first half, and an expert's loss is its mean over the
+    /// second half in nats per byte, which does not depend on how it cuts text into tokens.
+    case text(String, passage: Int)
+  }
 
-  /// Composes forecasters.
+  private let experts: [String]
+  private let requests: Requests
+  private let output: String
+  private let coverage: Double
+
+  /// Creates the job; nothing is done before ``run(progress:)``.
   ///
-  /// An example is a block of L rows of a series: the router sees the L rows before it, and an expert's loss
-  /// is its mean pinball loss over the block, times two, over the mean step of those rows. Series are split
-  /// into those to learn from, to choose by and to judge by where there are ten or more; with fewer each is
-  /// split in time.
   /// - Parameters:
-  ///   - experts: Folders of forecasters with one measure, horizon, context and set of levels.
-  ///   - table: Rows that no expert was trained on.
+  ///   - experts: Folders of trained models: forecasters with one measure, horizon, context and set of
+  ///     levels, or language models.
+  ///   - requests: What the router learns from.
   ///   - output: The composition's folder.
   ///   - coverage: The share of requests that is routed rather than sent to the base expert.
-  /// - Throws: ``ComposingError``, and what is wrong with a folder or the data.
-  public init(
-    forecasters experts: [String], table: SeriesTable, output: String, coverage: Double = 0.9
-  ) throws {
-    guard !experts.isEmpty else { throw ComposingError.noExperts }
-    let first = try ModelFolder.forecaster(at: experts[0])
+  public init(experts: [String], requests: Requests, output: String, coverage: Double = 0.9) {
+    (self.experts, self.requests, self.output) = (experts, requests, output)
+    self.coverage = coverage
+  }
+
+  /// Composes.
+  ///
+  /// - Parameter progress: Called after every example of every expert, and awaited.
+  /// - Returns: The composition, not yet saved, and how its router did, beside each expert alone, on
+  ///   requests held out from everything.
+  /// - Throws: ``ComposingError``, and what is wrong with a folder or the data. ``Interruption`` when the
+  ///   Swift task is cancelled.
+  @concurrent
+  public func run(
+    progress: @escaping @Sendable (WorkProgress) async -> Void = { _ in }
+  ) async throws -> (composition: Composition, summary: ComposingSummary) {
+    try await Interruption.naming("composing") {
+      guard let first = experts.first else { throw ComposingError.noExperts }
+      switch requests {
+      case .series(let table): return try await forecasters(first, table, progress)
+      case .text(let text, let passage):
+        return try await languageModels(TextPassages(text, length: passage), passage, progress)
+      }
+    }
+  }
+
+  private func forecasters(
+    _ firstPath: String, _ table: SeriesTable, _ progress: (WorkProgress) async -> Void
+  ) async throws -> (Composition, ComposingSummary) {
+    let first = try ModelFolder.forecaster(at: firstPath)
     let lookBack = first.forecaster.config.size.context
     let measured = try table.measured(as: first.recipe.measure)
     let blocks = SeriesBlocks(
@@ -36,90 +73,91 @@ public struct Composing {
     guard blocks.all.count >= 10 else {
       throw ComposingError.tooFew(found: blocks.all.count, unit: "blocks of \(lookBack) rows")
     }
-    var losses = [[Double]](repeating: [], count: blocks.all.count)
-    var expertSeconds = 0.0
-    for path in experts {
+    let judged = try await losses(on: blocks.all, progress) { path in
       let saved = try ModelFolder.forecaster(at: path)
-      try Self.check(saved, path: path, against: first, path: experts[0])
-      let start = ContinuousClock.now
-      let own = try blocks.losses(of: saved, in: measured)
-      expertSeconds += (ContinuousClock.now - start).seconds
-      for index in own.indices { losses[index].append(own[index]) }
+      try Self.check(saved, path: path, against: first, path: firstPath)
+      let frames = try measured.series.map { try saved.recipe.frame($0) }
+      return { blocks.loss(of: saved.forecaster, on: $0, in: frames[$0.series]) }
     }
     var examples = [RoutedExamples](repeating: RoutedExamples(), count: 3)
-    for (block, loss) in zip(blocks.all, losses) where loss.allSatisfy(\.isFinite) {
+    for (block, loss) in zip(blocks.all, judged.losses) where loss.allSatisfy(\.isFinite) {
       let values = measured.series[block.series].values[block.start - lookBack..<block.start]
       examples[block.part].append(features: SeriesFeatures.vector(values), losses: loss)
     }
-    let router = try Self.router(examples, isScaled: true, coverage: coverage)
-    let overhead = Self.seconds(of: examples[2]) { router.decide($0) }
-    let perBlock = expertSeconds / Double(experts.count * blocks.all.count)
+    let router = try router(examples, isScaled: true)
     let report = router.report(examples[2])
-    composition = Composition(
-      task: .forecast, experts: try Self.entries(experts, output: output), router: router,
-      lookBack: lookBack, report: report, folder: output)
-    summary = ComposingSummary(
-      composition: composition, report: report, routerSeconds: overhead, expertSeconds: perBlock)
+    let composition = Composition(
+      task: .forecast, experts: try entries(), router: router, lookBack: lookBack,
+      report: report, folder: output)
+    let summary = ComposingSummary(
+      composition: composition, report: report,
+      routerSeconds: Self.seconds(of: examples[2].features) { _ = router.decide($0) },
+      expertSeconds: judged.seconds)
+    return (composition, summary)
   }
 
-  /// Composes language models.
-  ///
-  /// An example is a passage: the router sees its first half, and an expert's loss is its mean over the
-  /// second half in nats per byte, which does not depend on how it cuts text into tokens.
-  /// - Parameters:
-  ///   - experts: Folders of language models with their tokenizers.
-  ///   - text: Text that no expert was trained on.
-  ///   - passage: Characters of a passage.
-  ///   - output: The composition's folder.
-  ///   - coverage: The share of requests that is routed rather than sent to the base expert.
-  /// - Throws: ``ComposingError``, and what is wrong with a folder or the data.
-  public init(
-    languageModels experts: [String], text: String, passage: Int = 512, output: String,
-    coverage: Double = 0.9
-  ) throws {
-    guard !experts.isEmpty else { throw ComposingError.noExperts }
-    let passages = TextPassages(text, length: passage)
+  private func languageModels(
+    _ passages: TextPassages, _ length: Int, _ progress: (WorkProgress) async -> Void
+  ) async throws -> (Composition, ComposingSummary) {
     guard passages.all.count >= 10 else {
       throw ComposingError.tooFew(
-        found: passages.all.count, unit: "passages of \(passage) characters")
+        found: passages.all.count, unit: "passages of \(length) characters")
     }
-    var losses = [[Double]](repeating: [], count: passages.all.count)
-    var expertSeconds = 0.0
-    for path in experts {
+    let judged = try await losses(on: passages.all, progress) { path in
       let saved = try ModelFolder.languageModel(at: path)
       guard let tokenizer = saved.tokenizer else {
         throw ComposingError.noTokenizer(path: path)
       }
-      let start = ContinuousClock.now
-      for (index, one) in passages.all.enumerated() {
-        losses[index].append(try one.loss(of: saved.model, tokenizer: tokenizer))
-      }
-      expertSeconds += (ContinuousClock.now - start).seconds
+      return { try $0.loss(of: saved.model, tokenizer: tokenizer) }
     }
     let texts = passages.all.enumerated().filter { $0.offset % 5 < 3 }.map(\.element.request)
     let features = TextFeatures(fitting: texts)
     var examples = [RoutedExamples](repeating: RoutedExamples(), count: 3)
-    for (index, one) in passages.all.enumerated() where losses[index].allSatisfy(\.isFinite) {
+    for (index, one) in passages.all.enumerated() where judged.losses[index].allSatisfy(\.isFinite)
+    {
       let part = [0, 0, 0, 1, 2][index % 5]
-      examples[part].append(features: features.vector(one.request), losses: losses[index])
+      examples[part].append(features: features.vector(one.request), losses: judged.losses[index])
     }
-    let router = try Self.router(examples, isScaled: false, coverage: coverage)
-    let requests = passages.all.suffix(50).map(\.request)
-    let begin = ContinuousClock.now
-    for request in requests { _ = router.decide(features.vector(request)) }
-    let overhead = (ContinuousClock.now - begin).seconds / Double(requests.count)
+    let router = try router(examples, isScaled: false)
     let report = router.report(examples[2])
-    composition = Composition(
-      task: .language, experts: try Self.entries(experts, output: output), router: router,
-      text: features, report: report, folder: output)
-    summary = ComposingSummary(
-      composition: composition, report: report, routerSeconds: overhead,
-      expertSeconds: expertSeconds / Double(experts.count * passages.all.count))
+    let composition = Composition(
+      task: .language, experts: try entries(), router: router, text: features, report: report,
+      folder: output)
+    let summary = ComposingSummary(
+      composition: composition, report: report,
+      routerSeconds: Self.seconds(of: passages.all.suffix(50).map(\.request)) {
+        _ = router.decide(features.vector($0))
+      }, expertSeconds: judged.seconds)
+    return (composition, summary)
   }
 
-  private static func router(
-    _ examples: [RoutedExamples], isScaled: Bool, coverage: Double
-  ) throws -> Router {
+  /// What every expert loses on every example, one expert in memory at a time, and the seconds that one
+  /// takes for one.
+  private func losses<Example>(
+    on examples: [Example], _ progress: (WorkProgress) async -> Void,
+    loading load: (_ path: String) throws -> (Example) throws -> Double
+  ) async throws -> (losses: [[Double]], seconds: Double) {
+    var losses = [[Double]](repeating: [], count: examples.count)
+    var seconds = 0.0
+    for (number, path) in experts.enumerated() {
+      let loss = try load(path)
+      let name = URL(fileURLWithPath: path).lastPathComponent
+      for (index, example) in examples.enumerated() {
+        try Task.checkCancellation()
+        let start = ContinuousClock.now
+        losses[index].append(try loss(example))
+        seconds += (ContinuousClock.now - start).seconds
+        let done = number * examples.count + index + 1
+        await progress(
+          WorkProgress(
+            phase: "losses of \(name)", share: Double(done) / Double(losses.count * experts.count)))
+        await Task.yield()
+      }
+    }
+    return (losses, seconds / Double(max(experts.count * examples.count, 1)))
+  }
+
+  private func router(_ examples: [RoutedExamples], isScaled: Bool) throws -> Router {
     guard examples.allSatisfy({ $0.count > 0 }) else {
       throw ComposingError.tooFew(
         found: examples.map(\.count).min() ?? 0, unit: "examples in one of the three parts")
@@ -129,13 +167,13 @@ public struct Composing {
   }
 
   /// Seconds of one decision with what it rests on, best of three rounds.
-  private static func seconds(
-    of examples: RoutedExamples, decide: ([Double]) -> Router.Decision
+  private static func seconds<Request>(
+    of requests: [Request], decide: (Request) -> Void
   ) -> Double {
     (0..<3).map { _ in
       let start = ContinuousClock.now
-      for features in examples.features { _ = decide(features) }
-      return (ContinuousClock.now - start).seconds / Double(max(examples.count, 1))
+      for request in requests { decide(request) }
+      return (ContinuousClock.now - start).seconds / Double(max(requests.count, 1))
     }.min() ?? 0
   }
 
@@ -156,9 +194,7 @@ public struct Composing {
   }
 
   /// The experts as `coe.json` lists them: their folders as seen from the composition's.
-  private static func entries(
-    _ experts: [String], output: String
-  ) throws -> [Composition.Expert] {
+  private func entries() throws -> [Composition.Expert] {
     let home = URL(fileURLWithPath: output).standardizedFileURL.pathComponents
     return try experts.map { path in
       let parts = URL(fileURLWithPath: path).standardizedFileURL.pathComponents

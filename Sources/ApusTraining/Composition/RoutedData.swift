@@ -32,26 +32,22 @@ struct SeriesBlocks {
     self.all = all
   }
 
-  /// The loss of an expert on each block: its mean pinball loss, times two, over the mean step of the L
-  /// rows before; not a number where nothing moves or no target is there.
-  func losses(of saved: ModelFolder.SavedForecaster, in table: SeriesTable) throws -> [Double] {
-    let frames = try table.series.map { try saved.recipe.frame($0) }
-    return all.map { block in
-      let frame = frames[block.series]
-      let context = frame.values[block.start - lookBack..<block.start]
-      let steps = zip(context.dropFirst(), context).map { abs($0 - $1) }.filter(\.isFinite)
-      let scale = steps.reduce(0, +) / Double(max(steps.count, 1))
-      guard scale > 0 else { return .nan }
-      let end = min(block.start + lookBack, frame.count - horizon)
-      let rows = block.start..<max(block.start, end)
-      let forecast = SeriesForecast(saved.forecaster, frame: frame, rows: rows)
-      let losses = zip(rows, forecast.quantiles).map { row, quantiles in
-        originLoss(
-          quantiles, targets: frame.values[row + 1...row + horizon], levels: forecast.levels)
-      }.filter(\.isFinite)
-      return 2 * losses.reduce(0, +) / Double(max(losses.count, 1)) / scale
-        / (losses.isEmpty ? 0 : 1)
-    }
+  /// The loss of an expert on a block: its mean pinball loss, times two, over the mean step of the L rows
+  /// before; not a number where nothing moves or no target is there.
+  func loss(of forecaster: Forecaster, on block: Block, in frame: SeriesFrame) -> Double {
+    let context = frame.values[block.start - lookBack..<block.start]
+    let steps = zip(context.dropFirst(), context).map { abs($0 - $1) }.filter(\.isFinite)
+    let scale = steps.reduce(0, +) / Double(max(steps.count, 1))
+    guard scale > 0 else { return .nan }
+    let end = min(block.start + lookBack, frame.count - horizon)
+    let rows = block.start..<max(block.start, end)
+    let forecast = SeriesForecast(forecaster, frame: frame, rows: rows)
+    let losses = zip(rows, forecast.quantiles).map { row, quantiles in
+      originLoss(
+        quantiles, targets: frame.values[row + 1...row + horizon], levels: forecast.levels)
+    }.filter(\.isFinite)
+    return 2 * losses.reduce(0, +) / Double(max(losses.count, 1)) / scale
+      / (losses.isEmpty ? 0 : 1)
   }
 }
 

@@ -1,24 +1,27 @@
 public import ApusData
 import ApusModels
-public import ApusRuntime
+import ApusRuntime
 import ApusTensor
 import Foundation
 
 /// Training one forecaster: from a table to a model folder.
-public struct ForecastTraining {
-  /// The model with its recipe; its weights are fresh until ``run(output:resume:interruption:progress:)``.
-  public let model: ModelFolder.SavedForecaster
-  private let task: ForecastingTask
+public struct ForecastTraining: Sendable {
+  private let table: SeriesTable
+  private let source: DataSource
   private let options: ModelTrainingOptions
 
-  /// Sets everything up: the measure, the split in time, the recipe, the model.
+  /// Creates the job; nothing is done before ``run(output:resume:progress:)``.
   ///
   /// - Parameters:
   ///   - table: The series as read.
   ///   - source: The fingerprint of the file, by which a resumed run knows it.
   ///   - options: Model, budget, horizon and the like.
-  /// - Throws: What is wrong with the data or the options.
-  public init(_ table: SeriesTable, source: DataSource, options: ModelTrainingOptions) throws {
+  public init(_ table: SeriesTable, source: DataSource, options: ModelTrainingOptions) {
+    (self.table, self.source, self.options) = (table, source, options)
+  }
+
+  /// Sets everything up: the measure, the split in time, the recipe, the model.
+  private func task() throws -> (task: ForecastingTask, recipe: FeatureRecipe) {
     var problemOptions = ComparisonOptions()
     problemOptions.horizon = options.horizon
     problemOptions.measure = options.measure
@@ -43,10 +46,7 @@ public struct ForecastTraining {
     task.identity = TaskIdentity(
       configuration: String(decoding: try JSONEncoder.tidy.encode(identity), as: UTF8.self),
       dataSHA256: source.sha256)
-    self.task = task
-    self.options = options
-    model = ModelFolder.SavedForecaster(
-      forecaster: forecaster, recipe: problem.recipe, target: table.targetName)
+    return (task, problem.recipe)
   }
 
   /// Trains, and saves the weights that validated best.
@@ -54,22 +54,23 @@ public struct ForecastTraining {
   /// - Parameters:
   ///   - output: The model's folder; the run's checkpoints lie in `checkpoints` under it.
   ///   - resume: Whether to go on from the newest checkpoint there.
-  ///   - interruption: What may end the run early; then its checkpoint stands and no model is written.
   ///   - progress: Called after every step.
   /// - Returns: What was done.
-  /// - Throws: ``TrainingError``, `ModelFolderError` and `FileError`; a folder that cannot be written is
-  ///   found before training.
+  /// - Throws: What is wrong with the data or the options, ``TrainingError``, `ModelFolderError` and
+  ///   `FileError`; a folder that cannot be written is found before training. ``Interruption`` when the
+  ///   Swift task is cancelled: then a checkpoint stands, and no model is written.
+  @concurrent
   public func run(
-    output: String, resume: Bool = false, interruption: Interruption? = nil,
-    progress: (TrainingProgress) -> Void = { _ in }
-  ) throws -> TrainingSummary {
-    try options.train(
-      task, as: ("forecast", model.forecaster.config.architecture),
+    output: String, resume: Bool = false,
+    progress: @escaping @Sendable (TrainingProgress) async -> Void = { _ in }
+  ) async throws -> TrainingSummary {
+    let (task, recipe) = try task()
+    return try await options.train(
+      task, as: ("forecast", task.forecaster.config.architecture),
       with: .forecaster(learningRate: options.learningRate), output: output, resume: resume,
-      interruption: interruption, progress: progress
+      progress: progress
     ) { _ in
-      try ModelFolder.save(
-        model.forecaster, recipe: model.recipe, target: model.target, to: output)
+      try ModelFolder.save(task.forecaster, recipe: recipe, target: table.targetName, to: output)
     }
   }
 }

@@ -1,29 +1,31 @@
 public import ApusData
-public import ApusModels
+import ApusModels
 import ApusRuntime
 import ApusTensor
 import Foundation
 
 /// Training one language model: from a text to a model folder.
-public struct LanguageTraining {
-  /// Its weights are fresh until ``run(output:resume:interruption:progress:)``.
-  public let model: LanguageModel
-  private let tokenizer: TextTokenizer
-  private let task: LanguageTask
+public struct LanguageTraining: Sendable {
+  private let corpus: TextCorpus
+  private let source: DataSource
   private let options: ModelTrainingOptions
 
-  /// Sets everything up: the configuration, with the text's vocabulary, and the model.
+  /// Creates the job; nothing is done before ``run(output:resume:progress:)``.
   ///
   /// - Parameters:
   ///   - corpus: The text as tokens.
   ///   - source: The fingerprint of the file, by which a resumed run knows it.
   ///   - options: Model, budget, context and the like; what concerns series has no meaning.
-  /// - Throws: What is wrong with the data or the options.
-  public init(_ corpus: TextCorpus, source: DataSource, options: ModelTrainingOptions) throws {
+  public init(_ corpus: TextCorpus, source: DataSource, options: ModelTrainingOptions) {
+    (self.corpus, self.source, self.options) = (corpus, source, options)
+  }
+
+  /// Sets everything up: the configuration, with the text's vocabulary, and the model.
+  private func task() throws -> LanguageTask {
     let context = options.context ?? 256
     let batch = options.batch ?? max(1, 4096 / context)
-    let config = try Self.configuration(options, context: context, corpus: corpus)
-    model = try LanguageModel(
+    let config = try configuration(context: context)
+    let model = try LanguageModel(
       try options.model.architecture(), config: config, key: RandomKey(seed: options.seed))
     var task = try LanguageTask(
       model, training: corpus.train, validation: corpus.validation, batch: batch, context: context)
@@ -36,15 +38,11 @@ public struct LanguageTraining {
     let text = try config.json() + JSONEncoder.tidy.encode(identity)
     task.identity = TaskIdentity(
       configuration: String(decoding: text, as: UTF8.self), dataSHA256: source.sha256)
-    self.task = task
-    self.options = options
-    tokenizer = corpus.tokenizer
+    return task
   }
 
   /// A published config keeps all it says but the vocabulary and what the options name.
-  private static func configuration(
-    _ options: ModelTrainingOptions, context: Int, corpus: TextCorpus
-  ) throws -> any ModelConfig {
+  private func configuration(context: Int) throws -> any ModelConfig {
     let architecture = try options.model.architecture()
     let vocabulary = corpus.tokenizer.vocabularySize
     guard case .config(let data) = options.model, options.width == nil, options.layers == nil
@@ -60,21 +58,23 @@ public struct LanguageTraining {
   /// - Parameters:
   ///   - output: The model's folder; the run's checkpoints lie in `checkpoints` under it.
   ///   - resume: Whether to go on from the newest checkpoint there.
-  ///   - interruption: What may end the run early; then its checkpoint stands and no model is written.
   ///   - progress: Called after every step.
   /// - Returns: What was done.
-  /// - Throws: ``TrainingError``, `ModelFolderError` and `FileError`; a folder that cannot be written is
-  ///   found before training.
+  /// - Throws: What is wrong with the data or the options, ``TrainingError``, `ModelFolderError` and
+  ///   `FileError`; a folder that cannot be written is found before training. ``Interruption`` when the
+  ///   Swift task is cancelled: then a checkpoint stands, and no model is written.
+  @concurrent
   public func run(
-    output: String, resume: Bool = false, interruption: Interruption? = nil,
-    progress: (TrainingProgress) -> Void = { _ in }
-  ) throws -> TrainingSummary {
-    try options.train(
-      task, as: ("language", model.architecture.name),
+    output: String, resume: Bool = false,
+    progress: @escaping @Sendable (TrainingProgress) async -> Void = { _ in }
+  ) async throws -> TrainingSummary {
+    let task = try task()
+    return try await options.train(
+      task, as: ("language", task.model.architecture.name),
       with: .languageModel(learningRate: options.learningRate), output: output,
-      resume: resume, interruption: interruption, progress: progress
+      resume: resume, progress: progress
     ) { summary in
-      try ModelFolder.save(model, tokenizer: tokenizer, to: output)
+      try ModelFolder.save(task.model, tokenizer: corpus.tokenizer, to: output)
       let losses = try task.losses()
       if !losses.isEmpty { summary.validationLoss = losses.reduce(0, +) / Double(losses.count) }
     }

@@ -105,16 +105,16 @@ public struct ModelTrainingOptions: Sendable {
   ///   - defaults: How a run of this task goes, but for what these options say.
   ///   - output: The model's folder; found wanting before training if it cannot be written.
   ///   - resume: Whether to go on from the newest checkpoint there.
-  ///   - interruption: What may end the run early; then no model is written.
   ///   - progress: Called after every step.
   ///   - save: Writes the trained model, and may add to the summary.
   /// - Returns: What was done.
-  /// - Throws: ``TrainingError``, and what `save` throws.
+  /// - Throws: ``TrainingError``, ``Interruption``, and what `save` throws.
   func train(
     _ task: some TrainingTask, as names: (task: String, model: String),
-    with defaults: TrainerOptions, output: String, resume: Bool, interruption: Interruption?,
-    progress: (TrainingProgress) -> Void, save: (inout TrainingSummary) throws -> Void
-  ) throws -> TrainingSummary {
+    with defaults: TrainerOptions, output: String, resume: Bool,
+    progress: @escaping (TrainingProgress) async -> Void,
+    save: (inout TrainingSummary) throws -> Void
+  ) async throws -> TrainingSummary {
     var trainer = defaults
     (trainer.budget, trainer.seed, trainer.precision) = (budget, seed, precision)
     (trainer.microBatches, trainer.patience) = (microBatches, patience)
@@ -122,16 +122,16 @@ public struct ModelTrainingOptions: Sendable {
     trainer.checkpoints = CheckpointOptions(directory: output + "/checkpoints")
     let prepared = try Trainer(trainer)
     try ModelFolder.prepare(output)
-    let record = try prepared.run(
-      task, resume: resume, interruption: interruption, progress: progress)
+    let record = try await prepared.run(task, resume: resume, progress: progress)
+    guard record.stopReason != .interrupted else {
+      throw Interruption(work: "training", step: record.steps)
+    }
     guard record.stopReason != .diverged else { throw TrainingError.diverged(step: record.steps) }
     var summary = TrainingSummary(
       task: names.task, model: names.model,
       parameters: task.parameters.reduce(0) { $0 + $1.value.count },
-      validationLoss: record.best?.validationLoss, record: record)
-    guard record.stopReason != .interrupted else { return summary }
+      validationLoss: record.best?.validationLoss, output: output, record: record)
     try save(&summary)
-    summary.output = output
     return summary
   }
 }
@@ -146,8 +146,8 @@ public struct TrainingSummary: Sendable {
   public var parameters: Int
   /// Over the whole validation part: mean pinball loss in units of the measure, or nats per token.
   public var validationLoss: Double?
-  /// Where the model is; nil when the run was interrupted, and only its checkpoints stand.
-  public var output: String?
+  /// Where the model is.
+  public var output: String
   /// What was done.
   public var record: TrainingRecord
 }
@@ -165,6 +165,6 @@ extension TrainingSummary: Encodable {
     try container.encode(model, forKey: .model)
     try container.encode(parameters, forKey: .parameters)
     try container.encodeIfPresent(validationLoss, forKey: .validationLoss)
-    try container.encodeIfPresent(output, forKey: .output)
+    try container.encode(output, forKey: .output)
   }
 }

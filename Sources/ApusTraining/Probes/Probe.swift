@@ -5,54 +5,64 @@ package import ApusTensor
 import Foundation
 
 /// A small model of any architecture, trained on a synthetic task and judged at many lengths.
-public struct Probe {
+public struct Probe: Sendable {
+  /// What happens on the way.
+  public enum Event: Sendable {
+    /// A step or a validation of training.
+    case training(TrainingProgress)
+    /// The trained model was judged at one length.
+    case judged(ProbeScore)
+  }
+
   /// What is done.
   public let options: ProbeOptions
   package let generator: any ProbeGenerator
-  package let model: ProbeModel
 
-  /// Makes task and model; weights are fresh until ``run(interruption:progress:)``.
+  /// Creates the job; nothing is trained before ``run(progress:)``.
   ///
   /// - Throws: ``ProbeOptionsError``, `ProbeError` and `ConfigError` for what cannot be.
   public init(_ options: ProbeOptions) throws {
     try options.validate()
     self.options = options
     generator = try options.generator()
-    model = try ProbeModel(options, generator: generator)
-    // Whether there are examples of these lengths shows before hours of training.
+    // Whether there are examples of these lengths, and a model, shows before hours of training.
     for length in [options.length, options.shortest ?? options.length] + options.lengths {
       _ = try generator.example(0, length: length, key: RandomKey(seed: options.seed))
     }
+    _ = try ProbeModel(options, generator: generator)
   }
 
   /// Trains, and judges at every length.
   ///
-  /// - Parameters:
-  ///   - interruption: What may end the training early; the model is judged all the same.
-  ///   - progress: Called after every step.
-  ///   - judged: Called after every length.
+  /// - Parameter progress: Called after every step and every length, and awaited.
   /// - Returns: What was found.
-  /// - Throws: ``TrainingError`` and what the task throws.
+  /// - Throws: ``TrainingError`` and what the task throws. ``Interruption`` when the Swift task is
+  ///   cancelled.
+  @concurrent
   public func run(
-    interruption: Interruption? = nil, progress: (TrainingProgress) -> Void = { _ in },
-    judged: (ProbeScore) -> Void = { _ in }
-  ) throws -> ProbeReport {
-    let task = ProbeTraining(self)
-    let record = try Trainer(trainerOptions).run(
-      task, interruption: interruption, progress: progress)
-    guard record.stopReason != .diverged else { throw TrainingError.diverged(step: record.steps) }
-    let scores = try options.lengths.map { length in
-      let score = try score(length: length)
-      judged(score)
-      return score
+    progress: @escaping @Sendable (Event) async -> Void = { _ in }
+  ) async throws -> ProbeReport {
+    try await Interruption.naming("probe") {
+      let task = try ProbeTraining(self)
+      let record = try await Trainer(trainerOptions).run(task) { await progress(.training($0)) }
+      try Task.checkCancellation()
+      guard record.stopReason != .diverged else {
+        throw TrainingError.diverged(step: record.steps)
+      }
+      var scores: [ProbeScore] = []
+      for length in options.lengths {
+        let score = try score(task.model, length: length)
+        scores.append(score)
+        await progress(.judged(score))
+      }
+      return ProbeReport(
+        options: options, parameters: task.parameters.reduce(0) { $0 + $1.value.count },
+        training: ProbeReport.Training(record, accuracies: task.found.accuracies), scores: scores)
     }
-    return ProbeReport(
-      options: options, parameters: model.parameters.reduce(0) { $0 + $1.value.count },
-      training: ProbeReport.Training(record, accuracies: task.found.accuracies), scores: scores)
   }
 
-  /// Judges the model as it is on examples of one length that no training has seen.
-  public func score(length: Int) throws -> ProbeScore {
+  /// Judges a model on examples of one length that no training has seen.
+  private func score(_ model: ProbeModel, length: Int) throws -> ProbeScore {
     let clock = SuspendingClock()
     let start = clock.now
     let first = try generator.example(0, length: length, key: key(.test)).tokens.count
@@ -60,6 +70,7 @@ public struct Probe {
     let together = max(1, min(64, 16384 / first))
     var verdict = ProbeVerdict()
     for begin in stride(from: 0, to: count, by: together) {
+      try Task.checkCancellation()
       let examples = try (begin..<min(begin + together, count)).map {
         try generator.example($0, length: length, key: key(.test))
       }
@@ -78,7 +89,8 @@ public struct Probe {
     RandomKey(seed: options.seed, stream: part.rawValue)
   }
 
-  private var trainerOptions: TrainerOptions {
+  /// How the model is trained.
+  package var trainerOptions: TrainerOptions {
     var trainer = TrainerOptions(budget: Budget(seconds: options.seconds, steps: options.steps))
     trainer.schedule = Schedule(
       decay: options.decay, peak: options.learningRate, floor: options.learningRate / 20,
@@ -114,11 +126,16 @@ package struct ProbeTraining: TrainingTask {
   }
 
   let probe: Probe
+  package let model: ProbeModel
   let found = Found()
 
-  package init(_ probe: Probe) { self.probe = probe }
+  /// Makes the model, with fresh weights.
+  package init(_ probe: Probe) throws {
+    self.probe = probe
+    model = try ProbeModel(probe.options, generator: probe.generator)
+  }
 
-  package var parameters: [Parameter] { probe.model.parameters }
+  package var parameters: [Parameter] { model.parameters }
   package var unit: String { "tokens" }
 
   package func loss(
@@ -130,7 +147,7 @@ package struct ProbeTraining: TrainingTask {
       try probe.generator.example(
         step * options.batch + $0, length: length, key: probe.key(.training))
     }
-    return (probe.model.loss(examples), examples.reduce(0) { $0 + $1.tokens.count })
+    return (model.loss(examples), examples.reduce(0) { $0 + $1.tokens.count })
   }
 
   /// The length of a step's examples.
@@ -147,8 +164,9 @@ package struct ProbeTraining: TrainingTask {
     let options = probe.options
     var verdict = ProbeVerdict()
     for begin in stride(from: 0, to: options.validationExamples, by: 64) {
+      try Task.checkCancellation()
       let part = begin..<min(begin + 64, options.validationExamples)
-      verdict += probe.model.judge(
+      verdict += model.judge(
         try part.map {
           try probe.generator.example($0, length: options.length, key: probe.key(.validation))
         })

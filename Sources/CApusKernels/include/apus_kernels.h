@@ -50,9 +50,12 @@ void apus_buffer_trim(void);
 
 /// Watches the signals of a long run: SIGINT, SIGTERM and SIGHUP to stop, SIGUSR1 for a checkpoint.
 /// The first one to stop sets a flag, the second ends the process with 128 + signal. Ignored
-/// signals stay ignored. `stops_with_parent` sends SIGTERM when the parent dies (Linux only). Not
-/// thread-safe.
-void apus_signals_watch(int stops_with_parent);
+/// signals stay ignored. Returns what ``apus_signals_wait`` waits for, or -1 when signals are
+/// watched already or no descriptor is left. Not thread-safe.
+int apus_signals_watch(void);
+/// Waits until a signal to stop comes, which it returns, or until watching ends: then 0. Call it
+/// once for each watch.
+int apus_signals_wait(int watch);
 /// Restores what handled the signals before.
 void apus_signals_unwatch(void);
 /// The first signal to stop, or 0.

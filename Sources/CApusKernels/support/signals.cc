@@ -4,13 +4,9 @@
 
 #include <atomic>
 
-#if defined(__linux__)
-#include <sys/prctl.h>
-#endif
-
 #include "include/apus_kernels.h"
 
-// A handler may interrupt anything, so it sets flags and calls nothing but _exit.
+// A handler may interrupt anything, so it sets flags and calls nothing but write and _exit.
 
 namespace {
 
@@ -21,10 +17,13 @@ static_assert(std::atomic<int>::is_always_lock_free, "a signal handler must not 
 constexpr int kStops[] = {SIGINT, SIGTERM, SIGHUP};
 struct sigaction before_stops[3], before_request;
 bool watching = false;
+int wake_pipe = -1;  // what wakes apus_signals_wait: a byte, or its end
 
 void OnStop(int signal) {
   int none = 0;
   if (!stop_signal.compare_exchange_strong(none, signal)) _exit(128 + signal);
+  const int error = errno;
+  if (write(wake_pipe, "", 1) < 0) errno = error;
 }
 
 void OnRequest(int) { checkpoint_request.store(1); }
@@ -33,15 +32,12 @@ void OnRequest(int) { checkpoint_request.store(1); }
 
 extern "C" {
 
-void apus_signals_watch(int stops_with_parent) {
+int apus_signals_watch(void) {
+  int ends[2];
+  if (watching || pipe(ends) != 0) return -1;
   stop_signal.store(0);
   checkpoint_request.store(0);
-#if defined(__linux__)
-  if (stops_with_parent) prctl(PR_SET_PDEATHSIG, SIGTERM);
-#else
-  (void)stops_with_parent;
-#endif
-  if (watching) return;
+  wake_pipe = ends[1];
   watching = true;
   struct sigaction action = {};
   sigemptyset(&action.sa_mask);
@@ -54,6 +50,15 @@ void apus_signals_watch(int stops_with_parent) {
   }
   action.sa_handler = OnRequest;
   sigaction(SIGUSR1, &action, &before_request);
+  return ends[0];
+}
+
+int apus_signals_wait(int watch) {
+  char byte;
+  while (read(watch, &byte, 1) < 0 && errno == EINTR) {
+  }
+  close(watch);
+  return stop_signal.load();
 }
 
 void apus_signals_unwatch(void) {
@@ -61,6 +66,7 @@ void apus_signals_unwatch(void) {
   watching = false;
   for (int i = 0; i < 3; ++i) sigaction(kStops[i], &before_stops[i], nullptr);
   sigaction(SIGUSR1, &before_request, nullptr);
+  close(wake_pipe);
 }
 
 int apus_signals_stop(void) { return stop_signal.load(); }

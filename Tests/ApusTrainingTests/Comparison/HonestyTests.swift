@@ -32,24 +32,24 @@ struct HonestyTests {
   }
 
   @Test("it recommends a model on at most 5 of 100 random walks")
-  func randomWalks() throws {
+  func randomWalks() async throws {
     let source = DataSource(name: "walk", data: Data())
     var recommended: [UInt64] = []
     for seed in UInt64(0)..<100 {
-      let comparison = try SeriesComparison(
+      let comparison = try await SeriesComparison(
         walk(seed, count: 400), source: source, options: options(models: [], steps: 8)
-      ) { _ in }
+      ).run()
       if comparison.record.verdict.recommended != nil { recommended.append(seed) }
     }
     #expect(recommended.count <= 5, "recommended on the walks of seeds \(recommended)")
   }
 
   @Test("it keeps baselines and failures in the table and opens the test part once")
-  func table() throws {
-    let record = try SeriesComparison(
+  func table() async throws {
+    let record = try await SeriesComparison(
       walk(7, count: 300), source: DataSource(name: "walk", data: Data("x".utf8)),
       options: options(models: ["mamba", "lstm"], steps: 3)
-    ) { _ in }.record
+    ).run().record
     #expect(record.rows.filter { $0.kind == .model }.map(\.name) == ["mamba", "lstm"])
     #expect(record.rows.contains { $0.kind == .baseline && $0.name == "naive" && $0.loss != nil })
     #expect(record.openings.count == 1)
@@ -60,27 +60,27 @@ struct HonestyTests {
   }
 
   @Test("it gives the same losses at one thread and at two, and on every run")
-  func reproducible() throws {
-    func losses(threads: Int) throws -> [Double?] {
+  func reproducible() async throws {
+    func losses(threads: Int) async throws -> [Double?] {
       Machine.setThreads(threads)
       defer { Machine.setThreads(0) }
-      return try SeriesComparison(
+      return try await SeriesComparison(
         walk(3, count: 300), source: DataSource(name: "walk", data: Data()),
         options: options(models: [], steps: 4)
-      ) { _ in }.record.rows.map(\.loss)
+      ).run().record.rows.map(\.loss)
     }
-    let one = try losses(threads: 1)
-    #expect(try losses(threads: 2) == one)
-    #expect(try losses(threads: 1) == one)
+    let one = try await losses(threads: 1)
+    #expect(try await losses(threads: 2) == one)
+    #expect(try await losses(threads: 1) == one)
   }
 
   @Test("it refuses data that cannot be judged, in one sentence")
-  func tooShort() {
-    #expect(throws: (any Error).self) {
-      try SeriesComparison(
+  func tooShort() async {
+    await #expect(throws: (any Error).self) {
+      try await SeriesComparison(
         walk(1, count: 12), source: DataSource(name: "walk", data: Data()),
         options: options(models: ["lstm"], steps: 1)
-      ) { _ in }
+      ).run()
     }
   }
 }

@@ -26,25 +26,26 @@ struct ComposingTests {
       })
   }
 
-  private func train(_ table: SeriesTable, to folder: String, horizon: Int = 2) throws {
+  private func train(_ table: SeriesTable, to folder: String, horizon: Int = 2) async throws {
     var options = ModelTrainingOptions(.architecture(try Architecture.named("lstm")))
     options.budget = .steps(250)
     (options.context, options.width, options.layers) = (16, 16, 1)
     (options.horizon, options.measure, options.levels) = (horizon, .level, [0.1, 0.5, 0.9])
     options.learningRate = 0.01
     let source = DataSource(name: "memory", data: Data())
-    _ = try ForecastTraining(table, source: source, options: options).run(output: folder)
+    _ = try await ForecastTraining(table, source: source, options: options).run(output: folder)
   }
 
   @Test("on a mixture of regimes it is at least as good as the best single expert")
-  func mixture() throws {
-    try withTemporaryFolder { folder in
-      try train(table([0, 0, 0, 0, 0, 0], seed: 1), to: folder + "/season")
-      try train(table([1, 1, 1, 1, 1, 1], seed: 2), to: folder + "/walk")
+  func mixture() async throws {
+    try await withTemporaryFolder { folder in
+      try await train(table([0, 0, 0, 0, 0, 0], seed: 1), to: folder + "/season")
+      try await train(table([1, 1, 1, 1, 1, 1], seed: 2), to: folder + "/walk")
       let mixture = table((0..<40).map { $0 % 2 }, seed: 3)
-      let made = try Composing(
-        forecasters: [folder + "/season", folder + "/walk"], table: mixture,
-        output: folder + "/panel")
+      let made = try await Composing(
+        experts: [folder + "/season", folder + "/walk"], requests: .series(mixture),
+        output: folder + "/panel"
+      ).run()
       let report = made.summary.report
       let best = try #require(report.single.min())
       #expect(report.routed < best, "\(report)")
@@ -59,28 +60,31 @@ struct ComposingTests {
   }
 
   @Test("experts that answer different questions are refused by name")
-  func mismatch() throws {
-    try withTemporaryFolder { folder in
-      try train(table([0, 0], seed: 1), to: folder + "/two")
-      try train(table([0, 0], seed: 1), to: folder + "/three", horizon: 3)
-      #expect(
+  func mismatch() async throws {
+    try await withTemporaryFolder { folder in
+      try await train(table([0, 0], seed: 1), to: folder + "/two")
+      try await train(table([0, 0], seed: 1), to: folder + "/three", horizon: 3)
+      await #expect(
         throws: ComposingError.mismatch(
           key: "horizon", path: folder + "/three", found: "3", other: folder + "/two",
           expected: "2")
       ) {
-        try Composing(
-          forecasters: [folder + "/two", folder + "/three"], table: table([0, 1], seed: 4),
-          output: folder + "/panel")
+        try await Composing(
+          experts: [folder + "/two", folder + "/three"],
+          requests: .series(table([0, 1], seed: 4)), output: folder + "/panel"
+        ).run()
       }
-      #expect(throws: ComposingError.noExperts) {
-        try Composing(forecasters: [], table: table([0], seed: 4), output: folder + "/panel")
+      await #expect(throws: ComposingError.noExperts) {
+        try await Composing(
+          experts: [], requests: .series(table([0], seed: 4)), output: folder + "/panel"
+        ).run()
       }
     }
   }
 
   @Test("language models are chosen by what is asked")
-  func texts() throws {
-    try withTemporaryFolder { folder in
+  func texts() async throws {
+    try await withTemporaryFolder { folder in
       let sea = String(
         repeating: "the ship sails the sea and the storm breaks the mast. ", count: 60)
       let bread = String(
@@ -95,13 +99,14 @@ struct ComposingTests {
         let own = try TextCorpus(Array(text.utf8), unit: .bytes)
         #expect(all.tokenizer == own.tokenizer)
         let source = DataSource(name: "memory", data: Data())
-        _ = try LanguageTraining(own, source: source, options: options).run(
+        _ = try await LanguageTraining(own, source: source, options: options).run(
           output: folder + "/" + name)
       }
       let mixed = (0..<40).map { $0 % 2 == 0 ? sea.prefix(270) : bread.prefix(270) }.joined()
-      let made = try Composing(
-        languageModels: [folder + "/sea", folder + "/bread"], text: mixed, passage: 270,
-        output: folder + "/panel")
+      let made = try await Composing(
+        experts: [folder + "/sea", folder + "/bread"], requests: .text(mixed, passage: 270),
+        output: folder + "/panel"
+      ).run()
       #expect(made.summary.report.routed < (made.summary.report.single.min() ?? 0))
       let decision = made.composition.decide(text: String(sea.prefix(135)))
       #expect(made.composition.experts[decision.expert].name == "sea")

@@ -46,10 +46,10 @@ struct PathwaysTrainingTests {
   }
 
   @Test("tasks learned together get better, a task added keeps them, and the folder keeps all")
-  func endToEnd() throws {
+  func endToEnd() async throws {
     let joint: [PathwaysExercise] = [.season, .shapes]
-    let untrained = try Pathways(PathwaysExperiment.config(joint), key: RandomKey(seed: 0))
-    let model = try PathwaysExperiment.jointModel(joint, steps: 200, seed: 0)
+    let untrained = try Pathways(PathwaysTraining.config(joint), key: RandomKey(seed: 0))
+    let model = try await PathwaysTraining(joint, steps: 200).run()
     for (index, exercise) in joint.enumerated() {
       func loss(_ model: Pathways) -> Double {
         PathwaysSingleTask(model, task: index, exercise: exercise, examples: 1).loss(of: 128)
@@ -57,21 +57,19 @@ struct PathwaysTrainingTests {
       #expect(loss(model) < 0.8 * loss(untrained), "\(exercise)")
     }
     let before = PathwaysFingerprint(model, exercises: joint)
-    let grown = try model.adding(
-      "waves", head: PathwaysExercise.waves.head, parent: "shapes", key: RandomKey(seed: 1))
-    let single = PathwaysSingleTask(grown, task: 2, exercise: .waves, examples: 50)
-    try PathwaysExperiment.train(single, steps: 30, peak: 1e-3, seed: 0, interruption: nil)
-    #expect(PathwaysFingerprint(grown, exercises: joint).changes(since: before).isEmpty)
-    try withTemporaryFolder { folder in
-      try PathwaysFolder.save(grown, to: folder + "/many")
-      let again = try PathwaysFolder.load(folder + "/many")
-      let exercises = joint + [.waves]
-      #expect(
-        PathwaysFingerprint(again, exercises: exercises)
-          == PathwaysFingerprint(grown, exercises: exercises))
-      let file = folder + "/many/pathways.json"
-      try Data("{}".utf8).write(to: URL(fileURLWithPath: file))
-      #expect(throws: ModelFolderError.self) { try PathwaysFolder.load(folder + "/many") }
+    try await withTemporaryFolder { folder in
+      let many = folder + "/many"
+      try PathwaysFolder.save(model, to: many)
+      let added = try await PathwaysAddition(
+        .waves, to: many, parent: .shapes, examples: 50, steps: 30
+      ).run()
+      #expect(added.task == "waves" && added.earlierTasks == 2)
+      let grown = try PathwaysFolder.load(many)
+      #expect(PathwaysFingerprint(grown, exercises: joint).changes(since: before).isEmpty)
+      let single = PathwaysSingleTask(grown, task: 2, exercise: .waves, examples: 50)
+      #expect(single.loss(of: 512) == added.loss)
+      try Data("{}".utf8).write(to: URL(fileURLWithPath: many + "/pathways.json"))
+      #expect(throws: ModelFolderError.self) { try PathwaysFolder.load(many) }
     }
   }
 }

@@ -20,9 +20,9 @@ struct ProbeTests {
   @Test(
     "run from task to report, for any architecture", arguments: Architecture.all.map(\.name),
     ProbeKind.allCases)
-  func runs(model: String, task: ProbeKind) throws {
+  func runs(model: String, task: ProbeKind) async throws {
     let options = Self.small(task, model: model)
-    let report = try Probe(options).run()
+    let report = try await Probe(options).run()
     #expect(report.training.steps == 2 && report.training.stopReason == .budget)
     #expect(report.training.curve.last?.accuracy != nil)
     #expect(report.scores.map(\.length) == [16, 40])
@@ -38,76 +38,79 @@ struct ProbeTests {
     "chunks of a long sequence give the answers of the whole", arguments: ["mamba", "transformer"])
   func chunks(model: String) throws {
     let probe = try Probe(Self.small(.selectiveCopy, model: model))
-    for parameter in probe.model.parameters {
+    let subject = try ProbeTraining(probe).model
+    for parameter in subject.parameters {
       let noise = Tensor(normal: parameter.shape, deviation: 0.2, key: RandomKey(seed: 4))
       parameter.set(withoutGradient { parameter.value + noise })
     }
     let examples = try (0..<3).map {
       try probe.generator.example($0, length: 40, key: probe.key(.test))
     }
-    let whole = probe.model.judge(examples)
-    let loss = withoutGradient { Double(probe.model.loss(examples).scalar) }
+    let whole = subject.judge(examples)
+    let loss = withoutGradient { Double(subject.loss(examples).scalar) }
     #expect(whole.answers == 9 && abs(whole.loss / 9 - loss) < 1e-4)
     for chunk in [3, 10, 60, 135] {
-      let parts = probe.model.judge(examples, chunk: chunk)
+      let parts = subject.judge(examples, chunk: chunk)
       #expect(parts.answers == 9 && parts.correct == whole.correct)
       #expect(abs(parts.loss - whole.loss) < 1e-4)
     }
   }
 
   @Test("train until no answer is wrong, and then stop")
-  func learns() throws {
+  func learns() async throws {
     var options = Self.small(.recall, model: "transformer")
     // One pair, one question: the value stands at the second place, always.
     (options.items, options.length, options.lengths) = (1, 4, [4])
     (options.width, options.batch, options.steps) = (32, 32, 1500)
     (options.learningRate, options.validateEvery, options.patience) = (0.003, 25, 2)
     options.validationExamples = 64
-    let report = try Probe(options).run()
+    let report = try await Probe(options).run()
     #expect(report.training.stopReason == .earlyStop, "\(report.training.curve)")
     #expect(report.training.curve.suffix(2).allSatisfy { $0.accuracy == 1 })
     #expect(report.scores[0].accuracy == 1)
   }
 
   @Test("the same options give the same weights, another seed others")
-  func deterministic() throws {
-    func scores(seed: UInt64) throws -> [Float] {
+  func deterministic() async throws {
+    func weights(seed: UInt64) async throws -> [Float] {
       var options = Self.small(.induction, model: "mamba")
       (options.seed, options.shortest) = (seed, 5)
       let probe = try Probe(options)
-      _ = try probe.run()
-      return probe.model.parameters.flatMap(\.value.values)
+      let task = try ProbeTraining(probe)
+      _ = try await Trainer(probe.trainerOptions).run(task)
+      return task.parameters.flatMap(\.value.values)
     }
-    let first = try scores(seed: 1)
-    #expect(try scores(seed: 1) == first)
-    #expect(try scores(seed: 2) != first)
+    let first = try await weights(seed: 1)
+    #expect(try await weights(seed: 1) == first)
+    #expect(try await weights(seed: 2) != first)
   }
 
   @Test("lengths of training stay between the shortest and the longest, evenly in the logarithm")
   func lengths() throws {
     var options = Self.small(.induction, model: "lstm")
     (options.shortest, options.length) = (8, 128)
-    let task = ProbeTraining(try Probe(options))
+    let task = try ProbeTraining(Probe(options))
     let lengths = (0..<2000).map { task.length(step: $0) }
     #expect(lengths.allSatisfy { (8...128).contains($0) })
     let below = lengths.filter { $0 < 32 }.count
     #expect(abs(below - 1000) < 120, "\(below) of 2,000 are under 32")
     options.shortSteps = 3
-    let growing = ProbeTraining(try Probe(options))
+    let growing = try ProbeTraining(Probe(options))
     #expect((0..<3).map { growing.length(step: $0) } == Array(lengths[0..<3]))
     #expect((3..<20).allSatisfy { growing.length(step: $0) == 128 })
     options.shortest = nil
-    let fixed = ProbeTraining(try Probe(options))
+    let fixed = try ProbeTraining(Probe(options))
     #expect((0..<20).allSatisfy { fixed.length(step: $0) == 128 })
   }
 
   @Test("memory does not grow with the length where the state does not")
   func memory() throws {
     let probe = try Probe(Self.small(.induction, model: "mamba"))
+    let subject = try ProbeTraining(probe).model
     func peak(_ length: Int) throws -> Int {
       let example = try probe.generator.example(0, length: length, key: probe.key(.test))
       Machine.resetPeakBytes()
-      _ = probe.model.judge([example], chunk: 256)
+      _ = subject.judge([example], chunk: 256)
       return Machine.peakBytes
     }
     _ = try peak(300)
