@@ -115,12 +115,11 @@ struct CompareCommand: AsyncParsableCommand {
     let source = DataSource(name: URL(fileURLWithPath: path).lastPathComponent, data: bytes)
     let comparison = try await SeriesComparison(table, source: source, options: options)
       .run(progress: progress)
-    try folder.write(comparison.record)
-    if let winner = comparison.winner {
-      try ModelFolder.save(
-        winner.forecaster, recipe: winner.recipe, target: table.targetName,
-        to: folder.winnerPath)
+    let winner = comparison.winner.map {
+      ModelFolder.SavedForecaster(
+        forecaster: $0.forecaster, recipe: $0.recipe, target: table.targetName)
     }
+    try folder.write(comparison.record, winner: winner?.contents)
     return comparison.record
   }
 
@@ -133,10 +132,11 @@ struct CompareCommand: AsyncParsableCommand {
     let source = DataSource(name: URL(fileURLWithPath: path).lastPathComponent, data: bytes)
     let comparison = try await TextComparison(corpus, source: source, options: options)
       .run(progress: progress)
-    try folder.write(comparison.record)
-    if let winner = comparison.winner {
-      try ModelFolder.save(winner, tokenizer: corpus.tokenizer, to: folder.winnerPath)
-    }
+    try folder.write(
+      comparison.record,
+      winner: comparison.winner.map {
+        try ModelFolder.contents($0, tokenizer: corpus.tokenizer)
+      })
     return comparison.record
   }
 

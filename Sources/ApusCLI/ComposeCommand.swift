@@ -44,10 +44,9 @@ struct ComposeCommand: AsyncParsableCommand {
     guard let first = paths.first else { throw ComposingError.noExperts }
     try ModelFolder.prepare(output)
     let requests: Composing.Requests
-    if try ModelFolder.task(of: first) == "forecast" {
-      let saved = try ModelFolder.forecaster(at: first)
+    if case .forecaster(let saved) = try ModelFolder.open(first).contents {
       requests = .series(
-        try SeriesTable(readingCSVAt: data, options: columns.reading.orTarget(of: saved)))
+        try SeriesTable(readingCSVAt: data, options: columns.reading.completed(by: saved)))
     } else {
       let corpus = try TextCorpus(readingAt: data, unit: .bytes)
       let text = corpus.tokenizer.decode(corpus.train + corpus.validation)

@@ -74,8 +74,8 @@ struct CostCommand: AsyncParsableCommand {
     var cost = try await measurement().run { remark("\($0.phase): \($0.detail)") }
     if let earlier { cost = try cost.joined(with: earlier) }
     if let output {
-      try write(try cost.json() + "\n", to: output + ".json")
-      try write(cost.chart(), to: output + ".svg")
+      try Files().replace(output + ".json", with: (try cost.json() + "\n").utf8)
+      try Files().replace(output + ".svg", with: cost.chart().utf8)
     }
     try emit(machine.json || output == nil ? try cost.json() : "\(output ?? "").svg")
   }
@@ -87,11 +87,4 @@ struct CostCommand: AsyncParsableCommand {
     return data
   }
 
-  private func write(_ text: String, to path: String) throws {
-    do {
-      try Data(text.utf8).write(to: URL(fileURLWithPath: path), options: .atomic)
-    } catch {
-      throw ModelFolderError.cannotCreate(path: path, reason: error.localizedDescription)
-    }
-  }
 }

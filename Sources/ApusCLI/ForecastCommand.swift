@@ -25,14 +25,8 @@ struct ForecastCommand: ParsableCommand {
 
   func run() throws {
     machine.apply()
-    let composition = Composition.isComposition(model) ? try Composition(at: model) : nil
-    let saved = try ModelFolder.forecaster(
-      at: composition.map { $0.path(ofExpert: $0.router.base) } ?? model)
-    let table = try SeriesTable(
-      readingCSVAt: data, options: columns.reading.orTarget(of: saved))
-    let forecast =
-      try composition.map { try FutureForecast($0, table: table) }
-      ?? FutureForecast(saved, table: table)
+    let forecast = try FutureForecast(
+      ModelFolder.open(model), readingCSVAt: data, options: columns.reading)
     try emit(
       machine.json ? try jsonText(forecast) : forecast.csv(guardsFormulas: cells.formulaGuard))
   }

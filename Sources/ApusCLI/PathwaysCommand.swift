@@ -121,12 +121,7 @@ struct PathwaysCommand: ParsableCommand {
       (experiment.jointSteps, experiment.steps, experiment.seed) = (jointSteps, steps, seed)
       let found = try await experiment.run { remark("\($0.phase): \($0.detail)") }
       if let output {
-        do {
-          try Data((try found.json() + "\n").utf8).write(
-            to: URL(fileURLWithPath: output), options: .atomic)
-        } catch {
-          throw ModelFolderError.cannotCreate(path: output, reason: error.localizedDescription)
-        }
+        try Files().replace(output, with: (try found.json() + "\n").utf8)
       }
       guard !machine.json, output != nil else { return try emit(try found.json()) }
       for one in found.added {
@@ -172,7 +167,7 @@ struct RoutesCommand: ParsableCommand {
 
   func run() throws {
     machine.apply()
-    let loaded = try PathwaysFolder.load(model)
+    let loaded = try ModelFolder.open(model).pathways().load()
     let inputs = loaded.config.tasks.enumerated().compactMap { index, task in
       PathwaysExercise(rawValue: task.name).map { exercise in
         (index, exercise.batch(0..<examples, key: RandomKey(seed: 2, stream: 40)).input)

@@ -29,10 +29,7 @@ struct StreamCommand: ParsableCommand {
 
   func run() throws {
     machine.apply()
-    var forecasts =
-      Composition.isComposition(model)
-      ? try LineForecasts(try Composition(at: model), options: columns.reading)
-      : LineForecasts(try ModelFolder.forecaster(at: model), options: columns.reading)
+    var forecasts = try LineForecasts(ModelFolder.open(model), options: columns.reading)
     if csv { try emit(forecasts.csvHeader) }
     var lines = LineReader()
     while let line = try lines.next() {

@@ -46,7 +46,9 @@ struct CSVLayout {
   }
 
   /// Finds delimiter, header and number style and splits the file.
-  init(_ source: SourceFile, delimiter wanted: UInt8? = nil) throws(SeriesError) {
+  init(
+    _ source: SourceFile, delimiter wanted: UInt8? = nil, numbers known: NumberStyle? = nil
+  ) throws(SeriesError) {
     var notes: [String] = []
     if source.isLatin1 {
       notes.append("The text is not valid UTF-8; it was read as Latin-1.")
@@ -71,7 +73,7 @@ struct CSVLayout {
     let sample = body.dropFirst().prefix(200).flatMap { row in
       (0..<table.fieldCount(row: row)).map { table.cell(row: row, column: $0) }
     }
-    numbers = NumberStyle.guess(from: sample, isCommaDelimited: delimiter == 0x2C)
+    numbers = known ?? NumberStyle.guess(from: sample, isCommaDelimited: delimiter == 0x2C)
     if numbers.usesDecimalComma { notes.append("Numbers are written with a decimal comma.") }
     hasHeader = Self.looksLikeHeader(table, row: titles, body: body.dropFirst(), numbers: numbers)
     headerLine = table.lines[titles]

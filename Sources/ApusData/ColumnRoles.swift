@@ -53,10 +53,14 @@ struct ColumnRoles {
     choices.append(DataReport.Choice(subject: subject, chosen: chosen, reason: reason))
   }
 
-  private func column(named name: String) throws(SeriesError) -> Int {
+  private func index(of name: String) -> Int? {
     if let exact = layout.names.firstIndex(of: name) { return exact }
     let wanted = normalizedName(name)
-    guard let index = layout.names.firstIndex(where: { normalizedName($0) == wanted }) else {
+    return layout.names.firstIndex { normalizedName($0) == wanted }
+  }
+
+  private func column(named name: String) throws(SeriesError) -> Int {
+    guard let index = index(of: name) else {
       throw .noSuchColumn(file: file, name: name, names: layout.names)
     }
     return index
@@ -88,6 +92,13 @@ struct ColumnRoles {
       time.apply(&self, "you named it")
       return
     }
+    if let known = options.format, let found = self.time(like: known.time) {
+      time = found
+      choose(
+        "time", found.columns.sorted().map { layout.names[$0] }.joined(separator: " and "),
+        because: "the model's training read it so")
+      return
+    }
     if let columns = partColumns() {
       time = .parts(columns: columns)
       choose(
@@ -104,6 +115,25 @@ struct ColumnRoles {
       return
     }
     choose("time", "none", because: "no column holds dates; rows are taken as consecutive steps")
+  }
+
+  /// The columns that a model's training read the time from, where this table has them and they are
+  /// written so.
+  private func time(like known: TableFormat.Time) -> Time? {
+    switch known {
+    case .dates(let name, let style, let clock):
+      guard let column = index(of: name) else { return nil }
+      let sample = layout.sample(column)
+      let hits = sample.count { DateScanner.parse($0, as: style) != nil }
+      guard hits > 0, hits * 5 >= sample.count * 4 else { return nil }
+      guard let clock else { return .dates(column: column, style: style, timeOfDay: nil) }
+      return index(of: clock).map { .dates(column: column, style: style, timeOfDay: $0) }
+    case .parts(let names):
+      let columns = names.compactMap(index)
+      return columns.count == names.count ? .parts(columns: columns) : nil
+    case .ordinal(let name): return index(of: name).map { .ordinal(column: $0) }
+    case .header, .rowOrder: return nil
+    }
   }
 
   private struct TimeRole {
@@ -197,6 +227,11 @@ struct ColumnRoles {
     if let name = options.id {
       id = try column(named: name)
       choose("series", layout.names[id ?? 0], because: "you named it")
+      return
+    }
+    if let known = options.format?.series.flatMap(index), !timeColumns.contains(known) {
+      id = known
+      choose("series", layout.names[known], because: "the model's training read it so")
       return
     }
     let candidates = layout.names.indices.filter { !timeColumns.contains($0) }

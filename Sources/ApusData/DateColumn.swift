@@ -8,6 +8,8 @@ struct DateColumn: Sendable {
   var style: DateStyle
   /// What the reader of the data should know, as sentences.
   var notes: [String] = []
+  /// Whether times that carry a zone were moved to Coordinated Universal Time.
+  private(set) var isUniversal = false
   /// Both orders of day and month fit every cell.
   var isAmbiguous = false
 
@@ -55,18 +57,23 @@ struct DateColumn: Sendable {
   ///   - count: How many cells.
   ///   - style: What ``guessStyle(of:)`` found; the two orders of day and month are told apart here.
   ///   - dayFirst: The user's word on day and month, which ends the matter.
+  ///   - isUniversal: Whether times with a zone move to Coordinated Universal Time; nil decides by the
+  ///     column.
   ///   - cell: A trimmed cell.
-  init(count: Int, style: DateStyle, dayFirst: Bool?, cell: (Int) -> ArraySlice<UInt8>) {
+  init(
+    count: Int, style: DateStyle, dayFirst: Bool?, isUniversal: Bool? = nil,
+    cell: (Int) -> ArraySlice<UInt8>
+  ) {
     func parsed(as style: DateStyle) -> [ParsedDate?] {
       (0..<count).map { DateScanner.parse(cell($0), as: style) }
     }
     guard style == .dayMonthYear || style == .monthDayYear else {
-      self.init(parsed(as: style), style: style)
+      self.init(parsed(as: style), style: style, isUniversal: isUniversal)
       return
     }
     if let dayFirst {
       let chosen: DateStyle = dayFirst ? .dayMonthYear : .monthDayYear
-      self.init(parsed(as: chosen), style: chosen)
+      self.init(parsed(as: chosen), style: chosen, isUniversal: isUniversal)
       return
     }
     let byDay = parsed(as: .dayMonthYear)
@@ -75,35 +82,42 @@ struct DateColumn: Sendable {
     let monthHits = byMonth.count { $0 != nil }
     if dayHits != monthHits {
       let dayWins = dayHits > monthHits
-      self.init(dayWins ? byDay : byMonth, style: dayWins ? .dayMonthYear : .monthDayYear)
+      self.init(
+        dayWins ? byDay : byMonth, style: dayWins ? .dayMonthYear : .monthDayYear,
+        isUniversal: isUniversal)
       return
     }
     let daySteps = Self.roughness(byDay)
     let monthSteps = Self.roughness(byMonth)
     if daySteps != monthSteps {
       let dayWins = daySteps < monthSteps
-      self.init(dayWins ? byDay : byMonth, style: dayWins ? .dayMonthYear : .monthDayYear)
+      self.init(
+        dayWins ? byDay : byMonth, style: dayWins ? .dayMonthYear : .monthDayYear,
+        isUniversal: isUniversal)
       notes.append(
         "No day above 12 tells day from month; the order of the rows does: dates are read as "
           + (dayWins ? "day/month/year." : "month/day/year."))
       return
     }
     let usesDots = (0..<count).contains { cell($0).contains(0x2E) }
-    self.init(usesDots ? byDay : byMonth, style: usesDots ? .dayMonthYear : .monthDayYear)
+    self.init(
+      usesDots ? byDay : byMonth, style: usesDots ? .dayMonthYear : .monthDayYear,
+      isUniversal: isUniversal)
     isAmbiguous = true
     notes.append(
       "Day and month cannot be told apart in this column; dates are read as "
         + (usesDots ? "day.month.year." : "month/day/year. Say dayFirst if that is wrong."))
   }
 
-  private init(_ parsed: [ParsedDate?], style: DateStyle) {
+  private init(_ parsed: [ParsedDate?], style: DateStyle, isUniversal known: Bool?) {
     self.style = style
     let found = parsed.compactMap { $0 }
     let zoned = found.count { $0.offset != nil }
     let offsets = Set(found.compactMap(\.offset))
     let isDaily = found.allSatisfy { $0.local.secondOfDay == 0 }
     // Daily rows carry midnight of some place; moving them to Greenwich would change the day.
-    let keepsLocal = zoned == 0 || isDaily
+    let keepsLocal = known.map { !$0 } ?? (zoned == 0 || isDaily)
+    isUniversal = !keepsLocal
     stamps = parsed.map { date in date.map { keepsLocal ? $0.local : $0.universal } }
     if zoned > 0, isDaily, offsets != [0] {
       notes.append("Dates carry a zone; they are days, so the local calendar day is kept.")

@@ -14,9 +14,11 @@ enum NumberCell: Equatable {
 }
 
 /// How numbers are written in a file.
-struct NumberStyle: Equatable, Sendable {
+public struct NumberStyle: Codable, Equatable, Sendable {
   /// `1.234,5` instead of `1,234.5`.
-  var usesDecimalComma = false
+  public var usesDecimalComma = false
+  /// What stands for a missing number, in lower case and at most seven bytes, beside an empty cell.
+  public var missingWords = usualMissingWords
 
   /// Reads one trimmed cell.
   ///
@@ -27,7 +29,7 @@ struct NumberStyle: Equatable, Sendable {
   func parse(_ cell: ArraySlice<UInt8>) -> NumberCell {
     guard !cell.isEmpty else { return .missing }
     if let value = plain(cell) { return .number(value) }
-    if Self.isMissing(cell) { return .missing }
+    if isMissing(cell) { return .missing }
     return decorated(cell)
   }
 
@@ -96,12 +98,12 @@ struct NumberStyle: Equatable, Sendable {
     1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
   ]
 
-  private static let missingWords: Set<String> = [
+  static let usualMissingWords = [
     "na", "n/a", "n.a.", "nan", "null", "none", "nil", "missing", "nat", "<na>", "#n/a", "#na",
     "-", ".", "?", "*",
   ]
 
-  private static func isMissing(_ cell: ArraySlice<UInt8>) -> Bool {
+  private func isMissing(_ cell: ArraySlice<UInt8>) -> Bool {
     guard cell.count <= 7 else { return false }
     let lowered = cell.map { lowercaseLetter($0) ?? $0 }
     return missingWords.contains(String(decoding: lowered, as: UTF8.self))

@@ -40,7 +40,7 @@ public struct RowReader {
   /// The columns that go with every row, by name; empty until the first row.
   public private(set) var covariateNames: [String] = []
   private let options: SeriesOptions
-  private let isIntraday: Bool
+  private let isUniversal: Bool
   private let isNeeded: @Sendable (String) -> Bool
   private var pending: (text: String, line: Int)?
   private var columns: Columns?
@@ -65,14 +65,14 @@ public struct RowReader {
   ///
   /// - Parameters:
   ///   - options: What is known about the columns; one target at most.
-  ///   - isIntraday: Whether several rows fall into a day; then times with a zone move to Coordinated
-  ///     Universal Time, while days stay the days of their place.
+  ///   - isIntraday: Whether several rows fall into a day; then, where no format says otherwise, times with
+  ///     a zone move to Coordinated Universal Time, while days stay the days of their place.
   ///   - isNeeded: Which columns besides time, name and target are to be read.
   public init(
     options: SeriesOptions, isIntraday: Bool, isNeeded: @escaping @Sendable (String) -> Bool
   ) {
     self.options = options
-    self.isIntraday = isIntraday
+    isUniversal = options.format?.isUniversal ?? isIntraday
     self.isNeeded = isNeeded
   }
 
@@ -111,7 +111,8 @@ public struct RowReader {
     do throws(SeriesError) {
       let source = try SourceFile(
         name: "standard input", bytes: Array((head + gap + text).utf8), limit: 4 * Self.lineLimit)
-      let layout = try CSVLayout(source, delimiter: options.delimiter)
+      let layout = try CSVLayout(
+        source, delimiter: options.delimiter, numbers: options.format?.numbers)
       if let pending {
         // A row wider than its header would move the names off their columns.
         let header = try CSVTable(
@@ -168,7 +169,7 @@ public struct RowReader {
     var time = roles.time
     if case .dates(let column, let style, let clock) = time {
       // Which of day and month comes first.
-      let settled = DateColumn(count: 1, style: style, dayFirst: options.dayFirst) { _ in
+      let settled = DateColumn(count: 1, style: style, dayFirst: options.knownDayFirst) { _ in
         layout.cell(0, column)
       }
       time = .dates(column: column, style: settled.style, timeOfDay: clock)
@@ -247,6 +248,6 @@ public struct RowReader {
     guard let date = DateScanner.parse(text, as: style) else {
       throw problem(found(text, columns.names[column], "a date like \(style.example)"))
     }
-    return isIntraday ? date.universal : date.local
+    return isUniversal ? date.universal : date.local
   }
 }

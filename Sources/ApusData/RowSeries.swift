@@ -4,11 +4,14 @@
 struct RowSeries {
   private let layout: CSVLayout
   private let stamps: [Timestamp]
-  private let hasClock: Bool
+  /// How the names of the columns are written; nil where they are numbered.
+  private let style: DateStyle?
+  private var hasClock: Bool { style != nil }
 
   /// Recognizes the layout; nil when rows are times, as in any other table.
   init?(_ layout: CSVLayout, options: SeriesOptions) {
-    guard layout.hasHeader, layout.width >= 4, options.time == nil, options.targets.isEmpty,
+    guard layout.hasHeader, layout.width >= 4, options.time == nil,
+      options.targets.isEmpty || options.format?.isRowPerSeries == true,
       DateColumn.guessStyle(of: layout.sample(0)) == nil
     else { return nil }
     let labels = layout.sample(0)
@@ -20,15 +23,17 @@ struct RowSeries {
     if let guess = DateColumn.guessStyle(of: cells), guess.share == 1,
       guess.style != .year || names.count > 8
     {
-      let column = DateColumn(count: cells.count, style: guess.style, dayFirst: options.dayFirst) {
+      let column = DateColumn(
+        count: cells.count, style: guess.style, dayFirst: options.knownDayFirst
+      ) {
         cells[$0]
       }
       stamps = column.stamps.compactMap { $0 }
-      hasClock = true
+      style = column.style
       guard zip(stamps, stamps.dropFirst()).allSatisfy({ $0 < $1 }) else { return nil }
     } else if layout.isRagged || Self.isNumbered(Array(names)) {
       stamps = names.indices.map { Timestamp(secondsSinceEpoch: Int64($0 - names.startIndex)) }
-      hasClock = false
+      style = nil
     } else {
       return nil
     }
@@ -101,8 +106,12 @@ struct RowSeries {
     }
     report.rowsUsed = series.count
     guard !series.isEmpty else { throw .noUsableRows(file: report.source, target: "the rows") }
-    return SeriesChecks.table(
+    var table = SeriesChecks.table(
       series, lines: lines, targetName: "value", covariateNames: [], hasClock: hasClock,
       report: report)
+    table.format = TableFormat(
+      time: .header(style: style), isUniversal: false, series: nil, targets: [], covariates: [],
+      numbers: layout.numbers)
+    return table
   }
 }

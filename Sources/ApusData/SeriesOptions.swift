@@ -12,6 +12,8 @@ public struct SeriesOptions: Sendable, Codable, Equatable {
   public var covariates: [String]?
   /// Whether `03/04/2015` is the 3rd of April; nil infers it from the column.
   public var dayFirst: Bool?
+  /// How a table of this kind was written when a model was trained; what is said above counts more.
+  public var format: TableFormat?
   /// The byte between fields; nil infers it.
   public var delimiter: UInt8?
   /// What to do with a second, different row for one time. Default: the last one counts.
@@ -33,4 +35,7 @@ public struct SeriesOptions: Sendable, Codable, Equatable {
 
   /// Creates options that infer everything.
   public init() {}
+
+  /// What is known of the order of day and month.
+  var knownDayFirst: Bool? { dayFirst ?? format?.dayFirst }
 }

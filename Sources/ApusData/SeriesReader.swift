@@ -37,7 +37,8 @@ struct SeriesReader {
   init(_ source: SourceFile, options: SeriesOptions) throws(SeriesError) {
     self.source = source
     self.options = options
-    layout = try CSVLayout(source, delimiter: options.delimiter)
+    layout = try CSVLayout(
+      source, delimiter: options.delimiter, numbers: options.format?.numbers)
     report = DataReport(source: source.name)
     report.rowsRead = layout.rows.count + layout.badRows.count
     report.columns = Array(layout.names.prefix(1_000))
@@ -75,7 +76,7 @@ struct SeriesReader {
         "Left out \(roles.ignored.count) column\(roles.ignored.count == 1 ? "" : "s") without numbers: "
           + names.joined(separator: ", ") + (roles.ignored.count > 5 ? ", …." : "."))
     }
-    let stamps = readTimes(roles.time)
+    let (stamps, dates) = readTimes(roles.time)
     let targets = roles.targets.map(readNumbers)
     let covariates = roles.covariates.map(readNumbers)
     try refuseWreck(stamps: stamps, targets: targets, roles: roles)
@@ -103,10 +104,30 @@ struct SeriesReader {
       throw .noUsableRows(
         file: source.name, target: roles.targets.map { layout.names[$0] }.joined(separator: ", "))
     }
-    return SeriesChecks.table(
+    var table = SeriesChecks.table(
       series, lines: builder.lines,
       targetName: roles.targets.count == 1 ? layout.names[roles.targets[0]] : "",
       covariateNames: covariateNames, hasClock: roles.time.hasClock, report: report)
+    table.format = format(roles, dates)
+    return table
+  }
+
+  /// What was decided about the file.
+  private func format(_ roles: ColumnRoles, _ dates: DateColumn?) -> TableFormat {
+    let names = layout.names
+    let time: TableFormat.Time =
+      switch roles.time {
+      case .dates(let column, let style, let clock):
+        .dates(
+          column: names[column], style: dates?.style ?? style, timeOfDay: clock.map { names[$0] })
+      case .parts(let columns): .parts(columns: columns.map { names[$0] })
+      case .ordinal(let column): .ordinal(column: names[column])
+      case .rowOrder: .rowOrder
+      }
+    return TableFormat(
+      time: time, isUniversal: dates?.isUniversal ?? false, series: roles.id.map { names[$0] },
+      targets: roles.targets.map { names[$0] }, covariates: roles.covariates.map { names[$0] },
+      numbers: layout.numbers)
   }
 
   private func seriesID(_ label: String?, column: Int, roles: ColumnRoles) -> String {
@@ -127,33 +148,53 @@ struct SeriesReader {
 
   // MARK: Cells
 
-  private mutating func readTimes(_ time: ColumnRoles.Time) -> [Timestamp?] {
+  /// The stamp of each row, and the column of dates where there is one.
+  private mutating func readTimes(
+    _ time: ColumnRoles.Time
+  ) -> (stamps: [Timestamp?], dates: DateColumn?) {
     switch time {
     case .rowOrder:
-      return layout.rows.indices.map { Timestamp(secondsSinceEpoch: Int64($0)) }
+      return (steps(), nil)
     case .ordinal(let column):
-      return layout.rows.indices.map { row in
-        let step = layout.numbers.step(layout.cell(row, column))
-        if step == nil { noteTime(row, column) }
-        return step
-      }
+      return (ordinals(column), nil)
     case .parts(let columns):
-      let dates = DateColumn(count: layout.rows.count, style: .yearMonthDay, dayFirst: nil) { row in
+      let dates = DateColumn(
+        count: layout.rows.count, style: .yearMonthDay, dayFirst: nil,
+        isUniversal: options.format?.isUniversal
+      ) { row in
         DateColumn.composed(columns.map { layout.cell(row, $0) })
       }
       for (row, stamp) in dates.stamps.enumerated() where stamp == nil {
         noteTime(row, columns[columns.count - 1])
       }
-      return dates.stamps
+      return (dates.stamps, dates)
     case .dates(let column, let style, let clock):
-      let dates = DateColumn(count: layout.rows.count, style: style, dayFirst: options.dayFirst) {
-        row in
+      let dates = DateColumn(
+        count: layout.rows.count, style: style, dayFirst: options.knownDayFirst,
+        isUniversal: options.format?.isUniversal
+      ) { row in
         guard let clock else { return layout.cell(row, column) }
         return (Array(layout.cell(row, column)) + [0x20] + layout.cell(row, clock))[...]
       }
       report.notes += dates.notes
       for (row, stamp) in dates.stamps.enumerated() where stamp == nil { noteTime(row, column) }
-      return dates.stamps
+      return (dates.stamps, dates)
+    }
+  }
+
+  private func steps() -> [Timestamp?] {
+    layout.rows.indices.map { Timestamp(secondsSinceEpoch: Int64($0)) }
+  }
+
+  private mutating func ordinals(_ column: Int) -> [Timestamp?] {
+    layout.rows.indices.map { row in
+      guard case .number(let value) = layout.numbers.parse(layout.cell(row, column)),
+        let step = Int64(exactly: value)
+      else {
+        noteTime(row, column)
+        return nil
+      }
+      return Timestamp(secondsSinceEpoch: step)
     }
   }
 

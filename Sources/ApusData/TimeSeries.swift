@@ -79,6 +79,8 @@ public struct SeriesTable: Sendable, Equatable {
   public var cadence: Cadence
   /// What was read, and everything worth knowing about it.
   public var report: DataReport
+  /// How its file is written; nil for series made elsewhere.
+  public var format: TableFormat?
 
   /// Creates a table from series made elsewhere; the cadence is inferred from the longest.
   public init(_ series: [TimeSeries], targetName: String = "value") {

@@ -17,6 +17,8 @@ public struct FeatureRecipe: Codable, Sendable, Equatable {
   public var calendar: CalendarFeatures?
   /// How rows follow each other.
   public var cadence: Cadence
+  /// How the file was written; nil for series made elsewhere.
+  public var table: TableFormat?
 
   /// Fits a recipe on the training part of a table.
   ///
@@ -37,7 +39,7 @@ public struct FeatureRecipe: Codable, Sendable, Equatable {
       let wanted = measure.covariateName(name).map { $0.lowercased() }
       return table.covariateNames.first { $0.lowercased() == wanted } ?? name
     }
-    cadence = table.cadence
+    (cadence, self.table) = (table.cadence, table.format)
     let columns = try self.covariates.map { name in
       try table.series.enumerated().flatMap { index, series in
         guard let column = series.covariate(named: name) else {

@@ -64,10 +64,21 @@ extension Measure {
 }
 
 extension SeriesOptions {
-  /// The same options, with the model's target where none is named.
-  public func orTarget(of saved: ModelFolder.SavedForecaster) -> SeriesOptions {
+  /// The same options, with what the training of a model found about its file where nothing else is
+  /// said.
+  public func completed(by model: ForecasterFolder) -> SeriesOptions {
+    completed(by: model.recipe, target: model.target)
+  }
+
+  /// The same of a model in memory.
+  public func completed(by model: ModelFolder.SavedForecaster) -> SeriesOptions {
+    completed(by: model.recipe, target: model.target)
+  }
+
+  private func completed(by recipe: FeatureRecipe, target: String) -> SeriesOptions {
     var options = self
-    if options.targets.isEmpty, !saved.target.isEmpty { options.targets = [saved.target] }
+    options.format = recipe.table
+    if options.targets.isEmpty, !target.isEmpty { options.targets = [target] }
     return options
   }
 }
@@ -76,6 +87,8 @@ extension SeriesOptions {
 public enum ForecastError: Error, Equatable {
   /// The series has no value to start from, or never moved.
   case noHistory(series: String, rows: Int)
+  /// Rows follow each other otherwise than those that the model was trained on.
+  case otherFrequency(found: String, expected: String)
 }
 
 extension ForecastError: ApusError {
@@ -88,6 +101,11 @@ extension ForecastError: ApusError {
       """
       Series '\(series)': found \(rows) rows without a value that moves, expected some history; \
       leave it out or give more rows.
+      """
+    case .otherFrequency(let found, let expected):
+      """
+      Found rows that come \(found), but the model was trained on rows that come \(expected). \
+      Give rows of that frequency, or train a model on these.
       """
     }
   }

@@ -41,6 +41,11 @@ public struct FutureForecast: Encodable, Sendable {
   /// - Throws: `MeasureError`, ``RecipeError``, ``ForecastError``, ``NotFiniteError``, `CadenceError`.
   public init(_ saved: ModelFolder.SavedForecaster, table: SeriesTable) throws {
     let (recipe, config) = (saved.recipe, saved.forecaster.config)
+    let longest = table.series.max { $0.count < $1.count }?.timestamps ?? []
+    guard recipe.cadence.admits(table.cadence, stamps: longest) else {
+      throw ForecastError.otherFrequency(
+        found: table.cadence.frequency.name, expected: recipe.cadence.frequency.name)
+    }
     // A few rows do not tell how they follow each other; the training rows did.
     let cadence = table.cadence.frequency == .irregular ? recipe.cadence : table.cadence
     model = config.architecture
@@ -59,6 +64,29 @@ public struct FutureForecast: Encodable, Sendable {
       return Series(
         uniqueId: one.id, cutoff: cadence.text(one.timestamps[last]), ds: ahead.map(cadence.text),
         quantiles: recipe.measure.possible(forecast.quantiles[0]))
+    }
+  }
+
+  /// Forecasts from the last row of every series of a file, read as the model's training read its own.
+  ///
+  /// - Parameters:
+  ///   - folder: A forecaster, or a composition of them.
+  ///   - path: A CSV with the columns that the model was trained on.
+  ///   - options: What is known about the columns; the target is the model's where none is named.
+  /// - Throws: ``ModelFolderError``, `SeriesError`, `MeasureError`, ``RecipeError``, ``ForecastError``.
+  public init(
+    _ folder: ModelFolder, readingCSVAt path: String, options: SeriesOptions = SeriesOptions()
+  ) throws {
+    func table(_ model: ForecasterFolder) throws -> SeriesTable {
+      try SeriesTable(readingCSVAt: path, options: options.completed(by: model))
+    }
+    if case .composition(let composition) = folder.contents {
+      try composition.require(.forecast)
+      let base = try composition.expert(composition.router.base).forecaster()
+      try self.init(composition, table: try table(base))
+    } else {
+      let model = try folder.forecaster()
+      try self.init(try model.load(), table: try table(model))
     }
   }
 

@@ -53,6 +53,7 @@ public struct LineForecasts {
   private struct One {
     var measure: MeasureStream
     var forecast: Stream
+    var pace: Pace
     /// Where each recipe's covariates stand among the measured ones.
     let covariates: [[Int]]
   }
@@ -60,6 +61,20 @@ public struct LineForecasts {
   fileprivate enum Stream {
     case single(ForecastStream)
     case composed(ComposedStream)
+  }
+
+  /// Starts before the first line, with the model of a folder.
+  ///
+  /// - Parameters:
+  ///   - folder: A forecaster, or a composition of them.
+  ///   - options: What is known about the columns; the target is the model's where none is named.
+  /// - Throws: What is wrong with the folder.
+  public init(_ folder: ModelFolder, options: SeriesOptions = SeriesOptions()) throws {
+    if case .composition(let composition) = folder.contents {
+      try self.init(composition, options: options)
+    } else {
+      self.init(try folder.forecaster().load(), options: options)
+    }
   }
 
   /// Starts before the first line.
@@ -79,9 +94,9 @@ public struct LineForecasts {
   /// - Throws: What is wrong with an expert's folder.
   public init(_ composition: Composition, options: SeriesOptions) throws {
     try composition.require(.forecast)
-    let shelf = ExpertShelf { try ModelFolder.forecaster(at: composition.path(ofExpert: $0)) }
+    let shelf = ExpertShelf { try composition.expert($0).forecaster().load() }
     let recipes = try composition.experts.indices.map {
-      try ModelFolder.recipe(at: composition.path(ofExpert: $0))
+      try composition.expert($0).forecaster().recipe
     }
     self.init(
       try shelf.model(composition.router.base),
@@ -96,7 +111,7 @@ public struct LineForecasts {
     composition = composed
     name = composed == nil ? saved.forecaster.config.architecture : "composition"
     let recipes = composed?.recipes ?? [saved.recipe]
-    let options = options.orTarget(of: saved)
+    let options = options.completed(by: saved)
     let measure = saved.recipe.measure
     let wanted = Set(recipes.flatMap(\.covariates).map { $0.lowercased() })
     let isIntraday = if case .seconds = saved.recipe.cadence.frequency { true } else { false }
@@ -123,6 +138,7 @@ public struct LineForecasts {
     }
     var one = try streams.removeValue(forKey: row.series) ?? makeStream()
     defer { streams[row.series] = one }
+    try one.pace.take(row.stamp)
     var result = LineForecast(
       uniqueId: row.series.isEmpty ? nil : row.series, cutoff: recipe.cadence.text(row.stamp),
       ds: ahead.map(recipe.cadence.text), levels: config.levels, quantiles: nil)
@@ -149,7 +165,8 @@ public struct LineForecasts {
       try composition.map {
         .composed(try ComposedStream($0.composition, recipes: $0.recipes, shelf: $0.shelf))
       } ?? .single(ForecastStream(saved.forecaster, recipe: saved.recipe))
-    return One(measure: measure, forecast: forecast, covariates: places)
+    return One(
+      measure: measure, forecast: forecast, pace: Pace(saved.recipe.cadence), covariates: places)
   }
 
   // MARK: CSV
@@ -175,6 +192,32 @@ public struct LineForecasts {
       ?? Array(repeating: "", count: config.horizon * columns.all.count)
     let name = csvField(forecast.uniqueId ?? "", guardsFormulas: guardsFormulas)
     return ([name, forecast.cutoff] + cells).joined(separator: ",")
+  }
+}
+
+/// The times of the first rows of a live series, by which one of another frequency is told.
+private struct Pace {
+  private let cadence: Cadence
+  private var stamps: [Timestamp] = []
+  /// Fewer could be a holiday.
+  private static let enough = 12
+
+  init(_ cadence: Cadence) { self.cadence = cadence }
+
+  mutating func take(_ stamp: Timestamp) throws {
+    guard stamps.count < Self.enough else { return }
+    func other(_ found: String) -> ForecastError {
+      .otherFrequency(found: found, expected: cadence.frequency.name)
+    }
+    if let last = stamps.last, cadence.isTooEarly(stamp, after: last) {
+      throw other("\(stamp.secondsSinceEpoch - last.secondsSinceEpoch) seconds after each other")
+    }
+    stamps.append(stamp)
+    guard stamps.count == Self.enough else { return }
+    let found = Cadence(inferredFrom: stamps)
+    guard cadence.frequency == .steps || cadence.admits(found, stamps: stamps) else {
+      throw other(found.frequency.name)
+    }
   }
 }
 

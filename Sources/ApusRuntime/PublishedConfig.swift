@@ -46,9 +46,6 @@ enum PublishedConfig {
     return Data((result.text() + "\n").utf8)
   }
 
-  /// The `model_type` of a file; nil when there is none.
-  static func modelType(_ json: Data) -> String? { (try? object(json))?["model_type"]?.string }
-
   private static func object(_ json: Data) throws -> JSONValue {
     let value = try JSONValue(json, name: "config.json")
     guard case .object = value else {

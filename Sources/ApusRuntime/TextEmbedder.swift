@@ -2,7 +2,6 @@ public import ApusData
 public import ApusModels
 import ApusNN
 import ApusTensor
-import Foundation
 
 /// Texts in, vectors out: an encoder with its tokenizer, as a sentence-transformers folder has them.
 public struct TextEmbedder {
@@ -27,7 +26,7 @@ public struct TextEmbedder {
   ///
   /// - Throws: ``ModelFolderError``, or what is wrong with a file.
   public init(folder: String) throws {
-    let bert = try ModelFolder.bert(at: folder)
+    let bert = try ModelFolder.open(folder).encoder().load()
     let sentence = try SentenceFiles(folder: folder)
     let tokenizer = try WordPieceTokenizer(folder: folder)
     guard tokenizer.vocabularySize <= bert.config.vocabSize else {
@@ -89,11 +88,7 @@ private struct SentenceFiles {
   var maximumTokens: Int?
 
   init(folder: String) throws {
-    func json(_ name: String) throws -> JSONValue? {
-      let path = "\(folder)/\(name)"
-      guard FileManager.default.fileExists(atPath: path) else { return nil }
-      return try JSONValue(path: path, limit: 1 << 20)
-    }
+    func json(_ name: String) throws -> JSONValue? { try FolderFiles(folder).json(name) }
     maximumTokens = try json("sentence_bert_config.json")?["max_seq_length"]?.integer
     if let maximumTokens, maximumTokens < 2 {
       throw ConfigError.invalid(

@@ -95,11 +95,10 @@ extension TokenScores {
   ///   model's configuration or weights.
   public init(ofFile file: String, modelAt path: String, logits: String? = nil) throws {
     let tokens = try TokenFile.ids(at: file)
-    let folder = try Composition.folder(at: path, for: tokens)
-    let json = try ModelFolder.read(folder + "/config.json", purpose: "the model's configuration")
-    if PublishedConfig.modelType(json) == BertConfig.modelType {
-      let bert = try ModelFolder.bert(at: folder)
-      guard bert.hasMaskedLanguageHead else { throw ScoreError.noHead(path: folder) }
+    let folder = try ModelFolder.open(path)
+    if case .encoder(let encoder) = folder.contents {
+      let bert = try encoder.load()
+      guard bert.hasMaskedLanguageHead else { throw ScoreError.noHead(path: path) }
       let (limit, vocabulary) = (bert.config.maxPositionEmbeddings, bert.config.vocabSize)
       try Self.check(tokens, vocabulary: vocabulary, context: limit)
       self = try Self.writing(logits, [tokens.count, vocabulary]) {
@@ -107,7 +106,13 @@ extension TokenScores {
       }
       return
     }
-    let model = try ModelFolder.languageModel(at: folder).model
+    let language =
+      if case .composition(let composition) = folder.contents {
+        try composition.expert(for: tokens)
+      } else {
+        try folder.language()
+      }
+    let model = try language.load().model
     // Before a file is begun.
     try Self.check(tokens, vocabulary: model.vocabulary, context: model.context)
     self = try Self.writing(logits, [tokens.count, model.vocabulary]) {

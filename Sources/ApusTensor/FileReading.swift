@@ -43,7 +43,7 @@ extension Files {
   static func openForReading(_ path: String) throws(FileError) -> (descriptor: Int32, size: Int) {
     guard !path.utf8.contains(0) else { throw FileError("open", path, code: ENOENT) }
     // Non-blocking, so that a pipe of this name cannot hold us up.
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    let descriptor = uninterrupted { open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) }
     guard descriptor >= 0 else { throw FileError("open", path) }
     var status = stat()
     var code: Int32 = 0

@@ -231,6 +231,16 @@ extension Files {
     return String(cString: real)
   }
 
+  /// Whether a file lies in a folder when all links are followed, or among the `blobs` of the cache of
+  /// the Hugging Face hub, to which the files of `snapshots/<revision>` are links.
+  package static func isPart(_ path: String, of folder: String) -> Bool {
+    guard let real = resolved(path), let home = resolved(folder) else { return false }
+    let revisions = self.folder(of: home)
+    let isHub = revisions.hasSuffix("/snapshots")
+    return real.hasPrefix(home + "/")
+      || (isHub && self.folder(of: real) == self.folder(of: revisions) + "/blobs")
+  }
+
   /// Bytes that a user may still write on the disk of `path`; nil when the system does not say.
   package static func freeBytes(at path: String) -> Int? {
     var status = statvfs()
@@ -314,7 +324,7 @@ package final class FileWriter {
 }
 
 /// Calls the system again where a signal came between.
-private func uninterrupted(_ call: () -> Int32) -> Int32 {
+func uninterrupted(_ call: () -> Int32) -> Int32 {
   while true {
     let status = call()
     if status >= 0 || errno != EINTR { return status }

@@ -154,5 +154,11 @@ package struct FolderDraft {
     try write(name) { try $0.write(Array(bytes)) }
   }
 
+  /// Writes a file of the bytes of another.
+  package func copy(_ source: String, to name: String) throws {
+    let file = try MappedFile(source)
+    try write(name) { try $0.write(file.bytes) }
+  }
+
   fileprivate func names() throws -> Set<String> { Set(try Files.names(in: path)) }
 }

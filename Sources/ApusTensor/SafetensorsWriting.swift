@@ -24,21 +24,38 @@ extension Safetensors {
     guard tensors["__metadata__"] == nil else {
       throw SafetensorsError.badName(path: path, tensor: "__metadata__")
     }
-    func stored(_ tensor: Tensor) -> DType {
-      tensor.dtype == .int32 ? .int32 : dtype ?? tensor.dtype
-    }
-    // The widest types first, so that everything is aligned.
-    let ordered = tensors.sorted {
-      (stored($1.value).size, $0.key) < (stored($0.value).size, $1.key)
-    }
+    let ordered = ordered(tensors, as: dtype)
     let header = SafetensorsHeader.text(
-      ordered.map { ($0.key, stored($0.value), $0.value.shape) }, metadata: metadata)
+      ordered.map { ($0.name, $0.dtype, $0.tensor.shape) }, metadata: metadata)
     try make(path) { writer in
       try write(header, to: writer)
-      for (_, tensor) in ordered {
-        try tensor.converted(to: stored(tensor)).withBytes { try writer.write($0) }
+      for (_, dtype, tensor) in ordered {
+        try tensor.converted(to: dtype).withBytes { try writer.write($0) }
       }
     }
+  }
+
+  /// A digest of tensors as they are saved: of their names, types, shapes and bytes.
+  package static func fingerprint(of tensors: [String: Tensor], as dtype: DType? = nil) -> String {
+    let ordered = ordered(tensors, as: dtype)
+    var fingerprint = Fingerprint()
+    SafetensorsHeader.text(ordered.map { ($0.name, $0.dtype, $0.tensor.shape) }, metadata: [:])
+      .withUnsafeBytes { fingerprint.update($0) }
+    for (_, dtype, tensor) in ordered {
+      tensor.converted(to: dtype).withBytes { fingerprint.update($0) }
+    }
+    return fingerprint.hexadecimal
+  }
+
+  /// Tensors as they lie in a file, with the types they have there: the widest first, so that everything
+  /// is aligned.
+  private static func ordered(
+    _ tensors: [String: Tensor], as dtype: DType?
+  ) -> [(name: String, dtype: DType, tensor: Tensor)] {
+    tensors.map { name, tensor in
+      (name, tensor.dtype == .int32 ? .int32 : dtype ?? tensor.dtype, tensor)
+    }
+    .sorted { ($1.1.size, $0.0) < ($0.1.size, $1.0) }
   }
 
   /// Writes one tensor of floats whose rows are made block by block, so that it never stands in

@@ -18,8 +18,7 @@ struct ClassifierFolderTests {
     let path = NSTemporaryDirectory() + "apus-classifier-\(UUID().uuidString)"
     defer { try? FileManager.default.removeItem(atPath: path) }
     try ModelFolder.save(model, to: path)
-    #expect(try ModelFolder.task(of: path) == "classify")
-    let again = try ModelFolder.classifier(at: path)
+    let again = try ModelFolder.open(path).classifier().load()
     let tokens = Tensor.randomIntegers([2, 11], below: 9, seed: 3)
     expectSameBits(
       withoutGradient { again.logits(tokens, lengths: [11, 4]).values },
@@ -27,6 +26,6 @@ struct ClassifierFolderTests {
     #expect(again.config == config)
     #expect(
       throws: ModelFolderError.wrongTask(path: path, found: "classify", expected: "forecast")
-    ) { try ModelFolder.forecaster(at: path) }
+    ) { try ModelFolder.open(path).forecaster().load() }
   }
 }

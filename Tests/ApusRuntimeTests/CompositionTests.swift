@@ -30,7 +30,7 @@ struct CompositionTests {
       router: Router(training: examples, validation: examples, isScaled: true, coverage: 1),
       lookBack: 8, folder: folder + "/panel")
     try composition.save()
-    return try Composition(at: folder + "/panel")
+    return try ModelFolder.open(folder + "/panel").composition()
   }
 
   /// Rows that rise for a while, then jump about, then rise again.
@@ -82,7 +82,7 @@ struct CompositionTests {
       options.targets = ["close"]
       let table = try SeriesTable(readingCSVAt: path, options: options)
       let alone = try FutureForecast(
-        try ModelFolder.forecaster(at: folder + "/mamba"), table: table)
+        try ModelFolder.open(folder + "/mamba").forecaster().load(), table: table)
       #expect(
         try FutureForecast(composition, table: table).series[0].quantiles
           == alone.series[0].quantiles)
@@ -93,15 +93,15 @@ struct CompositionTests {
   func damaged() throws {
     try withFolder { folder in
       let composition = try composition(in: folder, experts: ["lstm", "mamba"])
-      #expect(composition.path(ofExpert: 1) == folder + "/panel/../mamba")
+      #expect(try composition.expert(1).path == folder + "/panel/../mamba")
       let card = folder + "/panel/coe.json"
       let text = try String(contentsOfFile: card, encoding: .utf8)
       func load(_ change: (String) -> String) throws {
         try Data(change(text).utf8).write(to: URL(fileURLWithPath: card))
-        _ = try Composition(at: folder + "/panel")
+        _ = try ModelFolder.open(folder + "/panel").composition()
       }
-      #expect(throws: ModelFolderError.self) { try load { String($0.prefix(20)) } }
-      #expect(throws: ModelFolderError.self) { try load { _ in "{}" } }
+      #expect(throws: JSONFileError.self) { try load { String($0.prefix(20)) } }
+      #expect(throws: JSONFileError.self) { try load { _ in "{}" } }
       #expect(throws: ModelFolderError.self) {
         try load { $0.replacing("\"forecast\"", with: "\"language\"") }
       }
@@ -114,7 +114,9 @@ struct CompositionTests {
             "\"experts\" : [", with: #""experts" : [ {"name": "x", "path": "x", "bytes": 1},"#)
         }
       }
-      #expect(throws: ModelFolderError.self) { try Composition(at: folder + "/none") }
+      #expect(throws: ModelFolderError.self) {
+        try ModelFolder.open(folder + "/none").composition()
+      }
     }
   }
 

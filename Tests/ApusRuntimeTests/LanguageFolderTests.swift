@@ -35,7 +35,7 @@ struct LanguageFolderTests {
       for limit in [nil, 3000, 1] as [Int?] {
         try ModelFolder.save(
           model, tokenizer: nil, format: WeightFormat(largestShard: limit), to: folder)
-        let again = try ModelFolder.languageModel(at: folder).model
+        let again = try ModelFolder.open(folder).language().load().model
         expectSameBits(Self.logits(again), Self.logits(model), "shards of \(limit ?? 0)")
         let files = try FileManager.default.contentsOfDirectory(atPath: folder)
         #expect(files.contains("model.safetensors") == (limit == nil))
@@ -54,11 +54,11 @@ struct LanguageFolderTests {
     try withTemporaryFolder { folder in
       let format = WeightFormat(largestShard: limit)
       try ModelFolder.save(model, tokenizer: nil, format: format, to: folder)
-      let loaded = try ModelFolder.languageModel(at: folder)
+      let loaded = try ModelFolder.open(folder).language().load()
       try ModelFolder.save(loaded.model, tokenizer: nil, format: format, to: folder)
       expectSameBits(Self.logits(loaded.model), Self.logits(model))
       expectSameBits(
-        Self.logits(try ModelFolder.languageModel(at: folder).model), Self.logits(model))
+        Self.logits(try ModelFolder.open(folder).language().load().model), Self.logits(model))
     }
   }
 
@@ -68,7 +68,7 @@ struct LanguageFolderTests {
     try withTemporaryFolder { folder in
       try ModelFolder.save(model, tokenizer: nil, to: folder)
       let before = Machine.bytesInUse
-      let loaded = try ModelFolder.languageModel(at: folder).model
+      let loaded = try ModelFolder.open(folder).language().load().model
       let bytes = loaded.parameters.reduce(0) { $0 + $1.shape.count * 4 }
       #expect(Machine.bytesInUse - before < bytes / 2)
       #expect(loaded.parameters.allSatisfy { !$0.isTrainable })
@@ -84,7 +84,7 @@ struct LanguageFolderTests {
       #expect(file.entries.allSatisfy { $0.storedType == dtype.rawValue })
       let name = dtype == .bfloat16 ? "bfloat16" : "float16"
       #expect(try Self.object(folder)["dtype"] as? String == name)
-      let again = try ModelFolder.languageModel(at: folder).model
+      let again = try ModelFolder.open(folder).language().load().model
       for (one, other) in zip(again.parameters, model.parameters) {
         expectClose(
           one.value, other.value, relative: dtype == .bfloat16 ? 1.0 / 256 : 1.0 / 2048,
@@ -126,7 +126,7 @@ struct LanguageFolderTests {
       #expect(found["residual_in_fp32"] as? Bool == true)
       let nested = try #require(found["nested"] as? [String: Any])
       #expect((nested["one"] as? [Any])?.count == 3)
-      let loaded = try ModelFolder.languageModel(at: folder)
+      let loaded = try ModelFolder.open(folder).language().load()
       #expect(try loaded.model.config.json() == model.config.json())
     }
   }

@@ -105,7 +105,7 @@ struct StreamTests {
     #expect((forecasts[0].quantiles == nil) == (measure != .level))
     let table = try SeriesTable(
       parsingCSV: Array(text.joined(separator: "\n").utf8),
-      options: SeriesOptions().orTarget(of: model))
+      options: SeriesOptions().completed(by: model))
     let batch = try FutureForecast(model, table: table)
     #expect(batch.series[0].ds == forecasts[39].ds && batch.series[0].ds.count == 3)
     #expect(batch.series[0].cutoff == forecasts[39].cutoff)

@@ -12,7 +12,7 @@ extension FutureForecast {
   /// - Throws: ``ModelFolderError``, `MeasureError`, ``RecipeError``, ``ForecastError``.
   public init(_ composition: Composition, table: SeriesTable) throws {
     try composition.require(.forecast)
-    let shelf = ExpertShelf { try ModelFolder.forecaster(at: composition.path(ofExpert: $0)) }
+    let shelf = ExpertShelf { try composition.expert($0).forecaster().load() }
     let first = try shelf.model(composition.router.base)
     var series: [Series] = []
     for one in try table.measured(as: first.recipe.measure).series {

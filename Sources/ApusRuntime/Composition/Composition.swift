@@ -1,7 +1,6 @@
 import ApusData
 public import ApusModels
 import ApusTensor
-import Foundation
 
 /// Whole models behind a router: a folder that every command takes in the place of a model's.
 ///
@@ -30,7 +29,9 @@ public struct Composition: Sendable {
 
   /// What `coe.json` says.
   struct Card: Codable {
-    var format = 1
+    var format: Int? = ModelFolder.format
+    /// The fingerprint of `router.json`; nil in compositions of format 1.
+    var router: String?
     var task: Task
     var experts: [Expert]
     var lookBack: Int?
@@ -62,30 +63,25 @@ public struct Composition: Sendable {
     (self.lookBack, self.text, self.report, self.folder) = (lookBack, text, report, folder)
   }
 
-  /// Whether a folder holds a composition.
-  public static func isComposition(_ path: String) -> Bool { Files.isFile(path + "/coe.json") }
+  static let file = "coe.json"
+  private static let routerFile = "router.json"
 
-  /// Reads a composition.
-  ///
-  /// - Parameter path: Its folder.
-  /// - Throws: ``ModelFolderError`` for what is missing or damaged, `RouterError`.
-  public init(at path: String) throws {
-    func decoded<Value: Decodable>(_ name: String, _ purpose: String) throws -> Value {
-      let data = try ModelFolder.read(path + "/" + name, purpose: purpose)
-      do {
-        return try JSONDecoder().decode(Value.self, from: data)
-      } catch {
-        throw ModelFolderError.damaged(
-          path: path + "/" + name, reason: "it is not what apus compose writes")
-      }
+  init(_ json: JSONValue, in files: FolderFiles) throws {
+    let path = files.path
+    let card = try files.decoded(json, as: Card.self, from: Self.file)
+    guard let routing = try files.json(Self.routerFile) else {
+      throw ModelFolderError.missingFile(
+        path: "\(path)/\(Self.routerFile)", purpose: "the composition's router")
     }
-    let card: Card = try decoded("coe.json", "the composition's experts")
-    let router: Router = try decoded("router.json", "the composition's router")
+    guard card.router == nil || card.router == routing.fingerprint else {
+      throw ModelFolderError.mixed(path: path, file: Self.routerFile)
+    }
+    let router = try files.decoded(routing, as: Router.self, from: Self.routerFile)
     let size = card.text?.size ?? SeriesFeatures.names.count
     guard (card.task == .language) == (card.text != nil), (card.lookBack ?? 1) > 0,
       (card.task == .forecast) == (card.lookBack != nil), !card.experts.isEmpty
     else {
-      throw ModelFolderError.damaged(path: path + "/coe.json", reason: "its keys do not fit")
+      throw ModelFolderError.damaged(path: "\(path)/\(Self.file)", reason: "its keys do not fit")
     }
     try router.validate(experts: card.experts.count, size: size)
     self.init(
@@ -93,21 +89,26 @@ public struct Composition: Sendable {
       text: card.text, report: card.report, folder: path)
   }
 
-  /// Writes the composition into its folder, `coe.json` last.
+  /// Writes the composition into its folder; both files are replaced together.
   ///
-  /// - Throws: ``ModelFolderError/cannotCreate(path:reason:)``.
+  /// - Throws: `FileError`; what stood there before stands.
   public func save() throws {
-    try ModelFolder.makeFolder(folder)
-    try ModelFolder.write(ModelFolder.encoded(router), to: folder + "/router.json")
+    let routing = try ModelFolder.encoded(router)
     let card = Card(
-      task: task, experts: experts, lookBack: lookBack, text: text, report: report)
-    try ModelFolder.write(ModelFolder.encoded(card), to: folder + "/coe.json")
+      router: try JSONValue(routing, name: Self.routerFile).fingerprint, task: task,
+      experts: experts, lookBack: lookBack, text: text, report: report)
+    try Files().commit(to: folder) { draft in
+      try draft.write(Self.routerFile, routing)
+      try draft.write(Self.file, ModelFolder.encoded(card))
+    }
   }
 
   /// The folder of an expert.
-  public func path(ofExpert number: Int) -> String {
+  ///
+  /// - Throws: ``ModelFolderError`` for what is missing or damaged.
+  public func expert(_ number: Int) throws -> ModelFolder {
     let path = experts[number].path
-    return path.hasPrefix("/") ? path : folder + "/" + path
+    return try ModelFolder.open(path.hasPrefix("/") ? path : folder + "/" + path)
   }
 
   /// Decides about a series.
@@ -126,26 +127,24 @@ public struct Composition: Sendable {
     router.decide(text?.vector(request) ?? [])
   }
 
-  /// The folder of the model that is to answer tokens: of a composition the expert that its router
-  /// chooses by their text, else the folder itself.
+  /// The model that is to answer tokens: the expert that the router chooses by their text.
   ///
-  /// - Throws: ``ModelFolderError``, `RouterError`.
-  static func folder(at path: String, for tokens: [Int32]) throws -> String {
-    guard isComposition(path) else { return path }
-    let composition = try Composition(at: path)
-    try composition.require(.language)
-    let base = composition.path(ofExpert: composition.router.base)
-    guard let tokenizer = try ModelFolder.tokenizer(at: base) else {
-      throw ModelFolderError.missingFile(path: base + "/apus.json", purpose: "a tokenizer")
+  /// - Throws: ``ModelFolderError``.
+  func expert(for tokens: [Int32]) throws -> LanguageFolder {
+    try require(.language)
+    let base = try expert(router.base).language()
+    guard let tokenizer = base.tokenizer else {
+      throw ModelFolderError.missingFile(
+        path: "\(base.path)/\(FolderFiles.card)", purpose: "a tokenizer")
     }
-    let decision = composition.decide(text: tokenizer.decode(tokens.prefix(512)))
-    let folder = composition.path(ofExpert: decision.expert)
-    guard try ModelFolder.tokenizer(at: folder) == tokenizer else {
+    let decision = decide(text: tokenizer.decode(tokens.prefix(512)))
+    let chosen = try expert(decision.expert).language()
+    guard chosen.tokenizer == tokenizer else {
       throw ModelFolderError.damaged(
-        path: folder + "/apus.json",
+        path: "\(chosen.path)/\(FolderFiles.card)",
         reason: "its tokenizer is not that of the other experts, so ids mean something else")
     }
-    return folder
+    return chosen
   }
 
   /// Throws unless the composition does a task.

@@ -16,33 +16,21 @@ extension ModelInspection {
         path: path, purpose: "a model, its weights or its configuration")
     }
     self.init(path: path)
-    let isConfig = !isFolder && path.lowercased().hasSuffix(".json")
-    let configPath = isFolder ? path + "/config.json" : path
     if isFolder {
       tokenizer = Self.tokenizerFiles.filter { Files.isFile("\(path)/\($0)") }
-      try addWeights(Safetensors.files(of: path))
-    } else if !isConfig {
-      try addWeights([(String(path.split(separator: "/").last ?? ""), path)])
-    }
-    guard isConfig || (isFolder && Files.isFile(configPath)) else {
-      guard !shards.isEmpty else {
-        throw ModelFolderError.missingFile(path: configPath, purpose: "the model's configuration")
-      }
+      try describe(ModelFolder.open(path).contents)
+    } else if path.lowercased().hasSuffix(".json") {
+      let json = try JSONValue(path: path, limit: 1 << 28)
+      try describe(
+        ModelFolder.Contents(
+          config: json, weights: FolderWeights(folder: path, fingerprints: nil)))
+    } else {
+      try addWeights(
+        [(String(path.split(separator: "/").last ?? ""), path)],
+        of: FolderWeights(folder: Files.folder(of: path), fingerprints: nil))
       obstacle = "there is no config.json beside the weights"
       finish(nil)
-      return
     }
-    let json = try ModelFolder.read(configPath, purpose: "the model's configuration")
-    var facts = try ConfigFacts(json)
-    modelType = facts.modelType
-    try describe(json, &facts, folder: isFolder ? path : nil)
-    if isFolder, shards.isEmpty, canRun {
-      (canRun, obstacle) = (false, "the folder has no safetensors")
-    } else if let missing = shards.first(where: { $0.bytes == nil }) {
-      (canRun, obstacle) = (false, "the shard \(missing.name) is missing")
-    }
-    config = facts.summary
-    finish(facts)
   }
 
   private init(path: String) {
@@ -58,13 +46,15 @@ extension ModelInspection {
   ]
 
   /// Adds the headers of files; a file without a path is missing.
-  private mutating func addWeights(_ files: [(name: String, path: String?)]) throws {
+  private mutating func addWeights(
+    _ files: [(name: String, path: String?)], of weights: FolderWeights
+  ) throws {
     for (name, path) in files {
       guard let path else {
         shards.append(Shard(name: name, bytes: nil, tensors: 0))
         continue
       }
-      let file = try SafetensorsFile(path: path)
+      let file = try weights.open(name, at: path)
       shards.append(Shard(name: name, bytes: file.byteCount, tensors: file.entries.count))
       bytesOnDisk += file.byteCount
       for entry in file.entries {
@@ -77,50 +67,86 @@ extension ModelInspection {
     }
   }
 
-  /// What the configuration makes of it: of a model that Apus knows also its state, and its tensors
-  /// where there are no weights to look at.
-  private mutating func describe(
-    _ json: Data, _ facts: inout ConfigFacts, folder: String?
-  ) throws {
-    if let type = modelType, let known = try? Architecture.named(type) {
-      architecture = known.name
-      do {
-        let model = try LanguageModel(
-          known, config: known.makeConfiguration(json: json), in: Scope.describing)
-        facts = try facts.completed(by: model.config.json())
-        canRun = true
-        state = stateSize(model.initialState(batch: 1), facts)
-        takeTensors(of: model.parameters)
-        return
-      } catch let error as ConfigError {
-        obstacle = "\(error)"
-      } catch let error as CheckpointError {
-        obstacle = "\(error)"
-      }
-      return
-    } else if modelType == BertConfig.modelType {
-      architecture = BertConfig.modelType
-      do {
-        let config = try BertConfig(json: json)
-        facts = try facts.completed(by: config.json())
-        let names = tensors.map(\.name)
-        let parts =
-          names.isEmpty
-          ? Bert.Parts(isPrefixed: false, hasMaskedLanguageHead: false, hasPooler: true)
-          : Bert.parts(ofNames: names)
-        let bert = try Bert(config, parts: parts, in: Scope.describing)
-        canRun = true
-        takeTensors(of: bert.parameters)
-      } catch let error as ConfigError {
-        obstacle = "\(error)"
-      }
-      return
+  /// What a description makes of it.
+  private mutating func describe(_ contents: ModelFolder.Contents) throws {
+    var facts: ConfigFacts?
+    switch contents {
+    case .language(let folder):
+      try addWeights(folder.weights.files(), of: folder.weights)
+      facts = try language(folder)
+    case .encoder(let folder):
+      try addWeights(folder.weights.files(), of: folder.weights)
+      facts = try encoder(folder)
+    case .forecaster(let folder):
+      try addWeights(folder.weights.files(), of: folder.weights)
+      (modelType, architecture, canRun) = ("apus_forecaster", folder.config.architecture, true)
+    case .classifier(let folder):
+      try addWeights(folder.weights.files(), of: folder.weights)
+      (modelType, architecture, canRun) = ("apus_classifier", folder.config.architecture, true)
+    case .pathways(let folder):
+      try addWeights(folder.weights.files(), of: folder.weights)
+      (architecture, canRun) = ("pathways", true)
+    case .composition:
+      (architecture, canRun) = ("composition", true)
+      return finish(nil)
+    case .unknown(let folder):
+      let weights = FolderWeights(folder: folder.path, fingerprints: nil)
+      try addWeights(weights.files(), of: weights)
+      facts = try folder.config.map { try ConfigFacts(Data($0.text().utf8)) }
+      modelType = facts?.modelType
+      obstacle =
+        folder.modelType.map { "Apus has no architecture for the model_type '\($0)'" }
+        ?? "there is no config.json beside the weights"
     }
-    if let folder, let card = try? ModelFolder.card(at: folder), let forecaster = card.forecaster {
-      (architecture, canRun) = (forecaster.architecture, true)
-      return
+    if Files.isFolder(path), shards.isEmpty, canRun {
+      (canRun, obstacle) = (false, "the folder has no safetensors")
+    } else if let missing = shards.first(where: { $0.bytes == nil }) {
+      (canRun, obstacle) = (false, "the shard \(missing.name) is missing")
     }
-    obstacle = "Apus has no architecture for the model_type '\(modelType ?? "")'"
+    config = facts?.summary ?? [:]
+    finish(facts)
+  }
+
+  /// Of a language model also its state, and its tensors where there are no weights to look at.
+  private mutating func language(_ folder: LanguageFolder) throws -> ConfigFacts {
+    let json = Data(folder.config.text().utf8)
+    var facts = try ConfigFacts(json)
+    (modelType, architecture) = (facts.modelType, folder.architecture.name)
+    do {
+      let model = try LanguageModel(
+        folder.architecture, config: folder.architecture.makeConfiguration(json: json),
+        in: Scope.describing)
+      facts = try facts.completed(by: model.config.json())
+      canRun = true
+      state = stateSize(model.initialState(batch: 1), facts)
+      takeTensors(of: model.parameters)
+    } catch let error as ConfigError {
+      obstacle = "\(error)"
+    } catch let error as CheckpointError {
+      obstacle = "\(error)"
+    }
+    return facts
+  }
+
+  private mutating func encoder(_ folder: EncoderFolder) throws -> ConfigFacts {
+    let json = Data(folder.config.text().utf8)
+    var facts = try ConfigFacts(json)
+    (modelType, architecture) = (facts.modelType, BertConfig.modelType)
+    do {
+      let config = try BertConfig(json: json)
+      facts = try facts.completed(by: config.json())
+      let names = tensors.map(\.name)
+      let parts =
+        names.isEmpty
+        ? Bert.Parts(isPrefixed: false, hasMaskedLanguageHead: false, hasPooler: true)
+        : Bert.parts(ofNames: names)
+      let bert = try Bert(config, parts: parts, in: Scope.describing)
+      canRun = true
+      takeTensors(of: bert.parameters)
+    } catch let error as ConfigError {
+      obstacle = "\(error)"
+    }
+    return facts
   }
 
   private mutating func takeTensors(of parameters: [Parameter]) {

@@ -1,6 +1,6 @@
-public import ApusEvaluation
-import ApusModels
-import ApusRuntime
+package import ApusEvaluation
+package import ApusRuntime
+import ApusTensor
 import Foundation
 
 /// What a comparison leaves on disk: `report.html`, `leaderboard.json`, `record.json`, and the winner's
@@ -14,14 +14,7 @@ public struct ComparisonFolder: Sendable {
   /// - Throws: ``ModelFolderError/cannotCreate(path:reason:)``.
   public init(_ path: String) throws {
     self.path = path
-    do {
-      try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-      let probe = URL(fileURLWithPath: path + "/.probe")
-      try Data().write(to: probe, options: .atomic)
-      try FileManager.default.removeItem(at: probe)
-    } catch {
-      throw ModelFolderError.cannotCreate(path: path, reason: error.localizedDescription)
-    }
+    try ModelFolder.prepare(path)
   }
 
   /// The page to look at.
@@ -29,22 +22,22 @@ public struct ComparisonFolder: Sendable {
   /// The winner's folder.
   public var winnerPath: String { path + "/winner" }
 
-  /// Writes the record, the leaderboard and the report, each as a whole.
+  /// Writes the record, the leaderboard, the report, and the winner's folder: all of one run, replaced
+  /// together.
   ///
-  /// - Throws: ``ModelFolderError/cannotCreate(path:reason:)``.
-  public func write(_ record: ComparisonRecord) throws {
+  /// - Parameters:
+  ///   - record: What was found.
+  ///   - winner: The files of the model that validation chose; nil when none survived.
+  /// - Throws: `FileError`; what stood there before stands.
+  package func write(_ record: ComparisonRecord, winner: FolderContents?) throws {
     let page = try renderReport(record)
-    try write(Data(page.utf8), to: "report.html")
-    try write(Leaderboard(record).json(), to: "leaderboard.json")
-    try write(record.json(), to: "record.json")
-  }
-
-  private func write(_ data: Data, to name: String) throws {
-    do {
-      try data.write(to: URL(fileURLWithPath: path + "/" + name), options: .atomic)
-    } catch {
-      throw ModelFolderError.cannotCreate(
-        path: path + "/" + name, reason: error.localizedDescription)
+    try Files().commit(to: path) { draft in
+      try draft.write("report.html", page.utf8)
+      try draft.write("leaderboard.json", Leaderboard(record).json())
+      try draft.write("record.json", record.json())
+      try winner?.write(to: draft, in: "winner/")
     }
+    // That of an earlier run does not belong to this report.
+    if winner == nil { try Files().removeTree(winnerPath) }
   }
 }

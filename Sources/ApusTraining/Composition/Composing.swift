@@ -65,7 +65,7 @@ public struct Composing: Sendable {
   private func forecasters(
     _ firstPath: String, _ table: SeriesTable, _ progress: (WorkProgress) async -> Void
   ) async throws -> (Composition, ComposingSummary) {
-    let first = try ModelFolder.forecaster(at: firstPath)
+    let first = try ModelFolder.open(firstPath).forecaster().load()
     let lookBack = first.forecaster.config.size.context
     let measured = try table.measured(as: first.recipe.measure)
     let blocks = SeriesBlocks(
@@ -74,7 +74,7 @@ public struct Composing: Sendable {
       throw ComposingError.tooFew(found: blocks.all.count, unit: "blocks of \(lookBack) rows")
     }
     let judged = try await losses(on: blocks.all, progress) { path in
-      let saved = try ModelFolder.forecaster(at: path)
+      let saved = try ModelFolder.open(path).forecaster().load()
       try Self.check(saved, path: path, against: first, path: firstPath)
       let frames = try measured.series.map { try saved.recipe.frame($0) }
       return { blocks.loss(of: saved.forecaster, on: $0, in: frames[$0.series]) }
@@ -104,7 +104,7 @@ public struct Composing: Sendable {
         found: passages.all.count, unit: "passages of \(length) characters")
     }
     let judged = try await losses(on: passages.all, progress) { path in
-      let saved = try ModelFolder.languageModel(at: path)
+      let saved = try ModelFolder.open(path).language().load()
       guard let tokenizer = saved.tokenizer else {
         throw ComposingError.noTokenizer(path: path)
       }

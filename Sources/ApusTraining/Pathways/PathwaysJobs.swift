@@ -112,7 +112,7 @@ public struct PathwaysAddition: Sendable {
     progress: @escaping @Sendable (TrainingProgress) async -> Void = { _ in }
   ) async throws -> Summary {
     try await Interruption.naming("training") {
-      let base = try PathwaysFolder.load(folder)
+      let base = try ModelFolder.open(folder).pathways().load()
       let old = base.config.tasks.compactMap { PathwaysExercise(rawValue: $0.name) }
       let before = PathwaysFingerprint(base, exercises: old)
       let grown = try base.adding(

@@ -51,7 +51,7 @@ struct ComposingTests {
       #expect(report.routed < best, "\(report)")
       #expect(report.routed >= report.hindsight)
       try made.composition.save()
-      let forecast = try FutureForecast(Composition(at: folder + "/panel"), table: mixture)
+      let forecast = try FutureForecast(ModelFolder.open(folder + "/panel").composition(), table: mixture)
       let right = forecast.series.enumerated().count { number, one in
         one.expert == (number % 2 == 0 ? "season" : "walk")
       }

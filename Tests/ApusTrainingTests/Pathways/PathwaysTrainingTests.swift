@@ -64,12 +64,12 @@ struct PathwaysTrainingTests {
         .waves, to: many, parent: .shapes, examples: 50, steps: 30
       ).run()
       #expect(added.task == "waves" && added.earlierTasks == 2)
-      let grown = try PathwaysFolder.load(many)
+      let grown = try ModelFolder.open(many).pathways().load()
       #expect(PathwaysFingerprint(grown, exercises: joint).changes(since: before).isEmpty)
       let single = PathwaysSingleTask(grown, task: 2, exercise: .waves, examples: 50)
       #expect(single.loss(of: 512) == added.loss)
       try Data("{}".utf8).write(to: URL(fileURLWithPath: many + "/pathways.json"))
-      #expect(throws: ModelFolderError.self) { try PathwaysFolder.load(many) }
+      #expect(throws: JSONFileError.self) { try ModelFolder.open(many).pathways().load() }
     }
   }
 }

@@ -14,20 +14,27 @@ extension ModelFolder {
   public static func convert(
     _ source: String, to target: String, format: WeightFormat = WeightFormat()
   ) throws {
-    let json = try read(source + "/config.json", purpose: "the model's configuration")
-    if PublishedConfig.modelType(json) == BertConfig.modelType {
-      try save(bert(at: source), publishedConfig: json, format: format, to: target)
+    let folder = try open(source)
+    var contents: FolderContents
+    if case .encoder(let encoder) = folder.contents {
+      contents = try self.contents(
+        encoder.load(), publishedConfig: Data(encoder.config.text().utf8), format: format)
     } else {
-      let saved = try languageModel(at: source)
-      try save(
-        saved.model, tokenizer: saved.tokenizer, publishedConfig: json, format: format, to: target)
+      let saved = try folder.language().load()
+      contents = try self.contents(
+        saved.model, tokenizer: saved.tokenizer, publishedConfig: saved.publishedConfig,
+        format: format)
     }
     for name in companions {
-      let (from, to) = ("\(source)/\(name)", "\(target)/\(name)")
-      guard Files.isFile(from), Files.resolved(from) != Files.resolved(to) else { continue }
-      try makeFolder(Files.folder(of: to))
-      try write(read(from, purpose: "a part of the model"), to: to)
+      let place = FolderFiles(source).place(name)
+      guard Files.isFile(place) else { continue }
+      guard Files.isPart(place, of: source) else {
+        throw ModelFolderError.leavesFolder(path: place)
+      }
+      contents.companions.append((name, place))
     }
+    try prepare(target)
+    try contents.save(to: target)
   }
 
   private static let companions = [

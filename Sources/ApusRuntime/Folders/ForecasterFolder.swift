@@ -1,0 +1,88 @@
+public import ApusModels
+import ApusNN
+import ApusTensor
+import Foundation
+
+/// A forecaster on disk: what it is made for and how it reads rows; its weights are not loaded yet.
+public struct ForecasterFolder: Sendable {
+  /// The folder.
+  public var path: String { weights.folder }
+  /// What the model was made for, with the whole configuration of its backbone.
+  public let config: ForecasterConfig
+  /// How a file is read and how its rows become the model's input.
+  public let recipe: FeatureRecipe
+  /// The column it forecasts; empty when there was one only.
+  public let target: String
+  let weights: FolderWeights
+
+  init(_ card: FolderCard?, weights: FolderWeights) throws {
+    guard let card, let config = card.forecaster, let recipe = card.recipe else {
+      throw ModelFolderError.damaged(
+        path: weights.folder + "/" + FolderFiles.card,
+        reason: "it has no forecaster or no recipe")
+    }
+    guard recipe.inputs == config.inputs else {
+      throw ModelFolderError.damaged(
+        path: weights.folder + "/" + FolderFiles.card,
+        reason: "the recipe makes \(recipe.inputs) inputs, the model reads \(config.inputs)")
+    }
+    (self.config, self.recipe, target) = (config, recipe, card.target ?? "")
+    self.weights = weights
+  }
+
+  /// Loads the model.
+  ///
+  /// - Throws: ``ModelFolderError``, or what is wrong with its configuration or weights.
+  public func load() throws -> ModelFolder.SavedForecaster {
+    ModelFolder.SavedForecaster(
+      forecaster: try Forecaster(config, in: Scope(checkpoint: try weights.load())),
+      recipe: recipe, target: target)
+  }
+}
+
+extension ModelFolder {
+  /// A forecaster with all that its forecasts need.
+  public struct SavedForecaster {
+    /// The model.
+    public let forecaster: Forecaster
+    /// How rows become its input.
+    public let recipe: FeatureRecipe
+    /// The column it forecasts; empty when there was one only.
+    public let target: String
+
+    /// Puts the parts together.
+    public init(forecaster: Forecaster, recipe: FeatureRecipe, target: String) {
+      self.forecaster = forecaster
+      self.recipe = recipe
+      self.target = target
+    }
+
+    /// The files of its folder.
+    package var contents: FolderContents {
+      get throws {
+        var card = FolderCard(.forecast)
+        (card.forecaster, card.recipe, card.target) = (forecaster.config, recipe, target)
+        return FolderContents(
+          forecaster.parameters,
+          config: try ModelFolder.encoded([
+            "model_type": "apus_forecaster", "architecture": forecaster.config.architecture,
+          ]), card: card)
+      }
+    }
+  }
+
+  /// Saves a forecaster; its files are replaced together.
+  ///
+  /// - Parameters:
+  ///   - forecaster: The model.
+  ///   - recipe: How rows become its input.
+  ///   - target: The column it forecasts.
+  ///   - path: The folder; made when missing.
+  /// - Throws: `FileError`; what stood there before stands.
+  public static func save(
+    _ forecaster: Forecaster, recipe: FeatureRecipe, target: String, to path: String
+  ) throws {
+    try SavedForecaster(forecaster: forecaster, recipe: recipe, target: target).contents
+      .save(to: path)
+  }
+}
