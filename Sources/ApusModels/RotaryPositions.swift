@@ -1,4 +1,4 @@
-package import ApusTensor
+package import ApusNN
 import Foundation
 
 /// How rotary frequencies are chosen: the object `rope_parameters`, or `rope_scaling` in older
@@ -46,29 +46,16 @@ public struct RotaryParameters: Codable, Sendable, Hashable {
   var kind: String { ropeType ?? type ?? "default" }
 }
 
-/// The rotary positions of a model: which frequencies hold at which length.
-///
-/// Su et al., 2021, arXiv:2104.09864; θₘ = base^(−2m/K) for pair m of K features that turn. The
-/// longer contexts: linear, Chen et al., 2023, arXiv:2306.15595; yarn, Peng et al., 2023,
-/// arXiv:2309.00071; longrope, Ding et al., 2024, arXiv:2402.13753; llama3, Grattafiori et al.,
-/// 2024, arXiv:2407.21783.
-///
-/// The types `dynamic` and `longrope` change all frequencies when a sequence passes the context of
-/// training. Keys that a state kept by then stay turned as they were, as in the reference
-/// implementation: beyond that length a step at a time is not what all at once would give.
-package struct RotaryPositions: Sendable {
-  /// Tables are made in advance up to this many positions; others when asked for.
-  private static let longestTable = 4096
-
-  private let parameters: RotaryParameters
-  private let base: Double
-  private let pairs: Int
-  private let context: Int
-  private let isInterleaved: Bool
-  private let usual: RotaryTable
-
-  /// Checks the parameters and makes the table.
+extension RotaryPositions {
+  /// The rotary positions that a configuration asks for.
   ///
+  /// θₘ = base^(−2m/K) for pair m of K features that turn. The longer contexts: linear, Chen et al.,
+  /// 2023, arXiv:2306.15595; yarn, Peng et al., 2023, arXiv:2309.00071; longrope, Ding et al., 2024,
+  /// arXiv:2402.13753; llama3, Grattafiori et al., 2024, arXiv:2407.21783.
+  ///
+  /// The types `dynamic` and `longrope` change all frequencies when a sequence passes the context of
+  /// training. Keys that a state kept by then stay turned as they were, as in the reference
+  /// implementation: beyond that length a step at a time is not what all at once would give.
   /// - Parameters:
   ///   - parameters: What the configuration says.
   ///   - theta: Base where the parameters name none.
@@ -76,7 +63,7 @@ package struct RotaryPositions: Sendable {
   ///   - context: `max_position_embeddings`.
   ///   - isInterleaved: Pairs (2m, 2m + 1) instead of (m, m + pairs).
   /// - Throws: ``ConfigError/invalid(key:value:rule:)``.
-  package init(
+  package convenience init(
     _ parameters: RotaryParameters?, theta: Double, headSize: Int, context: Int,
     isInterleaved: Bool = false
   ) throws {
@@ -86,35 +73,21 @@ package struct RotaryPositions: Sendable {
       turning >= 2 && turning <= Double(headSize) && Int(turning) % 2 == 0,
       "partial_rotary_factor", parameters.partialRotaryFactor ?? 1,
       "an even number of a head's \(headSize) features must turn")
-    self.parameters = parameters
-    base = parameters.ropeTheta ?? theta
-    pairs = Int(turning) / 2
-    self.context = context
-    self.isInterleaved = isInterleaved
+    let (base, pairs) = (parameters.ropeTheta ?? theta, Int(turning) / 2)
     try Self.check(parameters, base: base, pairs: pairs, context: context)
-    usual = RotaryTable(
-      positions: max(0, min(context, Self.longestTable)),
-      frequencies: Self.frequencies(parameters, base, pairs: pairs, context: context, length: 1),
-      isInterleaved: isInterleaved, scale: Self.scale(parameters, context: context))
-  }
-
-  /// The turns of tokens at `places` in sequences that end there.
-  package func table(for places: Range<Int>) -> RotaryTable {
-    guard hasOtherFrequencies(at: places.upperBound) else { return usual.covering(places) }
-    let long = RotaryTable(
-      positions: 0,
-      frequencies: Self.frequencies(
-        parameters, base, pairs: pairs, context: context, length: places.upperBound),
-      isInterleaved: isInterleaved, scale: Self.scale(parameters, context: context))
-    return long.covering(places)
-  }
-
-  private func hasOtherFrequencies(at length: Int) -> Bool {
-    switch parameters.kind {
-    case "dynamic": length > context
-    case "longrope": length > parameters.originalMaxPositionEmbeddings ?? context
-    default: false
+    let longest =
+      switch parameters.kind {
+      case "dynamic": context
+      case "longrope": parameters.originalMaxPositionEmbeddings ?? context
+      default: Int.max
+      }
+    @Sendable func frequencies(_ length: Int) -> [Double] {
+      Self.frequencies(parameters, base, pairs: pairs, context: context, length: length)
     }
+    self.init(
+      context: context, frequencies: frequencies(1), isInterleaved: isInterleaved,
+      scale: Self.scale(parameters, context: context),
+      longer: { $0 > longest ? frequencies($0) : nil })
   }
 }
 

@@ -20,11 +20,12 @@ public protocol Backbone {
 
   /// Continues sequences by T tokens, without recording for gradients.
   ///
-  /// One token at a time, any split, or all at once give the same numbers up to rounding.
+  /// One token at a time, any split, or all at once give the same numbers up to rounding, and so do
+  /// sequences alone or together, at equal positions or not.
   /// - Parameters:
   ///   - x: `[B, T, D]`.
   ///   - state: What earlier tokens left; advanced by T.
-  /// - Returns: `[B, T, D]`.
+  /// - Returns: `[B, T, outputWidth]`.
   func callAsFunction(_ x: Tensor, state: inout BackboneState) -> Tensor
 }
 
@@ -55,68 +56,11 @@ public struct BackboneOutput {
   }
 }
 
-/// What a backbone remembers between tokens: one entry for each layer that remembers.
-public struct BackboneState: Sendable {
-  /// One entry per layer.
-  public var layers: [MixerState]
-  /// How many tokens have passed.
-  public var position: Int
-
-  /// Creates a state.
-  public init(layers: [MixerState], position: Int = 0) {
-    self.layers = layers
-    self.position = position
-  }
-
-  /// Bytes of everything remembered.
-  public var byteCount: Int { layers.reduce(0) { $0 + $1.byteCount } }
-
-  /// Sends T tokens through layers, each with its own entry of the state, which then stands T tokens
-  /// further on.
+/// A backbone with experts, which can tell what its routers did.
+public protocol RoutingBackbone: Backbone {
+  /// The routes of each layer that has experts, in order, of whole sequences. Records nothing.
   ///
-  /// - Parameters:
-  ///   - x: `[B, T, D]`.
-  ///   - stack: The layers, in the order of their entries; further entries are left alone.
-  ///   - step: What a layer makes of its input, changing its entry.
-  /// - Returns: What the last layer gives.
-  public mutating func advance<Layer>(
-    _ x: Tensor, through stack: [Layer],
-    by step: (_ layer: Layer, _ x: Tensor, _ entry: inout MixerState) -> Tensor
-  ) -> Tensor {
-    var x = x
-    for (index, layer) in stack.enumerated() { x = step(layer, x, &layers[index]) }
-    position += x.shape[1]
-    return x
-  }
-}
-
-/// The state of one layer.
-public enum MixerState: Sendable {
-  /// Nothing: of a layer without memory, or while a layer works on the state it took out.
-  case none
-  case attention(AttentionState)
-  case selectiveSSM(SelectiveSSMState)
-  case ssd(SSDState)
-  case megalodon(MegalodonState)
-  case timestepNorm(TimestepNormState)
-  case lstm(LSTMState)
-  case lsh(LSHState)
-  case history(HistoryState)
-  case features(FeatureAttentionState)
-
-  /// Bytes of the state.
-  public var byteCount: Int {
-    switch self {
-    case .none: 0
-    case .attention(let state): state.byteCount
-    case .selectiveSSM(let state): state.byteCount
-    case .ssd(let state): state.byteCount
-    case .megalodon(let state): state.byteCount
-    case .timestepNorm(let state): state.byteCount
-    case .lstm(let state): state.byteCount
-    case .lsh(let state): state.byteCount
-    case .history(let state): state.byteCount
-    case .features(let state): state.byteCount
-    }
-  }
+  /// - Parameter x: `[B, T, D]`.
+  /// - Returns: One entry for each layer with experts; its tokens are the B · T rows of x.
+  func routes(_ x: Tensor) -> [ExpertRoutes]
 }

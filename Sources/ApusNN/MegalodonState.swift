@@ -20,7 +20,23 @@ public struct MegalodonState: Sendable {
     self.average = average
     self.attention = attention
   }
+}
+
+extension MegalodonState: LayerState {
+  public var batch: Int { norm.batch }
 
   /// Bytes of the state.
   public var byteCount: Int { norm.byteCount + average.byteCount + attention.byteCount }
+
+  public func rows(_ rows: [Int]) -> MegalodonState {
+    MegalodonState(
+      norm: norm.rows(rows), average: average.rows(rows), attention: attention.rows(rows))
+  }
+
+  public init(joining states: [MegalodonState]) {
+    self.init(
+      norm: TimestepNormState(joining: states.map(\.norm)),
+      average: ComplexEMAState(joining: states.map(\.average)),
+      attention: ChunkedAttentionState(joining: states.map(\.attention)))
+  }
 }

@@ -137,15 +137,6 @@ public struct RoutedOutput {
   }
 }
 
-/// A backbone with experts, which can tell what its routers did.
-public protocol RoutingBackbone: Backbone {
-  /// The routes of each layer that has experts, in order, of whole sequences. Records nothing.
-  ///
-  /// - Parameter x: `[B, T, D]`.
-  /// - Returns: One entry for each layer with experts; its tokens are the B · T rows of x.
-  func routes(_ x: Tensor) -> [ExpertRoutes]
-}
-
 extension Tensor {
   /// `modelBlock(_:)` for a block that may route: the router's logits come out of it as well, with
   /// their gradient.
@@ -169,6 +160,8 @@ extension Tensor {
 
 /// What a configuration says about the losses of its routers.
 public struct RouterLossOptions: Sendable, Hashable {
+  /// Experts of a token, k.
+  public var perToken: Int
   /// The coefficient of the balance; 0 for none.
   public var balance: Float
   /// The coefficient of the squared log-sums of logits; 0 for none.
@@ -177,14 +170,15 @@ public struct RouterLossOptions: Sendable, Hashable {
   public var form: BalanceForm
 
   /// Names each part.
-  public init(balance: Float, z: Float = 0, form: BalanceForm = .perLayer) {
+  public init(perToken: Int, balance: Float, z: Float = 0, form: BalanceForm = .perLayer) {
+    self.perToken = perToken
     self.balance = balance
     self.z = z
     self.form = form
   }
 
   /// The loss of the logits of all layers with experts; nil where there are none, or no coefficient.
-  public func callAsFunction(_ logits: [Tensor], perToken: Int) -> Tensor? {
+  public func callAsFunction(_ logits: [Tensor]) -> Tensor? {
     guard !logits.isEmpty, balance != 0 || z != 0 else { return nil }
     return Tensor.routerLoss(logits, perToken: perToken, balance: balance, z: z, form: form)
   }

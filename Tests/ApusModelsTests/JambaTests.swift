@@ -79,7 +79,7 @@ struct JambaTests {
       let ids = Tensor([Int32](repeating: 3, count: 2 * tokens), [2, tokens])
       _ = model.logits(ids, state: &state)
       let kept = state.layers.reduce(0) { sum, layer in
-        if case .attention(let attention) = layer { sum + attention.byteCount } else { sum }
+        sum + ((layer as? AttentionState)?.byteCount ?? 0)
       }
       return (kept, state.byteCount)
     }

@@ -91,7 +91,7 @@ struct ReformerTests {
       config.initializerRange = 0.2
       let model = try Reformer(config, in: Scope(key: RandomKey(seed: 4)))
       let x = Tensor.random([2, 64, 32], seed: 5)
-      let steps = model.steps(time: 64)
+      let steps = model.steps(at: Places(starts: [0, 0], time: 64))
       let (y, notes) = withoutGradient { forward(x, steps) }
       let (first, second) = y.reversed(steps, notes: notes)
       // Relative to what stands in the streams.

@@ -1,4 +1,5 @@
 import ApusModels
+import ApusNN
 import ApusTensor
 import ApusTestSupport
 import Foundation
@@ -46,14 +47,15 @@ struct RotaryPositionsTests {
   /// What the last of seven tokens gets that stand at `start...` and see no others.
   private func attended(_ positions: RotaryPositions, from start: Int) -> [Float] {
     let layout = AttentionLayout(heads: 1, headSize: 8, window: 7)
-    var state = AttentionState()
+    var state = AttentionState(batch: 1)
     if start > 0 {
       _ = state.attend(
-        .random([1, start, 24], seed: 2), layout: layout, rotary: positions.table(for: 0..<start))
+        .random([1, start, 24], seed: 2), layout: layout,
+        rotary: positions.rotation(from: [0], time: start))
     }
     let y = state.attend(
       .random([1, 7, 24], seed: 1), layout: layout,
-      rotary: positions.table(for: start..<start + 7))
+      rotary: positions.rotation(from: [start], time: 7))
     return Array(y.values.suffix(8))
   }
 
@@ -74,8 +76,9 @@ struct RotaryPositionsTests {
     let rows = Tensor.random([1, 20, 24], seed: 3)
     let layout = AttentionLayout(heads: 1, headSize: 8)
     func attended(_ positions: RotaryPositions, _ length: Int) -> [Float] {
-      rows[times: 0..<length].attention(layout: layout, rotary: positions.table(for: 0..<length))
-        .values
+      rows[times: 0..<length].attention(
+        layout: layout, rotary: positions.rotation(from: [0], time: length)
+      ).values
     }
     expectSameBits(attended(dynamic, 16), attended(plain, 16))
     let (long, short) = (attended(dynamic, 17), attended(plain, 17))

@@ -75,7 +75,9 @@ struct AttentionTests {
     let frequencies = [1.0, 0.3]  // two of three pairs turn
     let table = RotaryTable(positions: 16, frequencies: frequencies, isInterleaved: interleaved)
     expectAgreement(
-      of: { $0[0].attention(layout: layout, rotary: table) },
+      of: {
+        $0[0].attention(layout: layout, rotary: table.rotation(from: [0, 0], time: 7))
+      },
       with: {
         Self.reference(
           $0[0], layout, batch: 2, time: 7, frequencies: frequencies, interleaved: interleaved)
@@ -97,21 +99,22 @@ struct AttentionTests {
     let table =
       layout.headSize % 2 == 0
       ? RotaryTable(positions: time, frequencies: [1, 0.1]) : nil
-    let whole = x.attention(layout: layout, rotary: table)
-    var state = AttentionState()
+    let whole = x.attention(layout: layout, rotary: table?.rotation(from: [0, 0], time: time))
+    var state = AttentionState(batch: 2)
     for range in pieces(time, seed: seed) {
-      let part = state.attend(x[times: range], layout: layout, rotary: table)
+      let rotation = table?.rotation(
+        from: [range.lowerBound, range.lowerBound], time: range.count)
+      let part = state.attend(x[times: range], layout: layout, rotary: rotation)
       expectClose(part, whole[times: range], absolute: 1e-5, "\(range) of seed \(seed)")
     }
-    #expect(state.position == time)
-    if let window = layout.window { #expect(state.visible <= max(window, time)) }
+    if let window = layout.window { #expect(state.visible.allSatisfy { $0 <= max(window, time) }) }
   }
 
   @Test("keeps copies of a state apart")
   func copies() {
     let layout = AttentionLayout(heads: 2, headSize: 4)
     let x = Tensor.random([1, 6, layout.fusedSize], seed: 6)
-    var first = AttentionState()
+    var first = AttentionState(batch: 1)
     _ = first.attend(x[times: 0..<3], layout: layout)
     var second = first
     let other = Tensor.random([1, 3, layout.fusedSize], seed: 7)
@@ -125,12 +128,13 @@ struct AttentionTests {
   func bounded() {
     let layout = AttentionLayout(heads: 2, headSize: 4, window: 8)
     let table = RotaryTable(positions: 8, frequencies: [1, 0.1])
-    let long = RotaryTable(positions: 300, frequencies: [1, 0.1])
+    let long = RotaryTable(positions: 300, frequencies: [1, 0.1]).rotation(from: [0], time: 300)
     let x = Tensor.random([1, 300, layout.fusedSize], seed: 8)
     let whole = x.attention(layout: layout, rotary: long)
-    var state = AttentionState()
+    var state = AttentionState(batch: 1)
     for t in 0..<300 {
-      let part = state.attend(x[times: t..<t + 1], layout: layout, rotary: table)
+      let part = state.attend(
+        x[times: t..<t + 1], layout: layout, rotary: table.rotation(from: [t], time: 1))
       expectClose(part, whole[times: t..<t + 1], absolute: 1e-5, "token \(t)")
     }
     #expect(state.byteCount <= 64 * 2 * 2 * 4 * 4)
@@ -142,7 +146,7 @@ struct AttentionTests {
     let huge = AttentionLayout(heads: 2, headSize: 4, window: 1 << 60)
     let x = Tensor.random([1, 9, open.fusedSize], seed: 8)
     expectSameBits(x.attention(layout: huge).values, x.attention(layout: open).values)
-    var state = AttentionState()
+    var state = AttentionState(batch: 1)
     _ = state.attend(x, layout: huge)
     #expect(state.byteCount <= 64 * 2 * 2 * 4 * 4)
   }

@@ -79,7 +79,8 @@ struct ChunkedAttentionTests {
     let sizes = Sizes(batch: 2, time: 40, heads: 2, keys: 8, values: 8, chunk: 64)
     let x = sizes.inputs(seed: 2)
     let full = Tensor(concatenating: [x[0], x[1]]).attention(
-      layout: AttentionLayout(heads: 2, headSize: 8, scale: 1), rotary: sizes.layout.rotary)
+      layout: AttentionLayout(heads: 2, headSize: 8, scale: 1),
+      rotary: sizes.layout.rotary?.rotation(from: [0, 0], time: 40))
     expectClose(
       Tensor.chunkedAttention(queriesAndKeys: x[0], values: x[1], layout: sizes.layout), full,
       absolute: 1e-6)
@@ -119,13 +120,13 @@ struct ChunkedAttentionTests {
   func continuation(sizes: Sizes, seed: UInt64) {
     let x = sizes.inputs(seed: 5)
     let whole = Tensor.chunkedAttention(queriesAndKeys: x[0], values: x[1], layout: sizes.layout)
-    var state = ChunkedAttentionState()
+    var state = ChunkedAttentionState(batch: sizes.batch)
     for range in pieces(sizes.time, seed: seed) {
       let part = state.attend(
         x[0][times: range], x[1][times: range], layout: sizes.layout)
       expectClose(part, whole[times: range], absolute: 1e-6, "\(range) of seed \(seed)")
       let kept = range.upperBound % sizes.chunk
-      #expect(state.count == kept)
+      #expect(state.counts == [Int](repeating: kept, count: sizes.batch))
       #expect(state.byteCount == sizes.batch * kept * sizes.heads * (sizes.keys + sizes.values) * 4)
     }
   }
@@ -137,7 +138,7 @@ struct ChunkedAttentionTests {
     func part(_ range: Range<Int>) -> (Tensor, Tensor) {
       (x[0][times: range], x[1][times: range])
     }
-    var first = ChunkedAttentionState()
+    var first = ChunkedAttentionState(batch: 2)
     let (a, b) = part(0..<4)
     _ = first.attend(a, b, layout: sizes.layout)
     var second = first

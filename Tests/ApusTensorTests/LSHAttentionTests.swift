@@ -104,12 +104,13 @@ struct LSHAttentionTests {
     var layout = Self.layout(block: 4)
     layout.lists = lists
     let (queries, values, buckets) = Self.inputs(layout, batch: 2, time: 14, seed: 11)
-    let table = RotaryTable(positions: 20, frequencies: [1, 0.3, 0.1])
+    let rotation = RotaryTable(positions: 20, frequencies: [1, 0.3, 0.1])
+      .rotation(from: [0, 0], time: 14)
     let weights = Tensor.random(queries.shape, seed: 15)
     checkGradient(
       of: { [layout] x in
         (Tensor.lshAttention(
-          queries: x[0], values: x[1], buckets: buckets, layout: layout, rotary: table) * weights)
+          queries: x[0], values: x[1], buckets: buckets, layout: layout, rotary: rotation) * weights)
           .mean()
       }, at: [queries, values], step: 1 / 64)
   }
@@ -136,7 +137,8 @@ struct LSHAttentionTests {
     let table = isRotary ? RotaryTable(positions: 9, frequencies: [1, 0.3, 0.1]) : nil
     let (queries, values, buckets) = Self.inputs(layout, batch: 2, time: 200, seed: 31)
     let whole = Tensor.lshAttention(
-      queries: queries, values: values, buckets: buckets, layout: layout, rotary: table)
+      queries: queries, values: values, buckets: buckets, layout: layout,
+      rotary: table?.rotation(from: [0, 0], time: 200))
     var (state, start) = (LSHState(batch: 2, layout: layout), 0)
     for count in [1, 6, 1, 92, 100] {
       let times = start..<start + count
@@ -146,7 +148,8 @@ struct LSHAttentionTests {
       }
       let o = state.attend(
         queries: queries[times: times], values: values[times: times],
-        buckets: Tensor(part, [2, 2, 2, count]), rotary: table)
+        buckets: Tensor(part, [2, 2, 2, count]),
+        rotary: table?.rotation(from: [start, start], time: count))
       expectClose(o, whole[times: times], absolute: 1e-5, "\(times)")
       start += count
     }

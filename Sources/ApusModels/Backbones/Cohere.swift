@@ -1,5 +1,5 @@
 public import ApusNN
-public import ApusTensor
+import ApusTensor
 
 /// The hyperparameters of ``Cohere``, for both published types: `cohere`, whose defaults these are,
 /// and `cohere2`, in which most layers attend within a window.
@@ -140,80 +140,33 @@ public struct CohereConfig: ModelConfig {
 /// block is Wang and Komatsuzaki's, 2021, *GPT-J-6B*. Cohere et al., 2025, *Command A*,
 /// arXiv:2504.00698, section 2, for the layers of `cohere2`.
 /// Shapes: B batch, T time, D width.
-public struct Cohere: Backbone {
+public struct Cohere: DecoderBackbone {
   /// The hyperparameters.
   public let config: CohereConfig
-  let rotary: RotaryPositions
-  let blocks: [Block]
-  let norm: LayerNorm
+  public let stack: DecoderStack
 
   /// Creates the backbone with weights from `scope`.
   public init(_ config: CohereConfig, in scope: Scope) throws {
     self.config = config
-    rotary = try config.rotary()
-    blocks = try (0..<config.numHiddenLayers).map {
-      try Block(config, layer: $0, in: scope["layers"][$0])
+    let (width, rotary) = (config.hiddenSize, try config.rotary())
+    let start = Initialization.normal(deviation: config.initializerRange)
+    func norm(_ scope: Scope) throws -> LayerNorm {
+      try LayerNorm(width, epsilon: config.layerNormEps, bias: false, in: scope)
     }
-    norm = try LayerNorm(
-      config.hiddenSize, epsilon: config.layerNormEps, bias: false, in: scope["norm"])
-  }
-
-  public var width: Int { config.hiddenSize }
-
-  /// Maps `[B, T, D]` to `[B, T, D]`.
-  public func output(_ x: Tensor) -> BackboneOutput {
-    let table = rotary.table(for: 0..<x.shape[1])
-    var x = x
-    for block in blocks { x = x.modelBlock { block($0, rotary: table) } }
-    return BackboneOutput(hidden: norm(x))
-  }
-
-  public func initialState(batch: Int) -> BackboneState {
-    BackboneState(layers: blocks.map { _ in .attention(AttentionState()) })
-  }
-
-  /// Continues sequences by T tokens from `state`.
-  public func callAsFunction(_ x: Tensor, state: inout BackboneState) -> Tensor {
-    withoutGradient {
-      let table = rotary.table(for: state.position..<state.position + x.shape[1])
-      return norm(state.advance(x, through: blocks) { $0($1, rotary: table, state: &$2) })
-    }
-  }
-}
-
-extension Cohere {
-  /// `x + attention(n) + feedForward(n)` with `n = norm(x)`.
-  struct Block {
-    let norm: LayerNorm
-    let attention: GroupedAttention
-    let feedForward: GatedFeedForward
-    let hasPositions: Bool
-
-    init(_ config: CohereConfig, layer: Int, in scope: Scope) throws {
-      let width = config.hiddenSize
-      let start = Initialization.normal(deviation: config.initializerRange)
-      hasPositions = config.hasPositions(inLayer: layer)
-      norm = try LayerNorm(
-        width, epsilon: config.layerNormEps, bias: false, in: scope["input_layernorm"])
-      attention = try GroupedAttention(
-        width, layout: config.decoderShape.attentionLayout(window: config.window(inLayer: layer)),
-        bias: config.attentionBias, headNorm: config.useQkNorm ? config.layerNormEps : nil,
-        start: start, in: scope["self_attn"])
-      feedForward = try GatedFeedForward(
-        width, inner: config.intermediateSize, start: start, in: scope["mlp"])
-    }
-
-    func callAsFunction(_ x: Tensor, rotary: RotaryTable) -> Tensor {
-      let n = norm(x)
-      let mixed = attention(n, rotary: hasPositions ? rotary : nil)
-      return x + mixed + feedForward(n)
-    }
-
-    func callAsFunction(_ x: Tensor, rotary: RotaryTable, state: inout MixerState) -> Tensor {
-      let n = norm(x)
-      let mixed = attention(n, rotary: hasPositions ? rotary : nil, state: &state)
-      return x + mixed + feedForward(n)
-    }
+    stack = DecoderStack(
+      width: width,
+      blocks: try (0..<config.numHiddenLayers).map { layer in
+        let scope = scope["layers"][layer]
+        let layout = config.decoderShape.attentionLayout(window: config.window(inLayer: layer))
+        return .parallel(
+          try norm(scope["input_layernorm"]),
+          try Attention(
+            width, layout: layout, rotary: config.hasPositions(inLayer: layer) ? rotary : nil,
+            bias: config.attentionBias, start: start,
+            headNorm: config.useQkNorm ? config.layerNormEps : nil, in: scope["self_attn"]),
+          try GatedFeedForward(
+            width, inner: config.intermediateSize, start: start, in: scope["mlp"]))
+      }, norm: try norm(scope["norm"]))
   }
 }
 

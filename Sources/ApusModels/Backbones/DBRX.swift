@@ -1,4 +1,3 @@
-import Foundation
 public import ApusNN
 public import ApusTensor
 
@@ -125,10 +124,11 @@ public struct DBRXConfig: ModelConfig {
       heads: nHeads, keyValueHeads: attnConfig.kvNHeads, headSize: headSize, window: slidingWindow)
   }
 
-  var losses: RouterLossOptions {
-    guard outputRouterLogits else { return RouterLossOptions(balance: 0) }
+  var losses: RouterLossOptions? {
+    guard outputRouterLogits else { return nil }
     return RouterLossOptions(
-      balance: ffnConfig.moeLossWeight, z: routerZLossCoef, form: routerBalance)
+      perToken: ffnConfig.moeTopK, balance: ffnConfig.moeLossWeight, z: routerZLossCoef,
+      form: routerBalance)
   }
 }
 
@@ -167,119 +167,42 @@ extension GateNorm: Codable {
 ///
 /// Databricks, 2024, *Introducing DBRX*, and the released code. Shapes: B batch, T time, D width,
 /// X experts, k experts of a token, F features inside an expert.
-public struct DBRX: RoutingBackbone {
+public struct DBRX: DecoderBackbone, RoutingBackbone {
   /// The hyperparameters.
   public let config: DBRXConfig
-  let rotary: RotaryTable
-  let layers: [Block]
-  let norm: LayerNorm
+  public let stack: DecoderStack
 
   /// Creates the backbone with weights from `scope`.
   public init(_ config: DBRXConfig, in scope: Scope) throws {
     self.config = config
-    rotary = halfSplitRotary(
+    let (width, layout, experts) = (config.dModel, config.attention, config.ffnConfig)
+    let start = Initialization.normal(deviation: config.initializerRange)
+    let rotary = RotaryPositions(
       context: config.maxSeqLen, headSize: config.headSize, theta: config.theta)
-    layers = try (0..<config.nLayers).map { try Block(config, in: scope["blocks"][$0]) }
-    norm = try LayerNorm(config.dModel, bias: false, in: scope["norm_f"])
-  }
-
-  public var width: Int { config.dModel }
-
-  /// Maps `[B, T, D]` to `[B, T, D]`.
-  public func output(_ x: Tensor) -> BackboneOutput {
-    let rotary = rotary.covering(0..<x.shape[1])
-    let (hidden, logits) = routedBlocks(x, layers) { layer, x in layer(x, rotary: rotary) }
-    return BackboneOutput(
-      hidden: norm(hidden), auxiliaryLoss: config.losses(logits, perToken: config.ffnConfig.moeTopK)
-    )
-  }
-
-  public func routes(_ x: Tensor) -> [ExpertRoutes] {
-    let rotary = rotary.covering(0..<x.shape[1])
-    return collectedRoutes(x, layers) { layer, x in layer(x, rotary: rotary) }
-  }
-
-  public func initialState(batch: Int) -> BackboneState {
-    BackboneState(layers: layers.map { _ in .attention(AttentionState()) })
-  }
-
-  /// Continues sequences by T tokens from `state`.
-  public func callAsFunction(_ x: Tensor, state: inout BackboneState) -> Tensor {
-    withoutGradient {
-      let rotary = rotary.covering(state.position..<state.position + x.shape[1])
-      return norm(state.advance(x, through: layers) { $0($1, rotary: rotary, state: &$2) })
+    func linear(_ outputs: Int, in scope: Scope) throws -> Linear {
+      try Linear(width, outputs, bias: false, start: start, in: scope)
     }
-  }
-}
-
-extension DBRX {
-  /// `x + attention(norm(x))`, then `x + experts(norm(x))`.
-  struct Block {
-    let attentionNorm: LayerNorm
-    let attention: SelfAttention
-    let expertNorm: LayerNorm
-    let experts: MixtureOfExperts
-
-    init(_ config: DBRXConfig, in scope: Scope) throws {
-      let mixer = scope["norm_attn_norm"]
-      attentionNorm = try LayerNorm(config.dModel, bias: false, in: mixer["norm_1"])
-      attention = try SelfAttention(config, in: mixer["attn"])
-      expertNorm = try LayerNorm(config.dModel, bias: false, in: mixer["norm_2"])
-      let experts = config.ffnConfig
-      self.experts = try MixtureOfExperts(
-        width: config.dModel, hiddenSize: experts.ffnHiddenSize, experts: experts.moeNumExperts,
-        perToken: experts.moeTopK, rule: .dbrx(norm: experts.moeNormalizeExpertWeights.value),
-        names: ExpertNames(
-          router: "router.layer", experts: "experts.mlp", gate: "w1", up: "v1", down: "w2",
-          isFused: true),
-        start: .normal(deviation: config.initializerRange), in: scope["ffn"])
-    }
-
-    func callAsFunction(_ x: Tensor, rotary: RotaryTable) -> RoutedOutput {
-      routed(x + attention(attentionNorm(x), rotary: rotary))
-    }
-
-    func callAsFunction(_ x: Tensor, rotary: RotaryTable, state: inout MixerState) -> Tensor {
-      routed(x + attention(attentionNorm(x), rotary: rotary, state: &state)).hidden
-    }
-
-    private func routed(_ x: Tensor) -> RoutedOutput {
-      var output = experts(expertNorm(x))
-      output.hidden = x + output.hidden
-      return output
-    }
-  }
-
-  /// Attention with one published matrix for queries, keys and values, whose results are clipped
-  /// before positions are turned into them.
-  struct SelfAttention {
-    let layout: AttentionLayout
-    let clip: Float?
-    let input: Linear
-    let output: Linear
-
-    init(_ config: DBRXConfig, in scope: Scope) throws {
-      let start = Initialization.normal(deviation: config.initializerRange)
-      layout = config.attention
-      clip = config.attnConfig.clipQkv
-      input = try Linear(
-        config.dModel, layout.fusedSize, bias: false, start: start, in: scope["Wqkv"])
-      output = try Linear(
-        config.dModel, config.dModel, bias: false, start: start, in: scope["out_proj"])
-    }
-
-    func callAsFunction(_ x: Tensor, rotary: RotaryTable) -> Tensor {
-      output(fused(x).attention(layout: layout, rotary: rotary))
-    }
-
-    func callAsFunction(_ x: Tensor, rotary: RotaryTable, state: inout MixerState) -> Tensor {
-      output(fused(x).attention(layout: layout, rotary: rotary, state: &state))
-    }
-
-    private func fused(_ x: Tensor) -> Tensor {
-      let row = input(x)
-      return clip.map { row.clamped(to: $0) } ?? row
-    }
+    stack = DecoderStack(
+      width: width,
+      blocks: try (0..<config.nLayers).map { layer in
+        let scope = scope["blocks"][layer]
+        let part = scope["norm_attn_norm"]
+        return .preNorm(
+          try LayerNorm(width, bias: false, in: part["norm_1"]),
+          Attention(
+            layout: layout, rotary: rotary,
+            input: try linear(layout.fusedSize, in: part["attn"]["Wqkv"]),
+            adjustment: config.attnConfig.clipQkv.map(Clip.init),
+            output: try linear(width, in: part["attn"]["out_proj"])),
+          try LayerNorm(width, bias: false, in: part["norm_2"]),
+          try MixtureOfExperts(
+            width: width, hiddenSize: experts.ffnHiddenSize, experts: experts.moeNumExperts,
+            perToken: experts.moeTopK, rule: .dbrx(norm: experts.moeNormalizeExpertWeights.value),
+            names: ExpertNames(
+              router: "router.layer", experts: "experts.mlp", gate: "w1", up: "v1", down: "w2",
+              isFused: true),
+            start: start, in: scope["ffn"]))
+      }, norm: try LayerNorm(width, bias: false, in: scope["norm_f"]), routerLoss: config.losses)
   }
 }
 

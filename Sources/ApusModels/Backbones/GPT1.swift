@@ -1,5 +1,5 @@
 public import ApusNN
-public import ApusTensor
+import ApusTensor
 
 /// The hyperparameters of ``GPT1``. The defaults are those of the published model.
 public struct GPT1Config: ModelConfig {
@@ -69,132 +69,48 @@ public struct GPT1Config: ModelConfig {
 ///
 /// Radford et al., 2018, *Improving Language Understanding by Generative Pre-Training*. Shapes: B
 /// batch, T time, D width, H heads.
-public struct GPT1: Backbone {
+public struct GPT1: DecoderBackbone {
   /// The hyperparameters.
   public let config: GPT1Config
-  let positions: Parameter?
-  let rotary: RotaryPositions?
-  let blocks: [Block]
+  public let stack: DecoderStack
 
   /// Creates the backbone with weights from `scope`.
   public init(_ config: GPT1Config, in scope: Scope) throws {
     self.config = config
-    let isLearned = config.positionEmbedding == "learned"
-    positions =
-      isLearned
-      ? try scope["positions_embed"].parameter(
-        "weight", [config.nPositions, config.nEmbd], .normal(deviation: config.initializerRange))
-      : nil
-    rotary =
-      isLearned
-      ? nil
-      : try RotaryPositions(
-        nil, theta: 10000, headSize: config.nEmbd / config.nHead, context: config.nPositions)
-    blocks = try (0..<config.nLayer).map { try Block(config, in: scope["h"][$0]) }
-  }
-
-  public var width: Int { config.nEmbd }
-
-  /// Maps `[B, T, D]` to `[B, T, D]`.
-  public func output(_ x: Tensor) -> BackboneOutput {
-    let table = rotary?.table(for: 0..<x.shape[1])
-    var x = placed(x, from: 0)
-    for block in blocks { x = x.modelBlock { block($0, rotary: table) } }
-    return BackboneOutput(hidden: x)
-  }
-
-  public func initialState(batch: Int) -> BackboneState {
-    BackboneState(layers: blocks.map { _ in .attention(AttentionState()) })
-  }
-
-  /// Continues sequences by T tokens from `state`.
-  public func callAsFunction(_ x: Tensor, state: inout BackboneState) -> Tensor {
-    withoutGradient {
-      let table = rotary?.table(for: state.position..<state.position + x.shape[1])
-      let x = placed(x, from: state.position)
-      return state.advance(x, through: blocks) { $0($1, rotary: table, state: &$2) }
+    let width = config.nEmbd
+    let layout = AttentionLayout(
+      heads: config.nHead, headSize: width / config.nHead, window: config.slidingWindow)
+    let rotary =
+      config.positionEmbedding == "rotary"
+      ? RotaryPositions(context: config.nPositions, headSize: layout.headSize, theta: 10000) : nil
+    func linear(_ inputs: Int, _ outputs: Int, in scope: Scope) throws -> Linear {
+      try Linear(
+        inputs, outputs, start: .normal(deviation: config.initializerRange), inputsFirst: true,
+        in: scope)
     }
-  }
-
-  /// `x` with the embeddings of positions `start...` added.
-  private func placed(_ x: Tensor, from start: Int) -> Tensor {
-    guard let table = positions?.value else { return x }
-    let time = x.shape[1]
-    precondition(
-      start + time <= config.nPositions,
-      "GPT1: \(start + time) tokens, but n_positions is \(config.nPositions)")
-    let rows = table.reshaped([1, config.nPositions, config.nEmbd])
-    return x + rows[times: start..<start + time]
-  }
-}
-
-extension GPT1 {
-  /// `n = norm(x + attention(x))`, then `norm(n + feedForward(n))`.
-  struct Block {
-    let attention: SelfAttention
-    let attentionNorm: LayerNorm
-    let feedForward: FeedForward
-    let feedForwardNorm: LayerNorm
-
-    init(_ config: GPT1Config, in scope: Scope) throws {
-      attention = try SelfAttention(config, in: scope["attn"])
-      attentionNorm = try LayerNorm(
-        config.nEmbd, epsilon: config.layerNormEpsilon, in: scope["ln_1"])
-      feedForward = try FeedForward(config, in: scope["mlp"])
-      feedForwardNorm = try LayerNorm(
-        config.nEmbd, epsilon: config.layerNormEpsilon, in: scope["ln_2"])
+    func norm(_ scope: Scope) throws -> LayerNorm {
+      try LayerNorm(width, epsilon: config.layerNormEpsilon, in: scope)
     }
-
-    func callAsFunction(_ x: Tensor, rotary: RotaryTable?) -> Tensor {
-      let n = attentionNorm(x + attention(x, rotary: rotary))
-      return feedForwardNorm(n + feedForward(n))
-    }
-
-    func callAsFunction(_ x: Tensor, rotary: RotaryTable?, state: inout MixerState) -> Tensor {
-      let n = attentionNorm(x + attention(x, rotary: rotary, state: &state))
-      return feedForwardNorm(n + feedForward(n))
-    }
-  }
-
-  /// Attention with its projections; queries, keys and values come from one product.
-  struct SelfAttention {
-    let layout: AttentionLayout
-    let input: Linear
-    let output: Linear
-
-    init(_ config: GPT1Config, in scope: Scope) throws {
-      let width = config.nEmbd
-      let start = Initialization.normal(deviation: config.initializerRange)
-      layout = AttentionLayout(
-        heads: config.nHead, headSize: width / config.nHead, window: config.slidingWindow)
-      input = try Linear(
-        width, 3 * width, start: start, inputsFirst: true, in: scope["c_attn"])
-      output = try Linear(width, width, start: start, inputsFirst: true, in: scope["c_proj"])
-    }
-
-    func callAsFunction(_ x: Tensor, rotary: RotaryTable?) -> Tensor {
-      output(input(x).attention(layout: layout, rotary: rotary))
-    }
-
-    func callAsFunction(_ x: Tensor, rotary: RotaryTable?, state: inout MixerState) -> Tensor {
-      output(input(x).attention(layout: layout, rotary: rotary, state: &state))
-    }
-  }
-
-  /// Two maps with an activation between them.
-  struct FeedForward {
-    let activation: Activation
-    let input: Linear
-    let output: Linear
-
-    init(_ config: GPT1Config, in scope: Scope) throws {
-      let (width, start) = (config.nEmbd, Initialization.normal(deviation: config.initializerRange))
-      activation = config.activation ?? .geluTanh
-      input = try Linear(width, 4 * width, start: start, inputsFirst: true, in: scope["c_fc"])
-      output = try Linear(4 * width, width, start: start, inputsFirst: true, in: scope["c_proj"])
-    }
-
-    func callAsFunction(_ x: Tensor) -> Tensor { output(activation(input(x))) }
+    stack = DecoderStack(
+      width: width,
+      positions: try AddedPositions(
+        config.positionEmbedding, count: config.nPositions, width: width,
+        deviation: config.initializerRange, in: scope["positions_embed"]),
+      blocks: try (0..<config.nLayer).map { layer in
+        let scope = scope["h"][layer]
+        let (attention, feedForward) = (scope["attn"], scope["mlp"])
+        return .postNorm(
+          Attention(
+            layout: layout, rotary: rotary,
+            input: try linear(width, 3 * width, in: attention["c_attn"]),
+            output: try linear(width, width, in: attention["c_proj"])),
+          try norm(scope["ln_1"]),
+          PlainFeedForward(
+            input: try linear(width, 4 * width, in: feedForward["c_fc"]),
+            activation: config.activation,
+            output: try linear(4 * width, width, in: feedForward["c_proj"])),
+          try norm(scope["ln_2"]))
+      }, norm: nil)
   }
 }
 

@@ -1,4 +1,3 @@
-import Foundation
 public import ApusNN
 public import ApusTensor
 
@@ -141,9 +140,11 @@ public struct JambaConfig: ModelConfig {
     return config
   }
 
-  var losses: RouterLossOptions {
-    guard outputRouterLogits else { return RouterLossOptions(balance: 0) }
-    return RouterLossOptions(balance: routerAuxLossCoef, z: routerZLossCoef, form: routerBalance)
+  var losses: RouterLossOptions? {
+    guard outputRouterLogits else { return nil }
+    return RouterLossOptions(
+      perToken: numExpertsPerTok, balance: routerAuxLossCoef, z: routerZLossCoef,
+      form: routerBalance)
   }
 }
 
@@ -152,146 +153,44 @@ public struct JambaConfig: ModelConfig {
 ///
 /// Lieber et al., 2024, *Jamba: A Hybrid Transformer-Mamba Language Model*, arXiv:2403.19887. Shapes:
 /// B batch, T time, D width, X experts, k experts of a token, F features inside a feed-forward.
-public struct Jamba: RoutingBackbone {
+public struct Jamba: DecoderBackbone, RoutingBackbone {
   /// The hyperparameters.
   public let config: JambaConfig
-  let layers: [Block]
-  let norm: RMSNorm
+  public let stack: DecoderStack
 
   /// Creates the backbone with weights from `scope`.
   public init(_ config: JambaConfig, in scope: Scope) throws {
     self.config = config
-    layers = try (0..<config.numHiddenLayers).map {
-      try Block(config, layer: $0, in: scope["layers"][$0])
+    let (width, inner) = (config.hiddenSize, config.intermediateSize)
+    let start = Initialization.normal(deviation: config.initializerRange)
+    func norm(_ scope: Scope) throws -> RMSNorm {
+      try RMSNorm(width, epsilon: config.rmsNormEps, in: scope)
     }
-    norm = try RMSNorm(config.hiddenSize, epsilon: config.rmsNormEps, in: scope["final_layernorm"])
-  }
-
-  public var width: Int { config.hiddenSize }
-
-  /// Maps `[B, T, D]` to `[B, T, D]`.
-  public func output(_ x: Tensor) -> BackboneOutput {
-    let (hidden, logits) = routedBlocks(x, layers) { layer, x in layer(x) }
-    return BackboneOutput(
-      hidden: norm(hidden),
-      auxiliaryLoss: config.losses(logits, perToken: config.numExpertsPerTok))
-  }
-
-  public func routes(_ x: Tensor) -> [ExpertRoutes] {
-    collectedRoutes(x, layers) { layer, x in layer(x) }
-  }
-
-  public func initialState(batch: Int) -> BackboneState {
-    BackboneState(layers: layers.map { $0.mixer.initialState(batch: batch, config) })
-  }
-
-  /// Continues sequences by T tokens from `state`.
-  public func callAsFunction(_ x: Tensor, state: inout BackboneState) -> Tensor {
-    withoutGradient {
-      norm(state.advance(x, through: layers) { $0($1, state: &$2) })
+    func mixer(_ layer: Int, in scope: Scope) throws -> any SequenceMixer {
+      config.hasAttention(inLayer: layer)
+        ? try Attention(
+          width, layout: config.attention, rotary: nil, start: start, in: scope["self_attn"])
+        : try Mamba.Mixer(
+          config.mamba, innerNormEpsilon: config.rmsNormEps, in: scope["mamba"])
     }
-  }
-}
-
-extension Jamba {
-  /// `x + mixer(norm(x))`, then `x + feedForward(norm(x))`.
-  struct Block {
-    let mixerNorm: RMSNorm
-    let mixer: Mixer
-    let feedForwardNorm: RMSNorm
-    let feedForward: FeedForward
-
-    init(_ config: JambaConfig, layer: Int, in scope: Scope) throws {
-      let (width, epsilon) = (config.hiddenSize, config.rmsNormEps)
-      mixerNorm = try RMSNorm(width, epsilon: epsilon, in: scope["input_layernorm"])
-      mixer = try Mixer(config, layer: layer, in: scope)
-      feedForwardNorm = try RMSNorm(width, epsilon: epsilon, in: scope["pre_ff_layernorm"])
-      feedForward = try FeedForward(config, layer: layer, in: scope["feed_forward"])
+    func feedForward(_ layer: Int, in scope: Scope) throws -> any FeedForward {
+      config.hasExperts(inLayer: layer)
+        ? try MixtureOfExperts(
+          width: width, hiddenSize: inner, experts: config.numExperts,
+          perToken: config.numExpertsPerTok, rule: .jamba,
+          names: ExpertNames(
+            router: "router", gate: "gate_proj", up: "up_proj", down: "down_proj"),
+          start: start, in: scope)
+        : try GatedFeedForward(width, inner: inner, start: start, in: scope)
     }
-
-    func callAsFunction(_ x: Tensor) -> RoutedOutput { fed(x + mixer(mixerNorm(x))) }
-
-    func callAsFunction(_ x: Tensor, state: inout MixerState) -> Tensor {
-      fed(x + mixer(mixerNorm(x), state: &state)).hidden
-    }
-
-    private func fed(_ x: Tensor) -> RoutedOutput {
-      var output = feedForward(feedForwardNorm(x))
-      output.hidden = x + output.hidden
-      return output
-    }
-  }
-
-  /// What lets tokens see earlier ones.
-  enum Mixer {
-    case attention(GroupedAttention)
-    case selectiveSSM(Mamba.Mixer)
-
-    init(_ config: JambaConfig, layer: Int, in scope: Scope) throws {
-      if config.hasAttention(inLayer: layer) {
-        self = .attention(
-          try GroupedAttention(
-            config.hiddenSize, layout: config.attention,
-            start: .normal(deviation: config.initializerRange), in: scope["self_attn"]))
-      } else {
-        self = .selectiveSSM(
-          try Mamba.Mixer(config.mamba, innerNormEpsilon: config.rmsNormEps, in: scope["mamba"]))
-      }
-    }
-
-    func callAsFunction(_ x: Tensor) -> Tensor {
-      switch self {
-      case .attention(let attention): attention(x, rotary: nil)
-      case .selectiveSSM(let mixer): mixer(x)
-      }
-    }
-
-    func callAsFunction(_ x: Tensor, state: inout MixerState) -> Tensor {
-      switch self {
-      case .attention(let attention): attention(x, rotary: nil, state: &state)
-      case .selectiveSSM(let mixer): mixer(x, state: &state)
-      }
-    }
-
-    func initialState(batch: Int, _ config: JambaConfig) -> MixerState {
-      switch self {
-      case .attention: .attention(AttentionState())
-      case .selectiveSSM:
-        .selectiveSSM(
-          SelectiveSSMState(
-            batch: batch, channels: config.mamba.innerSize, states: config.mambaDState,
-            convolutionWidth: config.mambaDConv))
-      }
-    }
-  }
-
-  /// What works on each token by itself.
-  enum FeedForward {
-    case dense(GatedFeedForward)
-    case experts(MixtureOfExperts)
-
-    init(_ config: JambaConfig, layer: Int, in scope: Scope) throws {
-      let start = Initialization.normal(deviation: config.initializerRange)
-      let (width, inner) = (config.hiddenSize, config.intermediateSize)
-      if config.hasExperts(inLayer: layer) {
-        self = .experts(
-          try MixtureOfExperts(
-            width: width, hiddenSize: inner, experts: config.numExperts,
-            perToken: config.numExpertsPerTok, rule: .jamba,
-            names: ExpertNames(
-              router: "router", gate: "gate_proj", up: "up_proj", down: "down_proj"),
-            start: start, in: scope))
-      } else {
-        self = .dense(try GatedFeedForward(width, inner: inner, start: start, in: scope))
-      }
-    }
-
-    func callAsFunction(_ x: Tensor) -> RoutedOutput {
-      switch self {
-      case .dense(let feedForward): RoutedOutput(hidden: feedForward(x))
-      case .experts(let experts): experts(x)
-      }
-    }
+    stack = DecoderStack(
+      width: width,
+      blocks: try (0..<config.numHiddenLayers).map { layer in
+        let scope = scope["layers"][layer]
+        return .preNorm(
+          try norm(scope["input_layernorm"]), try mixer(layer, in: scope),
+          try norm(scope["pre_ff_layernorm"]), try feedForward(layer, in: scope["feed_forward"]))
+      }, norm: try norm(scope["final_layernorm"]), routerLoss: config.losses)
   }
 }
 

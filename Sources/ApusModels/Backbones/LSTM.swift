@@ -1,5 +1,5 @@
 public import ApusNN
-public import ApusTensor
+import ApusTensor
 
 /// The hyperparameters of ``LSTM``.
 public struct LSTMConfig: ModelConfig {
@@ -30,42 +30,25 @@ public struct LSTMConfig: ModelConfig {
 ///
 /// Hochreiter and Schmidhuber, 1997, *Long Short-Term Memory*; with the forget gate of Gers et al.,
 /// 2000, open at the start (Jozefowicz et al., 2015). Weight names are torch's.
-public struct LSTM: Backbone {
+public struct LSTM: DecoderBackbone {
   /// The hyperparameters.
   public let config: LSTMConfig
-  let layers: [Cell]
+  public let stack: DecoderStack
 
   /// Creates the backbone with weights from `scope`.
   public init(_ config: LSTMConfig, in scope: Scope) throws {
     self.config = config
-    layers = try (0..<config.numHiddenLayers).map {
-      try Cell(config.hiddenSize, layer: $0, in: scope["lstm"])
-    }
-  }
-
-  public var width: Int { config.hiddenSize }
-
-  /// Maps `[B, T, D]` to `[B, T, D]`.
-  public func output(_ x: Tensor) -> BackboneOutput {
-    BackboneOutput(hidden: layers.reduce(x) { x, layer in layer(x) })
-  }
-
-  public func initialState(batch: Int) -> BackboneState {
-    BackboneState(
-      layers: layers.map { _ in .lstm(LSTMState(batch: batch, features: config.hiddenSize)) })
-  }
-
-  /// Continues sequences by T tokens from `state`.
-  public func callAsFunction(_ x: Tensor, state: inout BackboneState) -> Tensor {
-    withoutGradient {
-      state.advance(x, through: layers) { $0($1, state: &$2) }
-    }
+    stack = DecoderStack(
+      width: config.hiddenSize,
+      blocks: try (0..<config.numHiddenLayers).map {
+        .bare(try Cell(config.hiddenSize, layer: $0, in: scope["lstm"]))
+      }, norm: nil)
   }
 }
 
 extension LSTM {
   /// One layer. Gates in the order input, forget, cell, output.
-  struct Cell {
+  struct Cell: SequenceMixer {
     let input: Parameter
     let recurrent: Parameter
     let bias: Parameter
@@ -78,19 +61,20 @@ extension LSTM {
       bias = try scope.parameter("bias_ih_l\(layer)", [4 * size], .values(gates))
     }
 
-    func callAsFunction(_ x: Tensor) -> Tensor {
-      x.linear(weight: input.value, bias: bias.value).lstm(recurrent: recurrent.value)
+    private func gates(_ x: Tensor) -> Tensor {
+      x.linear(weight: input.value, bias: bias.value)
     }
 
-    func callAsFunction(_ x: Tensor, state: inout MixerState) -> Tensor {
-      guard case .lstm(var own) = state else {
-        preconditionFailure("LSTM: the state belongs to another architecture")
-      }
-      state = .none  // leaves the tensor uniquely owned, to change in place
-      let hidden = x.linear(weight: input.value, bias: bias.value).lstm(
-        recurrent: recurrent.value, state: &own)
-      state = .lstm(own)
-      return hidden
+    func callAsFunction(_ x: Tensor, at places: Places) -> Tensor {
+      gates(x).lstm(recurrent: recurrent.value)
+    }
+
+    func callAsFunction(_ x: Tensor, at places: Places, state: inout LSTMState) -> Tensor {
+      gates(x).lstm(recurrent: recurrent.value, state: &state)
+    }
+
+    func initialState(batch: Int) -> LSTMState {
+      LSTMState(batch: batch, features: recurrent.shape[1])
     }
   }
 }

@@ -1,5 +1,5 @@
 public import ApusNN
-public import ApusTensor
+import ApusTensor
 
 /// The hyperparameters of ``LinearTransformer``. No published checkpoint of this shape exists; the
 /// keys are those of the `transformers` library.
@@ -43,62 +43,17 @@ extension LinearTransformerConfig: PreNormConfig {}
 /// those that are linear in time.
 ///
 /// Katharopoulos et al., 2020, *Transformers are RNNs*, arXiv:2006.16236.
-public struct LinearTransformer: Backbone {
+public struct LinearTransformer: DecoderBackbone {
   /// The hyperparameters.
   public let config: LinearTransformerConfig
-  let stack: PreNormStack<Mixer>
+  public let stack: DecoderStack
 
   /// Creates the backbone with weights from `scope`.
   public init(_ config: LinearTransformerConfig, in scope: Scope) throws {
     self.config = config
-    stack = try PreNormStack(config, in: scope) { try Mixer(config, in: $0) }
-  }
-
-  public var width: Int { config.hiddenSize }
-
-  /// Maps `[B, T, D]` to `[B, T, D]`.
-  public func output(_ x: Tensor) -> BackboneOutput { stack.output(x) }
-
-  public func initialState(batch: Int) -> BackboneState { stack.initialState(batch: batch) }
-
-  /// Continues sequences by T tokens from `state`.
-  public func callAsFunction(_ x: Tensor, state: inout BackboneState) -> Tensor {
-    stack(x, state: &state)
-  }
-}
-
-extension LinearTransformer {
-  /// Linear attention, with its projections.
-  public struct Mixer {
-    let projections: FeatureProjections
-
-    /// Creates the mixer with weights from `scope`.
-    ///
-    /// - Parameters:
-    ///   - config: The hyperparameters.
-    ///   - isCausal: False for encoders, whose tokens see each other; a stream is causal.
-    ///   - scope: Where the weights come from.
-    /// - Throws: ``CheckpointError`` when a checkpoint does not fit.
-    public init(_ config: LinearTransformerConfig, isCausal: Bool = true, in scope: Scope) throws {
-      projections = try FeatureProjections(
-        config,
-        layout: FeatureLayout(
-          heads: config.numAttentionHeads, headSize: config.headSize, kind: .elu,
-          isCausal: isCausal), in: scope)
+    stack = try DecoderStack(config, in: scope) {
+      try FeatureAttention(config, .elu, rotary: $1, in: $0)
     }
-
-    /// Mixes whole sequences, `[B, T, D]`.
-    public func callAsFunction(_ x: Tensor) -> Tensor { projections(x) }
-  }
-}
-
-extension LinearTransformer.Mixer: SequenceMixer {
-  func callAsFunction(_ x: Tensor, state: inout MixerState) -> Tensor {
-    projections(x, state: &state)
-  }
-
-  func initialState(batch: Int) -> MixerState {
-    .features(FeatureAttentionState(batch: batch, layout: projections.layout))
   }
 }
 

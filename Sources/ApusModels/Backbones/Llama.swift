@@ -1,5 +1,5 @@
 public import ApusNN
-public import ApusTensor
+import ApusTensor
 
 /// The hyperparameters of ``Llama``, for both published types: `llama`, whose defaults these are,
 /// and `mistral`, which attends within a window.
@@ -105,77 +105,33 @@ public struct LlamaConfig: ModelConfig {
 ///
 /// Touvron et al., 2023, *LLaMA*, arXiv:2302.13971; Jiang et al., 2023, *Mistral 7B*,
 /// arXiv:2310.06825. Shapes: B batch, T time, D width, H heads, K head size.
-public struct Llama: Backbone {
+public struct Llama: DecoderBackbone {
   /// The hyperparameters.
   public let config: LlamaConfig
-  let rotary: RotaryPositions
-  let blocks: [Block]
-  let norm: RMSNorm
+  public let stack: DecoderStack
 
   /// Creates the backbone with weights from `scope`.
   public init(_ config: LlamaConfig, in scope: Scope) throws {
     self.config = config
-    rotary = try config.rotary()
-    blocks = try (0..<config.numHiddenLayers).map {
-      try Block(config, in: scope["layers"][$0])
+    let (width, rotary) = (config.hiddenSize, try config.rotary())
+    let start = Initialization.normal(deviation: config.initializerRange)
+    func norm(_ scope: Scope) throws -> RMSNorm {
+      try RMSNorm(width, epsilon: config.rmsNormEps, in: scope)
     }
-    norm = try RMSNorm(config.hiddenSize, epsilon: config.rmsNormEps, in: scope["norm"])
-  }
-
-  public var width: Int { config.hiddenSize }
-
-  /// Maps `[B, T, D]` to `[B, T, D]`.
-  public func output(_ x: Tensor) -> BackboneOutput {
-    let table = rotary.table(for: 0..<x.shape[1])
-    var x = x
-    for block in blocks { x = x.modelBlock { block($0, rotary: table) } }
-    return BackboneOutput(hidden: norm(x))
-  }
-
-  public func initialState(batch: Int) -> BackboneState {
-    BackboneState(layers: blocks.map { _ in .attention(AttentionState()) })
-  }
-
-  /// Continues sequences by T tokens from `state`.
-  public func callAsFunction(_ x: Tensor, state: inout BackboneState) -> Tensor {
-    withoutGradient {
-      let table = rotary.table(for: state.position..<state.position + x.shape[1])
-      return norm(state.advance(x, through: blocks) { $0($1, rotary: table, state: &$2) })
-    }
-  }
-}
-
-extension Llama {
-  /// `x + attention(norm(x))`, then `x + feedForward(norm(x))`.
-  struct Block {
-    let attentionNorm: RMSNorm
-    let attention: GroupedAttention
-    let feedForwardNorm: RMSNorm
-    let feedForward: GatedFeedForward
-
-    init(_ config: LlamaConfig, in scope: Scope) throws {
-      let (width, shape) = (config.hiddenSize, config.decoderShape)
-      let start = Initialization.normal(deviation: config.initializerRange)
-      attentionNorm = try RMSNorm(
-        width, epsilon: config.rmsNormEps, in: scope["input_layernorm"])
-      attention = try GroupedAttention(
-        width, layout: shape.attentionLayout(window: config.slidingWindow),
-        bias: config.attentionBias, start: start, in: scope["self_attn"])
-      feedForwardNorm = try RMSNorm(
-        width, epsilon: config.rmsNormEps, in: scope["post_attention_layernorm"])
-      feedForward = try GatedFeedForward(
-        width, inner: config.intermediateSize, bias: config.mlpBias, start: start, in: scope["mlp"])
-    }
-
-    func callAsFunction(_ x: Tensor, rotary: RotaryTable) -> Tensor {
-      let x = x + attention(attentionNorm(x), rotary: rotary)
-      return x + feedForward(feedForwardNorm(x))
-    }
-
-    func callAsFunction(_ x: Tensor, rotary: RotaryTable, state: inout MixerState) -> Tensor {
-      let x = x + attention(attentionNorm(x), rotary: rotary, state: &state)
-      return x + feedForward(feedForwardNorm(x))
-    }
+    stack = DecoderStack(
+      width: width,
+      blocks: try (0..<config.numHiddenLayers).map { layer in
+        let scope = scope["layers"][layer]
+        return .preNorm(
+          try norm(scope["input_layernorm"]),
+          try Attention(
+            width, layout: config.decoderShape.attentionLayout(window: config.slidingWindow),
+            rotary: rotary, bias: config.attentionBias, start: start, in: scope["self_attn"]),
+          try norm(scope["post_attention_layernorm"]),
+          try GatedFeedForward(
+            width, inner: config.intermediateSize, bias: config.mlpBias, start: start,
+            in: scope["mlp"]))
+      }, norm: try norm(scope["norm"]))
   }
 }
 

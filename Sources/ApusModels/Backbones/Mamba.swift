@@ -1,6 +1,6 @@
 import Foundation
 public import ApusNN
-public import ApusTensor
+import ApusTensor
 
 /// The hyperparameters of ``Mamba``, under their published keys. The defaults are those of the 130M
 /// release; weights start as the authors start them, whatever later libraries do.
@@ -109,64 +109,29 @@ extension TimeStepRank: Codable {
 ///
 /// Gu and Dao, 2023, *Mamba: Linear-Time Sequence Modeling with Selective State Spaces*,
 /// arXiv:2312.00752. Shapes: B batch, T time, D width, E inner channels, N states, R rank, K taps.
-public struct Mamba: Backbone {
+public struct Mamba: DecoderBackbone {
   /// The hyperparameters.
   public let config: MambaConfig
-  let layers: [Block]
-  let norm: RMSNorm
+  public let stack: DecoderStack
 
   /// Creates the backbone with weights from `scope`.
   public init(_ config: MambaConfig, in scope: Scope) throws {
     self.config = config
-    layers = try (0..<config.numHiddenLayers).map { try Block(config, in: scope["layers"][$0]) }
-    norm = try RMSNorm(config.hiddenSize, epsilon: config.layerNormEpsilon, in: scope["norm_f"])
-  }
-
-  public var width: Int { config.hiddenSize }
-
-  /// Maps `[B, T, D]` to `[B, T, D]`.
-  public func output(_ x: Tensor) -> BackboneOutput {
-    BackboneOutput(hidden: norm(layers.reduce(x) { x, layer in x.modelBlock { layer($0) } }))
-  }
-
-  public func initialState(batch: Int) -> BackboneState {
-    BackboneState(
-      layers: layers.map { _ in
-        .selectiveSSM(
-          SelectiveSSMState(
-            batch: batch, channels: config.innerSize, states: config.stateSize,
-            convolutionWidth: config.convKernel))
-      })
-  }
-
-  /// Continues sequences by T tokens from `state`.
-  public func callAsFunction(_ x: Tensor, state: inout BackboneState) -> Tensor {
-    withoutGradient {
-      norm(state.advance(x, through: layers) { $0($1, state: &$2) })
+    func norm(_ scope: Scope) throws -> RMSNorm {
+      try RMSNorm(config.hiddenSize, epsilon: config.layerNormEpsilon, in: scope)
     }
+    stack = DecoderStack(
+      width: config.hiddenSize,
+      blocks: try (0..<config.numHiddenLayers).map { layer in
+        let scope = scope["layers"][layer]
+        return .mixerOnly(try norm(scope["norm"]), try Mixer(config, in: scope["mixer"]))
+      }, norm: try norm(scope["norm_f"]))
   }
 }
 
 extension Mamba {
-  /// `x + mixer(norm(x))`.
-  struct Block {
-    let norm: RMSNorm
-    let mixer: Mixer
-
-    init(_ config: MambaConfig, in scope: Scope) throws {
-      norm = try RMSNorm(config.hiddenSize, epsilon: config.layerNormEpsilon, in: scope["norm"])
-      mixer = try Mixer(config, in: scope["mixer"])
-    }
-
-    func callAsFunction(_ x: Tensor) -> Tensor { x + mixer(norm(x)) }
-
-    func callAsFunction(_ x: Tensor, state: inout MixerState) -> Tensor {
-      x + mixer(norm(x), state: &state)
-    }
-  }
-
   /// The selective state space between its two projections.
-  struct Mixer {
+  struct Mixer: SequenceMixer {
     let input: Linear
     let output: Linear
     let convolution: Parameter
@@ -213,7 +178,7 @@ extension Mamba {
       norms = try innerNormEpsilon.map { try InnerNorms(config, epsilon: $0, in: scope) }
     }
 
-    func callAsFunction(_ x: Tensor) -> Tensor {
+    func callAsFunction(_ x: Tensor, at places: Places) -> Tensor {
       switch selection {
       case .token(let projection, let step):
         output(input(x).selectiveSSM(weights: weights(projection, step)))
@@ -222,20 +187,21 @@ extension Mamba {
       }
     }
 
-    func callAsFunction(_ x: Tensor, state: inout MixerState) -> Tensor {
-      guard case .selectiveSSM(var own) = state else {
-        preconditionFailure("Mamba: the state belongs to another architecture")
+    func callAsFunction(
+      _ x: Tensor, at places: Places, state: inout SelectiveSSMState
+    ) -> Tensor {
+      switch selection {
+      case .token(let projection, let step):
+        output(input(x).selectiveSSM(weights: weights(projection, step), state: &state))
+      case .none(let inputOutput):
+        output(input(x).invariantSSM(weights: weights(inputOutput), state: &state))
       }
-      state = .none  // leaves the tensors uniquely owned, to change in place
-      let mixed =
-        switch selection {
-        case .token(let projection, let step):
-          input(x).selectiveSSM(weights: weights(projection, step), state: &own)
-        case .none(let inputOutput):
-          input(x).invariantSSM(weights: weights(inputOutput), state: &own)
-        }
-      state = .selectiveSSM(own)
-      return output(mixed)
+    }
+
+    func initialState(batch: Int) -> SelectiveSSMState {
+      SelectiveSSMState(
+        batch: batch, channels: logA.shape[0], states: logA.shape[1],
+        convolutionWidth: convolution.shape[2])
     }
 
     private func weights(_ projection: Parameter, _ step: Parameter) -> SelectiveSSMWeights {

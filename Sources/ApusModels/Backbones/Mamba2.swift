@@ -1,6 +1,6 @@
 import Foundation
 public import ApusNN
-public import ApusTensor
+import ApusTensor
 
 /// The hyperparameters of ``Mamba2``, under their published keys and with their published defaults;
 /// weights start as the authors start them, whatever later libraries do.
@@ -145,61 +145,29 @@ extension TimeStepLimit: Codable {
 /// Dao and Gu, 2024, *Transformers are SSMs: Generalized Models and Efficient Algorithms Through
 /// Structured State Space Duality*, arXiv:2405.21060. Shapes: B batch, T time, D width, E inner
 /// channels, H heads, P channels of a head, G groups, N states, K taps.
-public struct Mamba2: Backbone {
+public struct Mamba2: DecoderBackbone {
   /// The hyperparameters.
   public let config: Mamba2Config
-  let layers: [Block]
-  let norm: RMSNorm
+  public let stack: DecoderStack
 
   /// Creates the backbone with weights from `scope`.
   public init(_ config: Mamba2Config, in scope: Scope) throws {
     self.config = config
-    layers = try (0..<config.numHiddenLayers).map { try Block(config, in: scope["layers"][$0]) }
-    norm = try RMSNorm(config.hiddenSize, epsilon: config.layerNormEpsilon, in: scope["norm_f"])
-  }
-
-  public var width: Int { config.hiddenSize }
-
-  /// Maps `[B, T, D]` to `[B, T, D]`.
-  public func output(_ x: Tensor) -> BackboneOutput {
-    BackboneOutput(hidden: norm(layers.reduce(x) { x, layer in x.modelBlock { layer($0) } }))
-  }
-
-  public func initialState(batch: Int) -> BackboneState {
-    BackboneState(
-      layers: layers.map { _ in
-        .ssd(SSDState(batch: batch, layout: config.layout, convolutionWidth: config.convKernel))
-      })
-  }
-
-  /// Continues sequences by T tokens from `state`.
-  public func callAsFunction(_ x: Tensor, state: inout BackboneState) -> Tensor {
-    withoutGradient {
-      norm(state.advance(x, through: layers) { $0($1, state: &$2) })
+    func norm(_ scope: Scope) throws -> RMSNorm {
+      try RMSNorm(config.hiddenSize, epsilon: config.layerNormEpsilon, in: scope)
     }
+    stack = DecoderStack(
+      width: config.hiddenSize,
+      blocks: try (0..<config.numHiddenLayers).map { layer in
+        let scope = scope["layers"][layer]
+        return .mixerOnly(try norm(scope["norm"]), try Mixer(config, in: scope["mixer"]))
+      }, norm: try norm(scope["norm_f"]))
   }
 }
 
 extension Mamba2 {
-  /// `x + mixer(norm(x))`.
-  struct Block {
-    let norm: RMSNorm
-    let mixer: Mixer
-
-    init(_ config: Mamba2Config, in scope: Scope) throws {
-      norm = try RMSNorm(config.hiddenSize, epsilon: config.layerNormEpsilon, in: scope["norm"])
-      mixer = try Mixer(config, in: scope["mixer"])
-    }
-
-    func callAsFunction(_ x: Tensor) -> Tensor { x + mixer(norm(x)) }
-
-    func callAsFunction(_ x: Tensor, state: inout MixerState) -> Tensor {
-      x + mixer(norm(x), state: &state)
-    }
-  }
-
   /// The state space between its two projections.
-  struct Mixer {
+  struct Mixer: SequenceMixer {
     let layout: SSDLayout
     let input: Linear
     let output: Linear
@@ -238,18 +206,16 @@ extension Mamba2 {
       gain = try scope["norm"].parameter("weight", [layout.channels], .ones)
     }
 
-    func callAsFunction(_ x: Tensor) -> Tensor {
+    func callAsFunction(_ x: Tensor, at places: Places) -> Tensor {
       output(input(x).ssd(weights: weights, layout: layout))
     }
 
-    func callAsFunction(_ x: Tensor, state: inout MixerState) -> Tensor {
-      guard case .ssd(var own) = state else {
-        preconditionFailure("Mamba2: the state belongs to another architecture")
-      }
-      state = .none  // leaves the tensors uniquely owned, to change in place
-      let mixed = input(x).ssd(weights: weights, layout: layout, state: &own)
-      state = .ssd(own)
-      return output(mixed)
+    func callAsFunction(_ x: Tensor, at places: Places, state: inout SSDState) -> Tensor {
+      output(input(x).ssd(weights: weights, layout: layout, state: &state))
+    }
+
+    func initialState(batch: Int) -> SSDState {
+      SSDState(batch: batch, layout: layout, convolutionWidth: convolution.shape[2])
     }
 
     private var weights: SSDWeights {

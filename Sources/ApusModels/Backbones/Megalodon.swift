@@ -136,21 +136,19 @@ public struct Megalodon: Backbone {
 
   public func initialState(batch: Int) -> BackboneState {
     BackboneState(
-      layers: blocks.map { .megalodon($0.mega.initialState(batch: batch)) }
-        + [.timestepNorm(norm.initialState(batch: batch))])
+      of: Self.self, batch: batch,
+      layers: blocks.map { $0.mega.initialState(batch: batch) }
+        + [norm.initialState(batch: batch)])
   }
 
   /// Continues sequences by T tokens from `state`, which does not grow.
   public func callAsFunction(_ x: Tensor, state: inout BackboneState) -> Tensor {
-    withoutGradient {
-      let x = state.advance(x, through: blocks) { $0($1, state: &$2) }
-      guard case .timestepNorm(var own) = state.layers[blocks.count] else {
-        preconditionFailure("Megalodon: the state belongs to another architecture")
+    state.advance(x, through: Self.self) { state in
+      var x = x
+      for (index, block) in blocks.enumerated() {
+        x = state.withLayer(index) { block(x, state: &$0) }
       }
-      state.layers[blocks.count] = .none
-      let y = norm(x, state: &own)
-      state.layers[blocks.count] = .timestepNorm(own)
-      return y
+      return state.withLayer(blocks.count) { norm(x, state: &$0) }
     }
   }
 
@@ -177,14 +175,8 @@ extension Megalodon {
 
     func callAsFunction(_ x: Tensor) -> Tensor { feedForward(mega(x)) + x }
 
-    func callAsFunction(_ x: Tensor, state: inout MixerState) -> Tensor {
-      guard case .megalodon(var own) = state else {
-        preconditionFailure("Megalodon: the state belongs to another architecture")
-      }
-      state = .none  // leaves the tensors uniquely owned, to change in place
-      let y = mega(x, state: &own)
-      state = .megalodon(own)
-      return feedForward(y) + x
+    func callAsFunction(_ x: Tensor, state: inout MegalodonState) -> Tensor {
+      feedForward(mega(x, state: &state)) + x
     }
   }
 
@@ -226,7 +218,7 @@ extension Megalodon {
         norm: norm.initialState(batch: batch),
         average: ComplexEMAState(
           batch: batch, channels: config.modelDim, modes: config.cemaNdim),
-        attention: ChunkedAttentionState())
+        attention: ChunkedAttentionState(batch: batch))
     }
 
     func callAsFunction(_ x: Tensor) -> Tensor {

@@ -102,9 +102,11 @@ public struct MixtralConfig: ModelConfig {
       window: slidingWindow)
   }
 
-  var losses: RouterLossOptions {
-    guard outputRouterLogits else { return RouterLossOptions(balance: 0) }
-    return RouterLossOptions(balance: routerAuxLossCoef, z: routerZLossCoef, form: routerBalance)
+  var losses: RouterLossOptions? {
+    guard outputRouterLogits else { return nil }
+    return RouterLossOptions(
+      perToken: numExpertsPerTok, balance: routerAuxLossCoef, z: routerZLossCoef,
+      form: routerBalance)
   }
 }
 
@@ -135,103 +137,41 @@ extension ModelConfig {
   }
 }
 
-/// Rotary positions that pair feature i of a head with feature i + K/2, K being the head's size.
-///
-/// - Parameters:
-///   - context: The most tokens; sequences past what the table covers get one of their own.
-///   - headSize: K.
-///   - theta: Base of the frequencies.
-/// - Returns: The table of the first positions.
-func halfSplitRotary(context: Int, headSize: Int, theta: Double) -> RotaryTable {
-  let frequencies = (0..<headSize / 2).map { pow(theta, -2 * Double($0) / Double(headSize)) }
-  return RotaryTable(positions: min(context, 2048), frequencies: frequencies)
-}
-
 /// Mixtral: a decoder with grouped attention whose feed-forwards are experts, two of eight for each
 /// token.
 ///
 /// Jiang et al., 2024, *Mixtral of Experts*, arXiv:2401.04088. Shapes: B batch, T time, D width,
 /// X experts, k experts of a token, F features inside an expert.
-public struct Mixtral: RoutingBackbone {
+public struct Mixtral: DecoderBackbone, RoutingBackbone {
   /// The hyperparameters.
   public let config: MixtralConfig
-  let rotary: RotaryTable
-  let layers: [Block]
-  let norm: RMSNorm
+  public let stack: DecoderStack
 
   /// Creates the backbone with weights from `scope`.
   public init(_ config: MixtralConfig, in scope: Scope) throws {
     self.config = config
-    rotary = halfSplitRotary(
+    let width = config.hiddenSize
+    let start = Initialization.normal(deviation: config.initializerRange)
+    let rotary = RotaryPositions(
       context: config.maxPositionEmbeddings, headSize: config.headSize, theta: config.theta)
-    layers = try (0..<config.numHiddenLayers).map { try Block(config, in: scope["layers"][$0]) }
-    norm = try RMSNorm(config.hiddenSize, epsilon: config.rmsNormEps, in: scope["norm"])
-  }
-
-  public var width: Int { config.hiddenSize }
-
-  /// Maps `[B, T, D]` to `[B, T, D]`.
-  public func output(_ x: Tensor) -> BackboneOutput {
-    let rotary = rotary.covering(0..<x.shape[1])
-    let (hidden, logits) = routedBlocks(x, layers) { layer, x in layer(x, rotary: rotary) }
-    return BackboneOutput(
-      hidden: norm(hidden),
-      auxiliaryLoss: config.losses(logits, perToken: config.numExpertsPerTok))
-  }
-
-  public func routes(_ x: Tensor) -> [ExpertRoutes] {
-    let rotary = rotary.covering(0..<x.shape[1])
-    return collectedRoutes(x, layers) { layer, x in layer(x, rotary: rotary) }
-  }
-
-  public func initialState(batch: Int) -> BackboneState {
-    BackboneState(layers: layers.map { _ in .attention(AttentionState()) })
-  }
-
-  /// Continues sequences by T tokens from `state`.
-  public func callAsFunction(_ x: Tensor, state: inout BackboneState) -> Tensor {
-    withoutGradient {
-      let rotary = rotary.covering(state.position..<state.position + x.shape[1])
-      return norm(state.advance(x, through: layers) { $0($1, rotary: rotary, state: &$2) })
+    func norm(_ scope: Scope) throws -> RMSNorm {
+      try RMSNorm(width, epsilon: config.rmsNormEps, in: scope)
     }
-  }
-}
-
-extension Mixtral {
-  /// `x + attention(norm(x))`, then `x + experts(norm(x))`.
-  struct Block {
-    let attentionNorm: RMSNorm
-    let attention: GroupedAttention
-    let expertNorm: RMSNorm
-    let experts: MixtureOfExperts
-
-    init(_ config: MixtralConfig, in scope: Scope) throws {
-      let (width, epsilon) = (config.hiddenSize, config.rmsNormEps)
-      let start = Initialization.normal(deviation: config.initializerRange)
-      attentionNorm = try RMSNorm(width, epsilon: epsilon, in: scope["input_layernorm"])
-      attention = try GroupedAttention(
-        width, layout: config.attention, start: start, in: scope["self_attn"])
-      expertNorm = try RMSNorm(width, epsilon: epsilon, in: scope["post_attention_layernorm"])
-      experts = try MixtureOfExperts(
-        width: width, hiddenSize: config.intermediateSize, experts: config.numLocalExperts,
-        perToken: config.numExpertsPerTok, rule: .mixtral,
-        names: ExpertNames(router: "gate", gate: "w1", up: "w3", down: "w2"), start: start,
-        in: scope["block_sparse_moe"])
-    }
-
-    func callAsFunction(_ x: Tensor, rotary: RotaryTable) -> RoutedOutput {
-      routed(x + attention(attentionNorm(x), rotary: rotary))
-    }
-
-    func callAsFunction(_ x: Tensor, rotary: RotaryTable, state: inout MixerState) -> Tensor {
-      routed(x + attention(attentionNorm(x), rotary: rotary, state: &state)).hidden
-    }
-
-    private func routed(_ x: Tensor) -> RoutedOutput {
-      var output = experts(expertNorm(x))
-      output.hidden = x + output.hidden
-      return output
-    }
+    stack = DecoderStack(
+      width: width,
+      blocks: try (0..<config.numHiddenLayers).map { layer in
+        let scope = scope["layers"][layer]
+        return .preNorm(
+          try norm(scope["input_layernorm"]),
+          try Attention(
+            width, layout: config.attention, rotary: rotary, start: start, in: scope["self_attn"]),
+          try norm(scope["post_attention_layernorm"]),
+          try MixtureOfExperts(
+            width: width, hiddenSize: config.intermediateSize, experts: config.numLocalExperts,
+            perToken: config.numExpertsPerTok, rule: .mixtral,
+            names: ExpertNames(router: "gate", gate: "w1", up: "w3", down: "w2"), start: start,
+            in: scope["block_sparse_moe"]))
+      }, norm: try norm(scope["norm"]), routerLoss: config.losses)
   }
 }
 

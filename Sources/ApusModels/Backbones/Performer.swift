@@ -1,6 +1,6 @@
 import Foundation
 public import ApusNN
-public import ApusTensor
+import ApusTensor
 
 /// The hyperparameters of ``Performer``. No published checkpoint of this shape exists; keys of the
 /// transformer are those of the `transformers` library, those of the features lucidrains'.
@@ -68,94 +68,30 @@ extension PerformerConfig: PreNormConfig {}
 /// Choromanski et al., 2020, *Rethinking Attention with Performers*, arXiv:2009.14794 (FAVOR+).
 /// Causal sums are kept relative to a running maximum per feature, so that no epsilon is needed and
 /// nothing of the future is seen; the published programs take one maximum over all tokens.
-public struct Performer: Backbone {
+public struct Performer: DecoderBackbone {
   /// The hyperparameters.
   public let config: PerformerConfig
-  let stack: PreNormStack<Mixer>
+  public let stack: DecoderStack
 
   /// Creates the backbone with weights from `scope`.
   public init(_ config: PerformerConfig, in scope: Scope) throws {
     self.config = config
-    stack = try PreNormStack(config, in: scope) { try Mixer(config, in: $0) }
-  }
-
-  public var width: Int { config.hiddenSize }
-
-  /// Maps `[B, T, D]` to `[B, T, D]`.
-  public func output(_ x: Tensor) -> BackboneOutput { stack.output(x) }
-
-  public func initialState(batch: Int) -> BackboneState { stack.initialState(batch: batch) }
-
-  /// Continues sequences by T tokens from `state`.
-  public func callAsFunction(_ x: Tensor, state: inout BackboneState) -> Tensor {
-    stack(x, state: &state)
-  }
-
-  /// Draws the random projections of all layers anew, as training may do now and then, say every
-  /// 1,000 steps; drawing at every step hurts, and evaluation never draws.
-  ///
-  /// Every ``BackboneState`` made before is void afterwards: its sums are of other features.
-  /// - Parameter key: Names the random numbers; another key, another projection.
-  public func redrawFeatures(key: RandomKey) {
-    for (layer, block) in stack.blocks.enumerated() {
-      block.mixer.redrawFeatures(key: key.derived(UInt64(layer)))
+    let hasFixedNorms = config.orthoScaling == 1
+    stack = try DecoderStack(config, in: scope) { scope, rotary in
+      try FeatureAttention(
+        config, config.kernelFunction == "relu" ? .relu : .exponential, features: config.features,
+        rotary: rotary, in: scope
+      ) { layout in
+        // The directions are constant, but a tensor of the checkpoint like any other.
+        let directions = try scope.parameter(
+          "projection_matrix", [layout.features, layout.headSize],
+          .custom { shape, key in
+            Tensor(orthogonalFeatures: shape, hasFixedNorms: hasFixedNorms, key: key)
+          }, isDecayed: false)
+        directions.setTrainable(false)
+        return directions
+      }
     }
-  }
-}
-
-extension Performer {
-  /// Attention by random features, with its projections.
-  public struct Mixer {
-    let projections: FeatureProjections
-    /// `[m, K]`: constant, but a tensor of the checkpoint like any other.
-    let directions: Parameter
-    let hasFixedNorms: Bool
-
-    /// Creates the mixer with weights from `scope`.
-    ///
-    /// - Parameters:
-    ///   - config: The hyperparameters.
-    ///   - isCausal: False for encoders, whose tokens see each other; a stream is causal.
-    ///   - scope: Where the weights come from.
-    /// - Throws: ``CheckpointError`` when a checkpoint does not fit.
-    public init(_ config: PerformerConfig, isCausal: Bool = true, in scope: Scope) throws {
-      let (size, features) = (config.headSize, config.features)
-      projections = try FeatureProjections(
-        config,
-        layout: FeatureLayout(
-          heads: config.numAttentionHeads, headSize: size,
-          kind: config.kernelFunction == "relu" ? .relu : .exponential, features: features,
-          isCausal: isCausal), in: scope)
-      let hasFixedNorms = config.orthoScaling == 1
-      self.hasFixedNorms = hasFixedNorms
-      directions = try scope.parameter(
-        "projection_matrix", [features, size],
-        .custom { shape, key in
-          Tensor(orthogonalFeatures: [shape[0], shape[1]], hasFixedNorms: hasFixedNorms, key: key)
-        }, isDecayed: false)
-      directions.setTrainable(false)
-    }
-
-    /// Mixes whole sequences, `[B, T, D]`.
-    public func callAsFunction(_ x: Tensor) -> Tensor {
-      projections(x, weights: directions.value)
-    }
-
-    func redrawFeatures(key: RandomKey) {
-      let shape = directions.shape
-      directions.set(
-        Tensor(orthogonalFeatures: [shape[0], shape[1]], hasFixedNorms: hasFixedNorms, key: key))
-    }
-  }
-}
-
-extension Performer.Mixer: SequenceMixer {
-  func callAsFunction(_ x: Tensor, state: inout MixerState) -> Tensor {
-    projections(x, state: &state, weights: directions.value)
-  }
-
-  func initialState(batch: Int) -> MixerState {
-    .features(FeatureAttentionState(batch: batch, layout: projections.layout))
   }
 }
 

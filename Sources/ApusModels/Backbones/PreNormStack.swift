@@ -1,6 +1,5 @@
 import ApusNN
 import ApusTensor
-import Foundation
 
 /// The keys that Performer, Skyformer and the linear transformer share: those of a pre-norm
 /// transformer. What they mix tokens by stands in their own files.
@@ -76,187 +75,127 @@ extension PreNormConfig {
   }
 }
 
-/// What a ``PreNormStack`` mixes tokens by.
-protocol SequenceMixer {
-  /// Maps whole sequences, `[B, T, D]`, differentiably.
-  func callAsFunction(_ x: Tensor) -> Tensor
-  /// Continues sequences by T tokens.
-  func callAsFunction(_ x: Tensor, state: inout MixerState) -> Tensor
-  /// The state before the first token.
-  func initialState(batch: Int) -> MixerState
-}
-
-/// A pre-norm transformer: mixer and feed-forward in turn, each on a normalized residual stream.
-struct PreNormStack<Mixer: SequenceMixer> {
-  let positions: Positions
-  let blocks: [Block]
-  let norm: LayerNorm
-
-  /// Creates the stack; `mixer` makes the mixer of a layer from its scope.
+extension DecoderStack {
+  /// A pre-norm transformer: mixer and feed-forward in turn, each on a normalized residual stream.
+  ///
+  /// - Parameters:
+  ///   - config: The shared keys.
+  ///   - scope: Where the weights come from.
+  ///   - mixer: Makes the mixer of a layer from its scope, with what turns queries and keys.
+  /// - Throws: ``CheckpointError`` when a checkpoint does not fit.
   init(
-    _ config: some PreNormConfig, in scope: Scope, mixer: (Scope) throws -> Mixer
+    _ config: some PreNormConfig, in scope: Scope,
+    mixer: (Scope, RotaryPositions?) throws -> any SequenceMixer
   ) throws {
-    positions = try Positions(config, in: scope)
-    blocks = try (0..<config.numHiddenLayers).map { layer in
-      try Block(config, in: scope["layers"][layer], mixer: mixer)
+    let (width, inner) = (config.hiddenSize, config.intermediateSize ?? 4 * config.hiddenSize)
+    func norm(_ scope: Scope) throws -> LayerNorm {
+      try LayerNorm(width, epsilon: config.layerNormEps, in: scope)
     }
-    norm = try LayerNorm(config.hiddenSize, epsilon: config.layerNormEps, in: scope["norm"])
-  }
-
-  func output(_ x: Tensor) -> BackboneOutput {
-    var x = positions(x, from: 0)
-    for block in blocks { x = x.modelBlock { block($0) } }
-    return BackboneOutput(hidden: norm(x))
-  }
-
-  func initialState(batch: Int) -> BackboneState {
-    BackboneState(layers: blocks.map { $0.mixer.initialState(batch: batch) })
-  }
-
-  func callAsFunction(_ x: Tensor, state: inout BackboneState) -> Tensor {
-    withoutGradient {
-      let x = positions(x, from: state.position)
-      return norm(state.advance(x, through: blocks) { $0($1, state: &$2) })
-    }
-  }
-
-  /// `x + mixer(norm(x))`, then `x + feedForward(norm(x))`.
-  struct Block {
-    let mixerNorm: LayerNorm
-    let mixer: Mixer
-    let feedForwardNorm: LayerNorm
-    let input: Linear
-    let output: Linear
-    let activation: Activation
-
-    init(
-      _ config: some PreNormConfig, in scope: Scope, mixer: (Scope) throws -> Mixer
-    ) throws {
-      let (width, inner) = (config.hiddenSize, config.intermediateSize ?? 4 * config.hiddenSize)
-      mixerNorm = try LayerNorm(width, epsilon: config.layerNormEps, in: scope["attention_norm"])
-      self.mixer = try mixer(scope["attention"])
-      feedForwardNorm = try LayerNorm(
-        width, epsilon: config.layerNormEps, in: scope["feed_forward_norm"])
-      let feedForward = scope["feed_forward"]
-      input = try Linear(
-        width, inner, start: .normal(deviation: config.initializerRange), in: feedForward["input"])
-      output = try Linear(inner, width, start: config.residualStart, in: feedForward["output"])
-      activation = Activation(rawValue: config.hiddenAct) ?? .geluTanh
-    }
-
-    func callAsFunction(_ x: Tensor) -> Tensor {
-      let x = x + mixer(mixerNorm(x))
-      return x + output(activation(input(feedForwardNorm(x))))
-    }
-
-    func callAsFunction(_ x: Tensor, state: inout MixerState) -> Tensor {
-      let x = x + mixer(mixerNorm(x), state: &state)
-      return x + output(activation(input(feedForwardNorm(x))))
-    }
+    let rotary =
+      config.positionEmbeddingType == "rotary"
+      ? RotaryPositions(
+        context: config.maxPositionEmbeddings, headSize: config.headSize, theta: config.ropeTheta)
+      : nil
+    self.init(
+      width: width,
+      positions: try AddedPositions(
+        config.positionEmbeddingType, count: config.maxPositionEmbeddings, width: width,
+        deviation: config.initializerRange, in: scope["position_embeddings"]),
+      blocks: try (0..<config.numHiddenLayers).map { layer in
+        let scope = scope["layers"][layer]
+        let feedForward = scope["feed_forward"]
+        return .preNorm(
+          try norm(scope["attention_norm"]), try mixer(scope["attention"], rotary),
+          try norm(scope["feed_forward_norm"]),
+          PlainFeedForward(
+            input: try Linear(
+              width, inner, start: .normal(deviation: config.initializerRange),
+              in: feedForward["input"]),
+            activation: Activation(rawValue: config.hiddenAct),
+            output: try Linear(
+              inner, width, start: config.residualStart, in: feedForward["output"])))
+      },
+      norm: try norm(scope["norm"]))
   }
 }
 
-/// Positions that are added to the tokens. Rotary ones belong to the mixers and add nothing here.
-enum Positions {
-  case none
-  /// `[positions, D]`.
-  case learned(Parameter)
-  /// `sin(t / 10000^(2i/D))` in even features, the cosine in odd ones; the first rows are kept.
-  case sinusoidal(Tensor)
-
-  init(_ config: some PreNormConfig, in scope: Scope) throws {
-    let (count, width) = (config.maxPositionEmbeddings, config.hiddenSize)
-    switch config.positionEmbeddingType {
-    case "learned":
-      self = .learned(
-        try scope["position_embeddings"].parameter(
-          "weight", [count, width], .normal(deviation: config.initializerRange)))
-    case "sinusoidal":
-      self = .sinusoidal(Self.sinusoids(0..<min(count, 4096), width: width))
+extension AddedPositions {
+  /// The positions that a configuration names: `learned`, with weights from `scope`, or `sinusoidal`;
+  /// with `rotary` and `none` nothing is added.
+  init(_ kind: String, count: Int, width: Int, deviation: Float, in scope: Scope) throws {
+    switch kind {
+    case "learned": self = try .learned(count, width: width, deviation: deviation, in: scope)
+    case "sinusoidal": self = .sinusoidal(count, width: width)
     default: self = .none
     }
   }
-
-  /// `x`, `[B, T, D]`, with the vectors of positions `start...` added.
-  func callAsFunction(_ x: Tensor, from start: Int) -> Tensor {
-    let (time, width) = (x.shape[1], x.shape[2])
-    func rows(_ table: Tensor) -> Tensor {
-      table.reshaped([1, table.shape[0], width])[times: start..<start + time]
-    }
-    switch self {
-    case .none: return x
-    case .learned(let table):
-      precondition(
-        start + time <= table.shape[0],
-        "\(start + time) tokens, but max_position_embeddings is \(table.shape[0])")
-      return x + rows(table.value)
-    case .sinusoidal(let table):
-      // A stream is unlimited: what lies past the table is computed.
-      return x
-        + (start + time <= table.shape[0]
-          ? rows(table) : Self.sinusoids(start..<start + time, width: width))
-    }
-  }
-
-  private static func sinusoids(_ places: Range<Int>, width: Int) -> Tensor {
-    let frequencies = (0..<width).map { pow(10000, -Double($0 / 2 * 2) / Double(width)) }
-    let values = places.flatMap { place in
-      frequencies.enumerated().map { feature, frequency in
-        let angle = Double(place) * frequency
-        return Float(feature % 2 == 0 ? sin(angle) : cos(angle))
-      }
-    }
-    return Tensor(values, [places.count, width])
-  }
 }
 
-/// Projections around feature attention, and positions turned into queries and keys.
-struct FeatureProjections {
+/// Attention whose weights are products of features, between its projections.
+struct FeatureAttention: SequenceMixer {
   let layout: FeatureLayout
-  let rotary: RotaryTable?
+  let rotary: RotaryPositions?
   let input: Linear
   let output: Linear
+  /// The directions or landmarks that features come from; nil where features need none.
+  let weights: Parameter?
+  /// The matrix between features that follows from the landmarks; nil where there are none.
+  let mixing: ((Tensor) -> Tensor)?
 
+  /// Creates the layer with weights from `scope`.
+  ///
+  /// - Parameters:
+  ///   - config: The shared keys.
+  ///   - kind: What queries and keys are turned into.
+  ///   - features: How many features; those of the head when nil.
+  ///   - rotary: What turns queries and keys before that.
+  ///   - start: How the projection to queries, keys and values starts.
+  ///   - mixing: What the matrix between features is as a function of the weights.
+  ///   - scope: Where the weights come from.
+  ///   - weights: Makes what features come from.
+  /// - Throws: ``CheckpointError`` when a checkpoint does not fit.
   init(
-    _ config: some PreNormConfig, layout: FeatureLayout, start: Initialization? = nil,
-    in scope: Scope
+    _ config: some PreNormConfig, _ kind: FeatureKind, features: Int? = nil,
+    rotary: RotaryPositions?, start: Initialization? = nil, mixing: ((Tensor) -> Tensor)? = nil,
+    in scope: Scope, weights: (FeatureLayout) throws -> Parameter? = { _ in nil }
   ) throws {
-    self.layout = layout
-    let size = config.headSize
-    rotary =
-      config.positionEmbeddingType == "rotary"
-      ? RotaryTable(
-        positions: min(config.maxPositionEmbeddings, 4096),
-        frequencies: (0..<size / 2).map {
-          pow(config.ropeTheta, -2 * Double($0) / Double(size))
-        }) : nil
+    layout = FeatureLayout(
+      heads: config.numAttentionHeads, headSize: config.headSize, kind: kind, features: features)
+    (self.rotary, self.mixing) = (rotary, mixing)
     input = try Linear(
       config.hiddenSize, layout.fusedSize,
       start: start ?? .normal(deviation: config.initializerRange), in: scope["input"])
     output = try Linear(
       config.hiddenSize, config.hiddenSize, start: config.residualStart, in: scope["output"])
+    self.weights = try weights(layout)
   }
 
-  /// Queries, keys and values, `[B, T, 3 · D]`, of tokens from position `start` on.
-  func fused(_ x: Tensor, from start: Int = 0) -> Tensor {
+  /// Queries, keys and values, `[B, T, 3 · D]`.
+  private func fused(_ x: Tensor, at places: Places) -> Tensor {
     let rows = input(x)
     guard let rotary else { return rows }
-    return rows.rotated(heads: 2 * layout.heads, headSize: layout.headSize, by: rotary, from: start)
+    return rows.rotated(
+      heads: 2 * layout.heads, headSize: layout.headSize, by: places.rotation(by: rotary))
   }
 
-  /// Mixes whole sequences.
-  func callAsFunction(_ x: Tensor, weights: Tensor? = nil, mixing: Tensor? = nil) -> Tensor {
-    output(fused(x).featureAttention(layout: layout, weights: weights, mixing: mixing))
+  func callAsFunction(_ x: Tensor, at places: Places) -> Tensor {
+    let weights = weights?.value
+    return output(
+      fused(x, at: places).featureAttention(
+        layout: layout, weights: weights, mixing: weights.flatMap { mixing?($0) }))
   }
 
-  /// Continues sequences from `state`.
-  func callAsFunction(_ x: Tensor, state: inout MixerState, weights: Tensor? = nil) -> Tensor {
-    guard case .features(var own) = state else {
-      preconditionFailure("Feature attention: the state belongs to another architecture")
-    }
-    state = .none  // leaves the sums uniquely owned, to change in place
-    let mixed = own.attend(fused(x, from: own.position), layout: layout, weights: weights)
-    state = .features(own)
-    return output(mixed)
+  func callAsFunction(
+    _ x: Tensor, at places: Places, state: inout FeatureAttentionState
+  ) -> Tensor {
+    output(state.attend(fused(x, at: places), layout: layout, weights: weights?.value))
+  }
+
+  /// The state before the first token. It holds a function of landmarks as they are now: states made
+  /// before training goes on are void.
+  func initialState(batch: Int) -> FeatureAttentionState {
+    FeatureAttentionState(
+      batch: batch, layout: layout,
+      mixing: withoutGradient { weights.flatMap { mixing?($0.value) } })
   }
 }

@@ -1,4 +1,3 @@
-import Foundation
 public import ApusNN
 public import ApusTensor
 
@@ -9,22 +8,20 @@ public import ApusTensor
 public struct Reformer: Backbone {
   /// The hyperparameters.
   public let config: ReformerConfig
-  let positions: Positions
-  let rotary: RotaryTable?
+  let positions: AddedPositions
+  let rotary: RotaryPositions?
   let blocks: [Block]
   let norm: LayerNorm
 
   /// Creates the backbone with weights from `scope`.
   public init(_ config: ReformerConfig, in scope: Scope) throws {
     self.config = config
-    positions = try Positions(config, in: scope["embeddings"]["position_embeddings"])
-    let size = config.attentionHeadSize
+    positions = try Self.positions(config, in: scope["embeddings"]["position_embeddings"])
     rotary =
       config.positions == "rotary"
-      ? RotaryTable(
-        positions: min(config.maxPositionEmbeddings, 4096),
-        frequencies: (0..<size / 2).map { pow(config.ropeTheta, -2 * Double($0) / Double(size)) })
-      : nil
+      ? RotaryPositions(
+        context: config.maxPositionEmbeddings, headSize: config.attentionHeadSize,
+        theta: config.ropeTheta) : nil
     let encoder = scope["encoder"]
     blocks = try config.attnLayers.indices.map { layer in
       try Block(config, layer: layer, in: encoder["layers"][layer])
@@ -38,13 +35,13 @@ public struct Reformer: Backbone {
 
   /// Maps `[B, T, D]` to both streams, `[B, T, 2 · D]`.
   public func output(_ x: Tensor) -> BackboneOutput {
-    let x = positions.placed(x, from: 0)
-    return BackboneOutput(hidden: norm(x.reversible(steps(time: x.shape[1]))))
+    let places = Places(wholeOf: x)
+    return BackboneOutput(hidden: norm(positions(x, at: places).reversible(steps(at: places))))
   }
 
-  /// The layers as steps of a reversible network over T tokens.
-  package func steps(time: Int) -> [ReversibleStep] {
-    let (rotary, slots) = (rotary, config.slots(time))
+  /// The layers as steps of a reversible network on whole sequences.
+  package func steps(at places: Places) -> [ReversibleStep] {
+    let (rotary, slots) = (rotary.map(places.rotation), config.slots(places.time))
     return blocks.map { block in
       ReversibleStep(
         f: { block.attention($0, slots: slots, rotary: rotary, buckets: &$1) },
@@ -53,8 +50,10 @@ public struct Reformer: Backbone {
   }
 
   public func initialState(batch: Int) -> BackboneState {
-    guard config.canStream else { return BackboneState(layers: [.history(HistoryState())]) }
-    return BackboneState(layers: blocks.map { .lsh($0.attention.initialState(batch: batch)) })
+    BackboneState(
+      of: Self.self, batch: batch,
+      layers: config.canStream
+        ? blocks.map { $0.attention.initialState(batch: batch) } : [HistoryState(batch: batch)])
   }
 
   /// Continues sequences by T tokens from `state`.
@@ -62,28 +61,45 @@ public struct Reformer: Backbone {
   /// Sorted lists have no state: everything that came in is kept, and a token's output is that of the
   /// sequence that ends with the last of these T tokens.
   public func callAsFunction(_ x: Tensor, state: inout BackboneState) -> Tensor {
-    withoutGradient {
-      defer { state.position += x.shape[1] }
-      guard config.canStream else { return fromStart(x, state: &state.layers[0]) }
-      let x = positions.placed(x, from: state.position)
+    state.advance(x, through: Self.self) { state in
+      guard config.canStream else { return state.withLayer(0) { fromStart(x, state: &$0) } }
+      let places = Places(starts: state.positions, time: x.shape[1])
+      let rotation = rotary.map(places.rotation)
+      let x = positions(x, at: places)
       var streams = (x, x)
       for (index, block) in blocks.enumerated() {
-        let mixed = block.attention(streams.1, rotary: rotary, state: &state.layers[index])
-        streams.0 = streams.0 + mixed
+        streams.0 =
+          streams.0
+          + state.withLayer(index) { block.attention(streams.1, rotary: rotation, state: &$0) }
         streams.1 = streams.1 + block.feedForward(streams.0)
       }
       return norm(Tensor(concatenating: [streams.0, streams.1]))
     }
   }
 
-  private func fromStart(_ x: Tensor, state: inout MixerState) -> Tensor {
-    guard case .history(var history) = state else {
-      preconditionFailure("Reformer: the state belongs to another architecture")
+  private func fromStart(_ x: Tensor, state: inout HistoryState) -> Tensor {
+    let all = state.append(x)
+    let isOneLength = all.allSatisfy { $0.shape == all[0].shape }
+    return Tensor(
+      joining: (isOneLength ? [Tensor(joining: all)] : all).map { whole in
+        output(whole).hidden[times: whole.shape[1] - x.shape[1]..<whole.shape[1]]
+      })
+  }
+
+  /// Learned positions, added to what comes in.
+  private static func positions(
+    _ config: ReformerConfig, in scope: Scope
+  ) throws -> AddedPositions {
+    let (shape, sizes) = (config.axialPosShape, config.axialPosEmbdsDim)
+    guard config.positions == "axial" else {
+      return try AddedPositions(
+        config.positions, count: config.maxPositionEmbeddings, width: config.hiddenSize,
+        deviation: config.initializerRange, in: scope["embedding"])
     }
-    state = .none  // leaves the rows uniquely owned
-    let all = history.append(x)
-    state = .history(history)
-    return output(all).hidden[times: all.shape[1] - x.shape[1]..<all.shape[1]]
+    let start = Initialization.normal(deviation: config.axialNormStd)
+    return .axial(
+      try scope["weights"].parameter("0", [shape[0], 1, sizes[0]], start, isDecayed: false),
+      try scope["weights"].parameter("1", [1, shape[1], sizes[1]], start, isDecayed: false))
   }
 }
 
@@ -139,7 +155,7 @@ extension Reformer {
     ///   - buckets: Those of an earlier pass, or nil, and then those of this one.
     /// - Returns: `[B, T, D]`.
     func callAsFunction(
-      _ x: Tensor, slots: Int, rotary: RotaryTable?, buckets: inout Tensor?
+      _ x: Tensor, slots: Int, rotary: Rotation?, buckets: inout Tensor?
     ) -> Tensor {
       let x = norm(x)
       let values = value(x)
@@ -161,24 +177,19 @@ extension Reformer {
       }
     }
 
-    func callAsFunction(_ x: Tensor, rotary: RotaryTable?, state: inout MixerState) -> Tensor {
-      guard case .lsh(var own) = state else {
-        preconditionFailure("Reformer: the state belongs to another architecture")
-      }
-      state = .none  // leaves the tensors uniquely owned, to change in place
-      defer { state = .lsh(own) }
+    func callAsFunction(_ x: Tensor, rotary: Rotation?, state: inout LSHState) -> Tensor {
       let x = norm(x)
       let values = value(x)
       switch mixer {
       case .lsh(let query, let rotations, let layout):
         let queries = query(x)
         return output(
-          own.attend(
+          state.attend(
             queries: queries, values: values, buckets: Self.buckets(queries, rotations, layout),
             rotary: rotary))
       case .local(let query, let key, _):
         return output(
-          own.attend(queries: query(x), keys: key(x), values: values, rotary: rotary))
+          state.attend(queries: query(x), keys: key(x), values: values, rotary: rotary))
       }
     }
 
@@ -223,55 +234,6 @@ extension Reformer {
     }
 
     func callAsFunction(_ x: Tensor) -> Tensor { output(activation(input(norm(x)))) }
-  }
-
-  /// Learned positions, added to what comes in.
-  enum Positions {
-    case none
-    case table(Parameter)
-    /// Position p is row p / n of the first next to row p % n of the second, which has n rows.
-    case axial(Parameter, Parameter)
-
-    init(_ config: ReformerConfig, in scope: Scope) throws {
-      let (shape, sizes) = (config.axialPosShape, config.axialPosEmbdsDim)
-      switch config.positions {
-      case "axial":
-        let start = Initialization.normal(deviation: config.axialNormStd)
-        self = .axial(
-          try scope["weights"].parameter("0", [shape[0], 1, sizes[0]], start, isDecayed: false),
-          try scope["weights"].parameter("1", [1, shape[1], sizes[1]], start, isDecayed: false))
-      case "learned":
-        self = .table(
-          try scope["embedding"].parameter(
-            "weight", [config.maxPositionEmbeddings, config.hiddenSize],
-            .normal(deviation: config.initializerRange)))
-      default:
-        self = .none
-      }
-    }
-
-    /// `x`, `[B, T, D]`, with the vectors of positions `start...` added.
-    func placed(_ x: Tensor, from start: Int) -> Tensor {
-      let places = start..<start + x.shape[1]
-      func rows(_ table: Parameter, _ row: (Int) -> Int) -> Tensor {
-        let (count, features) = (table.value.count / table.shape.last, table.shape.last)
-        let ids = places.map { Int32(row($0)) }
-        precondition(
-          places.isEmpty || row(places.upperBound - 1) < count,
-          "Reformer: \(places.upperBound) tokens are more than there are positions")
-        return Tensor(ids, [ids.count]).embedded(in: table.value.reshaped([count, features]))
-      }
-      switch self {
-      case .none:
-        return x
-      case .table(let table):
-        return x + rows(table) { $0 }
-      case .axial(let first, let second):
-        let columns = second.shape[1]
-        return x
-          + Tensor(concatenating: [rows(first) { $0 / columns }, rows(second) { $0 % columns }])
-      }
-    }
   }
 }
 
@@ -323,7 +285,7 @@ extension Architecture {
         embeddingName: "embeddings.word_embeddings", isTied: false, headPath: "lm_head.decoder",
         headBiasName: "lm_head.bias",
         // Masks of old files, and the same bias once more.
-        ignoredSuffixes: ["mask_value_float16", "mask_value_float32", "lm_head.decoder.bias"])
+        ignoredSuffixes: ["mask_value_float16", "mask_value_float32", "lm_head.stack.bias"])
     },
     adapt: { tensors, config in config.withRotations(tensors) })
 }

@@ -2,44 +2,6 @@ import ApusNN
 import ApusTensor
 import Foundation
 
-/// Sends `x` through layers that may route, each a block of the model.
-///
-/// - Parameters:
-///   - x: `[B, T, D]`.
-///   - layers: The layers.
-///   - body: What a layer does.
-/// - Returns: The result, and the logits of every router in order.
-func routedBlocks<Layer>(
-  _ x: Tensor, _ layers: [Layer], _ body: @escaping (Layer, Tensor) -> RoutedOutput
-) -> (hidden: Tensor, logits: [Tensor]) {
-  layers.reduce(into: (hidden: x, logits: [])) { result, layer in
-    let output = result.hidden.routedBlock { body(layer, $0) }
-    result.hidden = output.hidden
-    if let logits = output.logits { result.logits.append(logits) }
-  }
-}
-
-/// What every router does with `x`, in order. Records nothing.
-///
-/// - Parameters:
-///   - x: `[B, T, D]`.
-///   - layers: The layers.
-///   - body: What a layer does.
-/// - Returns: The routes of the layers that have any.
-func collectedRoutes<Layer>(
-  _ x: Tensor, _ layers: [Layer], _ body: (Layer, Tensor) -> RoutedOutput
-) -> [ExpertRoutes] {
-  withoutGradient {
-    var (x, routes) = (x, [ExpertRoutes]())
-    for layer in layers {
-      let output = body(layer, x)
-      x = output.hidden
-      if let found = output.routes { routes.append(found) }
-    }
-    return routes
-  }
-}
-
 /// Brings experts that a file keeps in two tensors of three axes into one matrix for each expert.
 ///
 /// `…experts.gate_up_proj` is `[X, 2F, D]` with the gate's rows first, `…experts.down_proj` is

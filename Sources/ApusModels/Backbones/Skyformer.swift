@@ -1,5 +1,5 @@
 public import ApusNN
-public import ApusTensor
+import ApusTensor
 
 /// The hyperparameters of ``Skyformer``. No published checkpoint of this shape exists; the keys of
 /// the transformer are those of the `transformers` library.
@@ -61,135 +61,36 @@ extension SkyformerConfig: PreNormConfig {}
 ///
 /// Chen et al., 2021, *Skyformer: Remodel Self-Attention with Gaussian Kernel and Nyström Method*,
 /// arXiv:2111.00035. The published model is bidirectional and takes its landmarks from the queries
-/// and keys of the sequence itself: ``Mixer`` with `isCausal` false. **The causal form is ours and
-/// not published**: landmarks are parameters, features of queries meet prefix sums of features of
-/// keys, and the state is constant in size. Queries and keys start with deviation ½ at width D, wide
-/// enough for distances to count: at the usual 0.02 every kernel value would be near 1.
-public struct Skyformer: Backbone {
+/// and keys of the sequence itself. **The causal form is ours and not published**: landmarks are
+/// parameters, features of queries meet prefix sums of features of keys, and the state is constant in
+/// size. Queries and keys start with deviation ½ at width D, wide enough for distances to count: at
+/// the usual 0.02 every kernel value would be near 1.
+public struct Skyformer: DecoderBackbone {
   /// The hyperparameters.
   public let config: SkyformerConfig
-  let stack: PreNormStack<Mixer>
+  public let stack: DecoderStack
 
   /// Creates the backbone with weights from `scope`.
   public init(_ config: SkyformerConfig, in scope: Scope) throws {
     self.config = config
-    stack = try PreNormStack(config, in: scope) { try Mixer(config, in: $0) }
-  }
-
-  public var width: Int { config.hiddenSize }
-
-  /// Maps `[B, T, D]` to `[B, T, D]`.
-  public func output(_ x: Tensor) -> BackboneOutput { stack.output(x) }
-
-  /// The state before the first token. It holds a function of the landmarks as they are now: states
-  /// made before training goes on are void.
-  public func initialState(batch: Int) -> BackboneState { stack.initialState(batch: batch) }
-
-  /// Continues sequences by T tokens from `state`.
-  public func callAsFunction(_ x: Tensor, state: inout BackboneState) -> Tensor {
-    stack(x, state: &state)
-  }
-
-  /// Makes landmarks of queries and keys that `x` gives rise to, layer by layer: a start from data.
-  /// Fresh landmarks are drawn as queries of fresh weights are distributed.
-  ///
-  /// - Parameter x: `[B, T, D]`, such as the embedded tokens of a batch.
-  public func takeLandmarks(from x: Tensor) {
-    withoutGradient {
-      var x = stack.positions(x, from: 0)
-      for block in stack.blocks {
-        block.mixer.takeLandmarks(from: block.mixerNorm(x))
-        x = block(x)
-      }
-    }
-  }
-}
-
-extension Skyformer {
-  /// Kernelized attention through landmarks, with its projections.
-  public struct Mixer {
-    let projections: FeatureProjections
-    /// Learned landmarks `[H, s, K]`, in the units of x̃; nil where the sequence gives them.
-    let landmarks: Parameter?
-    let count: Int
-    let gamma: Float
-    let iterations: Int
-
-    /// Creates the mixer with weights from `scope`.
-    ///
-    /// - Parameters:
-    ///   - config: The hyperparameters.
-    ///   - isCausal: False for the published, bidirectional form.
-    ///   - scope: Where the weights come from.
-    /// - Throws: ``CheckpointError`` when a checkpoint does not fit.
-    public init(_ config: SkyformerConfig, isCausal: Bool = true, in scope: Scope) throws {
-      let (heads, size, width) = (config.numAttentionHeads, config.headSize, config.hiddenSize)
-      (count, gamma) = (config.numLandmarks, config.landmarkGamma)
-      iterations = config.inverseIterations
-      let layout = FeatureLayout(
-        heads: heads, headSize: size, kind: .gaussian, features: count, isCausal: isCausal)
-      let (wide, narrow) = (0.5 / Float(width).squareRoot(), config.initializerRange)
-      projections = try FeatureProjections(
-        config, layout: layout,
+    let (width, narrow) = (config.hiddenSize, config.initializerRange)
+    let wide = 0.5 / Float(width).squareRoot()
+    let (gamma, iterations) = (config.landmarkGamma, config.inverseIterations)
+    stack = try DecoderStack(config, in: scope) { scope, rotary in
+      try FeatureAttention(
+        config, .gaussian, features: config.numLandmarks, rotary: rotary,
         start: .custom { shape, key in
           let matching = Tensor(normal: [2 * width, width], deviation: wide, key: key.derived(0))
           let values = Tensor(normal: [width, width], deviation: narrow, key: key.derived(1))
           return Tensor(matching.values + values.values, shape)
-        }, in: scope)
-      landmarks =
-        isCausal
-        ? try scope.parameter(
-          "landmarks", [heads, count, size], .normal(deviation: 0.5 * layout.scale),
-          isDecayed: false) : nil
-    }
-
-    /// Mixes whole sequences, `[B, T, D]`, bidirectionally by rows that `sampling` chooses.
-    public func callAsFunction(_ x: Tensor, sampling: LandmarkSampling) -> Tensor {
-      let layout = projections.layout
-      let mixed = projections.fused(x).nystromAttention(
-        heads: layout.heads, headSize: layout.headSize, landmarks: count, sampling: sampling,
-        gamma: gamma, iterations: iterations)
-      return projections.output(mixed)
-    }
-
-    /// Mixes whole sequences, `[B, T, D]`.
-    public func callAsFunction(_ x: Tensor) -> Tensor {
-      guard let landmarks else { return self(x, sampling: .strided) }
-      return projections(
-        x, weights: landmarks.value,
-        mixing: landmarks.value.landmarkMixing(gamma: gamma, iterations: iterations))
-    }
-
-    func takeLandmarks(from x: Tensor) {
-      guard let landmarks else { return }
-      let (layout, fused) = (projections.layout, projections.fused(x))
-      let (heads, size) = (layout.heads, layout.headSize)
-      let (rows, values) = (x.shape.rows, fused.values)
-      var taken: [Float] = []
-      for head in 0..<heads {
-        for index in 0..<count {
-          // Queries and keys in turn, evenly over the batch.
-          let row = (2 * index + 1) * rows / (2 * count)
-          let start = (row * 3 + index % 2) * heads * size + head * size
-          taken += values[start..<start + size].map { $0 * layout.scale }
-        }
+        },
+        mixing: { $0.landmarkMixing(gamma: gamma, iterations: iterations) }, in: scope
+      ) { layout in
+        try scope.parameter(
+          "landmarks", [layout.heads, layout.features, layout.headSize],
+          .normal(deviation: 0.5 * layout.scale), isDecayed: false)
       }
-      landmarks.set(Tensor(taken, landmarks.shape))
     }
-  }
-}
-
-extension Skyformer.Mixer: SequenceMixer {
-  func callAsFunction(_ x: Tensor, state: inout MixerState) -> Tensor {
-    projections(x, state: &state, weights: landmarks?.value)
-  }
-
-  func initialState(batch: Int) -> MixerState {
-    let mixing = withoutGradient {
-      landmarks.map { $0.value.landmarkMixing(gamma: gamma, iterations: iterations) }
-    }
-    return .features(
-      FeatureAttentionState(batch: batch, layout: projections.layout, mixing: mixing))
   }
 }
 

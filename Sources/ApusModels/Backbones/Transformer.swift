@@ -1,6 +1,5 @@
-import Foundation
 public import ApusNN
-public import ApusTensor
+import ApusTensor
 
 /// The hyperparameters of ``Transformer``. The defaults are those of GPT-2 (124M), whose published
 /// keys these are; the last group goes beyond it. The type `sliding` is ours: rotary positions and
@@ -144,190 +143,58 @@ public struct TransformerConfig: ModelConfig {
 /// Vaswani et al., 2017, *Attention Is All You Need*, arXiv:1706.03762; the block of Radford et al.,
 /// 2019, *Language Models are Unsupervised Multitask Learners* (GPT-2), with its weight names.
 /// Shapes: B batch, T time, D width, H heads, K head size.
-public struct Transformer: Backbone {
+public struct Transformer: DecoderBackbone {
   /// The hyperparameters.
   public let config: TransformerConfig
-  let positions: Parameter?
-  let sinusoids: Tensor?
-  let rotary: RotaryTable?
-  let blocks: [Block]
-  let norm: Norm
+  public let stack: DecoderStack
 
   /// Creates the backbone with weights from `scope`.
   public init(_ config: TransformerConfig, in scope: Scope) throws {
     self.config = config
-    let (positions, width) = (config.nPositions, config.nEmbd)
-    self.positions =
-      config.positionEmbedding == "learned"
-      ? try scope["wpe"].parameter(
-        "weight", [positions, width], .normal(deviation: config.initializerRange)) : nil
-    sinusoids =
-      config.positionEmbedding == "sinusoidal"
-      ? Self.sinusoids(positions: positions, width: width) : nil
-    rotary =
+    let (width, inner, deviation) = (config.nEmbd, config.innerSize, config.initializerRange)
+    let start = Initialization.normal(deviation: deviation)
+    // Projections into the residual stream start smaller by √(2 · blocks), as GPT-2 has it.
+    let residualStart = Initialization.normal(
+      deviation: deviation / Float(2 * config.nLayer).squareRoot())
+    func linear(
+      _ inputs: Int, _ outputs: Int, _ start: Initialization, in scope: Scope
+    ) throws -> Linear {
+      try Linear(
+        inputs, outputs, bias: config.useBias, start: start, inputsFirst: true, in: scope)
+    }
+    func norm(_ scope: Scope) throws -> any Layer {
+      let epsilon = config.layerNormEpsilon
+      return config.normalization == "rms_norm"
+        ? try RMSNorm(width, epsilon: epsilon, in: scope)
+        : try LayerNorm(width, epsilon: epsilon, bias: config.useBias, in: scope)
+    }
+    let rotary =
       config.positionEmbedding == "rotary"
-      ? Self.rotary(
-        positions: positions, headSize: width / config.nHead, theta: config.ropeTheta) : nil
-    blocks = try (0..<config.nLayer).map { try Block(config, layer: $0, in: scope["h"][$0]) }
-    norm = try Norm(config, in: scope["ln_f"])
+      ? RotaryPositions(
+        context: config.nPositions, headSize: width / config.nHead, theta: config.ropeTheta) : nil
+    stack = DecoderStack(
+      width: width,
+      positions: try AddedPositions(
+        config.positionEmbedding, count: config.nPositions, width: width, deviation: deviation,
+        in: scope["wpe"]),
+      blocks: try (0..<config.nLayer).map { layer in
+        let (scope, layout) = (scope["h"][layer], config.attentionLayout(inLayer: layer))
+        let (attention, feedForward) = (scope["attn"], scope["mlp"])
+        return .preNorm(
+          try norm(scope["ln_1"]),
+          Attention(
+            layout: layout, rotary: rotary,
+            input: try linear(width, layout.fusedSize, start, in: attention["c_attn"]),
+            output: try linear(width, width, residualStart, in: attention["c_proj"])),
+          try norm(scope["ln_2"]),
+          PlainFeedForward(
+            input: try linear(
+              width, (config.isGated ? 2 : 1) * inner, start, in: feedForward["c_fc"]),
+            activation: config.activation,
+            output: try linear(inner, width, residualStart, in: feedForward["c_proj"])))
+      },
+      norm: try norm(scope["ln_f"]))
   }
-
-  public var width: Int { config.nEmbd }
-
-  /// Maps `[B, T, D]` to `[B, T, D]`.
-  public func output(_ x: Tensor) -> BackboneOutput {
-    var x = placed(x, from: 0)
-    for block in blocks { x = x.modelBlock { [rotary] in block($0, rotary: rotary) } }
-    return BackboneOutput(hidden: norm(x))
-  }
-
-  public func initialState(batch: Int) -> BackboneState {
-    BackboneState(layers: blocks.map { _ in .attention(AttentionState()) })
-  }
-
-  /// Continues sequences by T tokens from `state`.
-  public func callAsFunction(_ x: Tensor, state: inout BackboneState) -> Tensor {
-    withoutGradient {
-      let x = placed(x, from: state.position)
-      return norm(state.advance(x, through: blocks) { $0($1, rotary: rotary, state: &$2) })
-    }
-  }
-
-  /// `x` with the embeddings of positions `start...` added.
-  private func placed(_ x: Tensor, from start: Int) -> Tensor {
-    guard let table = positions?.value ?? sinusoids else { return x }
-    let (time, width) = (x.shape[1], x.shape[2])
-    precondition(
-      start + time <= config.nPositions,
-      "Transformer: \(start + time) tokens, but n_positions is \(config.nPositions)")
-    let rows = table.reshaped([1, config.nPositions, width])[times: start..<start + time]
-    return x + rows
-  }
-
-  /// `sin(t / 10000^(2i/D))` in even features, the cosine in odd ones.
-  private static func sinusoids(positions: Int, width: Int) -> Tensor {
-    let values = (0..<positions).flatMap { position in
-      (0..<width).map { feature in
-        let angle = Double(position) / pow(10000, Double(feature / 2 * 2) / Double(width))
-        return Float(feature % 2 == 0 ? sin(angle) : cos(angle))
-      }
-    }
-    return Tensor(values, [positions, width])
-  }
-
-  private static func rotary(positions: Int, headSize: Int, theta: Double) -> RotaryTable {
-    let frequencies = (0..<headSize / 2).map { pow(theta, -2 * Double($0) / Double(headSize)) }
-    return RotaryTable(positions: positions, frequencies: frequencies)
-  }
-}
-
-extension Transformer {
-  /// `x + attention(norm(x))`, then `x + feedForward(norm(x))`.
-  struct Block {
-    let attentionNorm: Norm
-    let attention: SelfAttention
-    let feedForwardNorm: Norm
-    let feedForward: FeedForward
-
-    init(_ config: TransformerConfig, layer: Int, in scope: Scope) throws {
-      attentionNorm = try Norm(config, in: scope["ln_1"])
-      attention = try SelfAttention(config, layer: layer, in: scope["attn"])
-      feedForwardNorm = try Norm(config, in: scope["ln_2"])
-      feedForward = try FeedForward(config, in: scope["mlp"])
-    }
-
-    func callAsFunction(_ x: Tensor, rotary: RotaryTable?) -> Tensor {
-      let x = x + attention(attentionNorm(x), rotary: rotary)
-      return x + feedForward(feedForwardNorm(x))
-    }
-
-    func callAsFunction(_ x: Tensor, rotary: RotaryTable?, state: inout MixerState) -> Tensor {
-      let x = x + attention(attentionNorm(x), rotary: rotary, state: &state)
-      return x + feedForward(feedForwardNorm(x))
-    }
-  }
-
-  /// Attention with its projections; queries, keys and values come from one product.
-  struct SelfAttention {
-    let layout: AttentionLayout
-    let input: Linear
-    let output: Linear
-
-    init(_ config: TransformerConfig, layer: Int, in scope: Scope) throws {
-      layout = config.attentionLayout(inLayer: layer)
-      input = try Linear(
-        config.nEmbd, layout.fusedSize, bias: config.useBias,
-        start: .normal(deviation: config.initializerRange), inputsFirst: true, in: scope["c_attn"])
-      output = try Linear(
-        config.nEmbd, config.nEmbd, bias: config.useBias, start: residualStart(config),
-        inputsFirst: true, in: scope["c_proj"])
-    }
-
-    func callAsFunction(_ x: Tensor, rotary: RotaryTable?) -> Tensor {
-      output(input(x).attention(layout: layout, rotary: rotary))
-    }
-
-    func callAsFunction(_ x: Tensor, rotary: RotaryTable?, state: inout MixerState) -> Tensor {
-      guard case .attention(var cache) = state else {
-        preconditionFailure("Transformer: the state belongs to another architecture")
-      }
-      state = .none  // leaves the cache uniquely owned, to grow in place
-      let mixed = cache.attend(input(x), layout: layout, rotary: rotary)
-      state = .attention(cache)
-      return output(mixed)
-    }
-  }
-
-  /// Two maps with an activation, or a gate, between them.
-  struct FeedForward {
-    let activation: Activation?
-    let input: Linear
-    let output: Linear
-
-    init(_ config: TransformerConfig, in scope: Scope) throws {
-      activation = config.activation
-      input = try Linear(
-        config.nEmbd, (config.isGated ? 2 : 1) * config.innerSize, bias: config.useBias,
-        start: .normal(deviation: config.initializerRange), inputsFirst: true, in: scope["c_fc"])
-      output = try Linear(
-        config.innerSize, config.nEmbd, bias: config.useBias, start: residualStart(config),
-        inputsFirst: true, in: scope["c_proj"])
-    }
-
-    func callAsFunction(_ x: Tensor) -> Tensor {
-      let inner = input(x)
-      return output(activation?(inner) ?? inner.swiGLU())
-    }
-  }
-
-  /// The normalization that the configuration names.
-  enum Norm {
-    case layer(LayerNorm)
-    case rootMeanSquare(RMSNorm)
-
-    init(_ config: TransformerConfig, in scope: Scope) throws {
-      if config.normalization == "rms_norm" {
-        self = .rootMeanSquare(
-          try RMSNorm(config.nEmbd, epsilon: config.layerNormEpsilon, in: scope))
-      } else {
-        self = .layer(
-          try LayerNorm(
-            config.nEmbd, epsilon: config.layerNormEpsilon, bias: config.useBias, in: scope))
-      }
-    }
-
-    func callAsFunction(_ x: Tensor) -> Tensor {
-      switch self {
-      case .layer(let norm): norm(x)
-      case .rootMeanSquare(let norm): norm(x)
-      }
-    }
-  }
-}
-
-/// Projections into the residual stream start smaller by √(2 · blocks), as GPT-2 has it.
-private func residualStart(_ config: TransformerConfig) -> Initialization {
-  .normal(deviation: config.initializerRange / Float(2 * config.nLayer).squareRoot())
 }
 
 extension Architecture {

@@ -19,7 +19,6 @@ public struct Pathways {
   let patches: Linear
   let blocks: [Block]
   let tasks: [Task]
-  let rotary: RotaryTable
 
   /// Makes the model, with weights from `scope`.
   ///
@@ -30,11 +29,11 @@ public struct Pathways {
     let trunk = scope["trunk"]
     embedding = try Embedding(config.vocabulary, config.width, in: trunk["embedding"])
     patches = try Linear(2 * config.patch, config.width, in: trunk["patches"])
-    let size = config.width / config.heads
-    rotary = RotaryTable(
-      positions: min(config.context, 4096),
-      frequencies: (0..<size / 2).map { exponential(10000, -2 * Double($0) / Double(size)) })
-    blocks = try (0..<config.blocks).map { try Block(config, layer: $0, in: scope) }
+    let rotary = RotaryPositions(
+      context: config.context, headSize: config.width / config.heads, theta: 10000)
+    blocks = try (0..<config.blocks).map {
+      try Block(config, layer: $0, rotary: rotary, in: scope)
+    }
     tasks = try config.tasks.map { try Task($0, config, in: scope["tasks"][$0.name]) }
     parameters = try scope.finish()
   }
@@ -72,9 +71,10 @@ public struct Pathways {
   /// - Returns: `[B, T, D]`, and the router's logits of each block.
   public func trunk(_ input: PathwaysInput, task: Int) -> (hidden: Tensor, logits: [Tensor]) {
     var x = embedded(input)
+    let places = Places(wholeOf: x)
     var logits: [Tensor] = []
     for (layer, block) in blocks.enumerated() {
-      let one = block(x, task: tasks[task], layer: layer, bank: self)
+      let one = block(x, at: places, task: tasks[task], layer: layer, bank: self)
       x = one.hidden
       logits.append(one.logits)
     }

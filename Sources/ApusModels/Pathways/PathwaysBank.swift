@@ -1,24 +1,28 @@
 import ApusNN
 import ApusTensor
-import Foundation
 
 extension Pathways {
   /// A mixer that all tasks share, and the experts of the joint phase.
   struct Block {
-    let mixer: Transformer.SelfAttention
+    let mixer: Attention
     let experts: [Expert]
     /// `[E, D]`.
     let router: Parameter
     /// U, `[E, Dτ]`.
     let steering: Parameter
 
-    init(_ config: PathwaysConfig, layer: Int, in scope: Scope) throws {
-      var attention = TransformerConfig()
-      (attention.nEmbd, attention.nHead, attention.nLayer) = (
-        config.width, config.heads, config.blocks
-      )
-      mixer = try Transformer.SelfAttention(
-        attention, layer: layer, in: scope["trunk"]["layers"][layer])
+    init(
+      _ config: PathwaysConfig, layer: Int, rotary: RotaryPositions, in scope: Scope
+    ) throws {
+      let (width, trunk) = (config.width, scope["trunk"]["layers"][layer])
+      let layout = AttentionLayout(heads: config.heads, headSize: width / config.heads)
+      mixer = Attention(
+        layout: layout, rotary: rotary,
+        input: try Linear(
+          width, layout.fusedSize, start: .normal(deviation: 0.02), inputsFirst: true,
+          in: trunk["c_attn"]),
+        output: try Linear(
+          width, width, start: residualStart(config), inputsFirst: true, in: trunk["c_proj"]))
       let bank = scope["bank"]["layers"][layer]
       experts = try (0..<config.experts).map {
         try Expert(config, in: bank["experts"][$0], downStart: residualStart(config))
@@ -30,10 +34,10 @@ extension Pathways {
     }
 
     func callAsFunction(
-      _ x: Tensor, task: Task, layer: Int, bank: Pathways
+      _ x: Tensor, at places: Places, task: Task, layer: Int, bank: Pathways
     ) -> (hidden: Tensor, logits: Tensor) {
       let own = task.layers[layer]
-      let x = x + mixer(own.mixerNorm(x), rotary: bank.rotary)
+      let x = x + mixer(own.mixerNorm(x), at: places)
       let h = own.expertNorm(x)
       let logits = logits(h, task: task, layer: layer, bank: bank)
       let routes = ExpertRoutes(
@@ -212,6 +216,3 @@ extension Pathways {
 private func residualStart(_ config: PathwaysConfig) -> Initialization {
   .normal(deviation: 0.02 / Float(2 * config.blocks).squareRoot())
 }
-
-/// `base` to a power.
-func exponential(_ base: Double, _ power: Double) -> Double { pow(base, power) }

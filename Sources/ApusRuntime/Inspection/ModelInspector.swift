@@ -155,7 +155,7 @@ extension ModelInspection {
   }
 
   private func stateSize(_ state: BackboneState, _ facts: ConfigFacts) -> StateSize {
-    let growing = state.layers.count { if case .attention = $0 { true } else { false } }
+    let growing = state.layers.count { $0 is AttentionState }
     return StateSize(
       fixedBytes: state.byteCount,
       bytesPerToken: growing == 0 ? 0 : facts.keyValueBytes.map { growing * $0 },

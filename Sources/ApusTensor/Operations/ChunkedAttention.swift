@@ -29,14 +29,14 @@ public struct ChunkedAttentionLayout: Sendable {
   /// Features of all values.
   var valueWidth: Int { heads * valueSize }
 
-  /// Turns all queries and keys of `qk`, `[rows, 2 · H · K]`, in place.
-  func turn(
-    _ qk: UnsafeMutablePointer<Float>, positions: [Int32], last: Int, back: Bool = false
-  ) {
-    guard let rotary else { return }
-    rotary.rows(0..<last).table.turn(
-      qk, positions: Tensor(positions, [positions.count]), heads: 2 * heads, headSize: keySize,
-      stride: 2 * keyWidth, back: back)
+  /// Turns all queries and keys of `qk`, `[B, T, 2 · H · K]`, in place, or back.
+  ///
+  /// - Parameters:
+  ///   - qk: Queries, then keys.
+  ///   - places: Of each token within its chunk.
+  ///   - back: Whether they turn back.
+  func turn(_ qk: Tensor, places: [Int], back: Bool = false) {
+    rotary?.rotation(of: places).turn(qk, heads: 2 * heads, headSize: keySize, back: back)
   }
 }
 
@@ -60,7 +60,7 @@ private struct Sequences {
 
 /// The attention kernel knows values as wide as keys. Wider ones go through it in pieces of K
 /// features, which share their weights, and a narrower last piece with zeros behind it.
-private struct ValuePieces {
+struct ValuePieces {
   let layout: ChunkedAttentionLayout
   let rows: Int
 
@@ -121,10 +121,9 @@ extension Tensor {
       qk.shape[2] == 2 * layout.keyWidth && v.shape == [batch, time, layout.valueWidth],
       "chunkedAttention: queries and keys \(qk.shape), values \(v.shape)")
     let sequences = Sequences.chunks(batch: batch, time: time, chunk: layout.chunk)
-    let places = (0..<batch).flatMap { _ in (0..<time).map { Int32($0 % layout.chunk) } }
-    let longest = min(time, layout.chunk)
+    let places = (0..<batch).flatMap { _ in (0..<time).map { $0 % layout.chunk } }
     let turned = qk.copied()
-    layout.turn(turned.floats, positions: places, last: longest)
+    layout.turn(turned, places: places)
     let pieces = ValuePieces(layout: layout, rows: batch * time)
     let o = Tensor(uninitialized: v.shape)
     let lse = Tensor(uninitialized: [pieces.count, batch * time])
@@ -150,7 +149,7 @@ extension Tensor {
       let backward = ChunkedBackward(
         layout: layout, sequences: sequences, turned: turned, v: savedV, o: savedO, lse: lse)
       let (dqk, dv) = backward.gradients(dout.reshaped(savedO.shape))
-      layout.turn(dqk.floats, positions: places, last: longest, back: true)
+      layout.turn(dqk, places: places, back: true)
       return [dqk, dv]
     }
   }
@@ -219,130 +218,5 @@ private struct ChunkedBackward {
     pieces.store(index, from: target.pointer, to: dv)
     withExtendedLifetime((value.owner, output.owner, gradient.owner, target.owner)) {}
     withExtendedLifetime((turned, lse)) {}
-  }
-}
-
-/// The keys and values of the chunk that is being filled: the state of chunked attention, bounded by
-/// one chunk.
-public struct ChunkedAttentionState: Sendable {
-  /// Tokens of the present chunk so far; 0 right after a chunk is full.
-  public private(set) var count = 0
-  private var rowSize = 0
-  private var cache: [Tensor] = []  // one [capacity, H · (K + valueSize)] per sequence
-
-  /// Creates the state before the first token.
-  public init() {}
-
-  /// Bytes of the keys and values kept. The memory behind them has room for a chunk at most.
-  public var byteCount: Int { cache.count * count * rowSize * 4 }
-
-  /// Attends from new tokens to those of their chunk, and keeps what the chunk's rest will need.
-  ///
-  /// - Parameters:
-  ///   - qk: Queries, then keys, `[B, T, 2 · H · K]`, not yet turned.
-  ///   - v: Values, `[B, T, H · valueSize]`.
-  ///   - layout: Heads, sizes, chunk.
-  /// - Returns: `[B, T, H · valueSize]`. Nothing is recorded for gradients.
-  public mutating func attend(
-    _ qk: Tensor, _ v: Tensor, layout: ChunkedAttentionLayout
-  ) -> Tensor {
-    let (batch, time) = (qk.shape[0], qk.shape[1])
-    precondition(cache.isEmpty || cache.count == batch, "attend: the batch changed size")
-    let o = Tensor(uninitialized: v.shape)
-    var start = 0
-    while start < time {
-      var length = min(time - start, layout.chunk - count)
-      let part: Tensor
-      if count == 0, time - start >= layout.chunk {
-        // Whole chunks leave nothing behind.
-        length = (time - start) / layout.chunk * layout.chunk
-        let range = start..<start + length
-        part = withoutGradient {
-          Tensor.chunkedAttention(
-            queriesAndKeys: qk[times: range], values: v[times: range], layout: layout)
-        }
-      } else {
-        let range = start..<start + length
-        part = continued(
-          qk.detached()[times: range], v.detached()[times: range], layout)
-      }
-      let width = layout.valueWidth
-      apus_copy_rows_f32(
-        o.floats + start * width, part.floats, batch, length * width, time * width,
-        length * width, 0)
-      withExtendedLifetime(part) {}
-      start += length
-    }
-    return o
-  }
-
-  /// Tokens that stay inside the present chunk.
-  private mutating func continued(
-    _ qk: Tensor, _ v: Tensor, _ layout: ChunkedAttentionLayout
-  ) -> Tensor {
-    let (batch, time) = (qk.shape[0], qk.shape[1])
-    let (keys, values) = (layout.keyWidth, layout.valueWidth)
-    rowSize = keys + values
-    let places = (0..<batch).flatMap { _ in (0..<time).map { Int32(count + $0) } }
-    layout.turn(qk.floats, positions: places, last: count + time)  // a copy of our own
-    makeRoom(for: time, batch: batch, chunk: layout.chunk)
-    let pieces = ValuePieces(layout: layout, rows: count + time)
-    let o = Tensor(uninitialized: v.shape)
-    for row in 0..<batch {
-      let (source, kept) = (qk.floats + row * time * 2 * keys, cache[row].floats)
-      let fresh = kept + count * rowSize
-      apus_copy_rows_f32(fresh, source + keys, time, keys, rowSize, 2 * keys, 0)
-      apus_copy_rows_f32(
-        fresh + keys, v.floats + row * time * values, time, values, rowSize, values, 0)
-      for index in 0..<pieces.count {
-        attend(
-          pieces, index, to: o.floats + row * time * values, from: source, kept: kept, time: time)
-      }
-    }
-    withExtendedLifetime((qk, v)) {}
-    count = (count + time) % layout.chunk
-    return o
-  }
-
-  /// One piece of one sequence: `time` queries over all keys of the chunk.
-  private func attend(
-    _ pieces: ValuePieces, _ index: Int, to o: UnsafeMutablePointer<Float>,
-    from q: UnsafeMutablePointer<Float>, kept: UnsafeMutablePointer<Float>, time: Int
-  ) {
-    let (layout, keys) = (pieces.layout, count + time)
-    let (head, feature, width) = pieces.place(index)
-    let isWhole = width == layout.keySize
-    var (value, stride) = (kept + layout.keyWidth + feature, rowSize)
-    var (target, targetStride) = (o + feature, layout.valueWidth)
-    let padded = isWhole ? nil : Tensor(zeros: [keys, layout.keySize])
-    let room = isWhole ? nil : Tensor(uninitialized: [time, layout.keySize])
-    if let padded, let room {
-      apus_copy_rows_f32(padded.floats, value, keys, width, layout.keySize, stride, 0)
-      (value, stride) = (padded.floats, layout.keySize)
-      (target, targetStride) = (room.floats, layout.keySize)
-    }
-    var shape = apus_attention_shape(
-      batch: 1, queries: time, keys: keys, heads: 1, kv_heads: 1, head_size: layout.keySize,
-      q_stride: 2 * layout.keyWidth, k_stride: rowSize, v_stride: stride, o_stride: targetStride,
-      q_batch: 0, k_batch: 0, v_batch: 0, o_batch: 0, window: 0, causal: 1, scale: layout.scale)
-    let at = head * layout.keySize
-    apus_attention_f32(target, nil, q + at, kept + at, value, &shape)
-    if let room {
-      apus_copy_rows_f32(
-        o + feature, room.floats, time, width, layout.valueWidth, layout.keySize, 0)
-    }
-    withExtendedLifetime((padded, room)) {}
-  }
-
-  /// Makes the cache a buffer of this state's own with room for `time` more rows.
-  private mutating func makeRoom(for time: Int, batch: Int, chunk: Int) {
-    let isOwn = !cache.isEmpty && isKnownUniquelyReferenced(&cache[0].storage)
-    if isOwn, count + time <= cache[0].shape[0] { return }
-    let capacity = min(chunk, max(2 * (count + time), 64))
-    cache = (0..<batch).map { row in
-      let buffer = Tensor(uninitialized: [capacity, rowSize])
-      if count > 0 { buffer.floats.update(from: cache[row].floats, count: count * rowSize) }
-      return buffer
-    }
   }
 }

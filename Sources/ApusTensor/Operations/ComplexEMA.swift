@@ -60,9 +60,10 @@ public struct ComplexEMAState: Sendable {
   public init(batch: Int, channels: Int, modes: Int) {
     hidden = Tensor(zeros: [batch, 2, modes, channels])
   }
+}
 
-  /// Bytes of the state: 8 · D · N for each sequence.
-  public var byteCount: Int { hidden.count * 4 }
+extension ComplexEMAState: TensorState {
+  static var parts: [any WritableKeyPath<ComplexEMAState, Tensor> & Sendable] { [\.hidden] }
 }
 
 extension Tensor {

@@ -150,12 +150,10 @@ extension Tensor {
 
 /// The sums over all tokens so far: the state of causal feature attention, constant in time.
 public struct FeatureAttentionState: Sendable {
-  /// How many tokens have passed.
-  public private(set) var position = 0
   /// What queries' features are multiplied by, where that is a function of weights alone: computed
   /// when the state was made, shared by its copies, no part of ``byteCount``.
   public let mixing: Tensor?
-  private var sums: Tensor  // [B, H, state size]
+  fileprivate var sums: Tensor  // [B, H, state size]
 
   /// Creates the state before the first token.
   ///
@@ -173,9 +171,6 @@ public struct FeatureAttentionState: Sendable {
     sums = Tensor(
       (0..<batch * layout.heads).flatMap { _ in head }, [batch, layout.heads, size])
   }
-
-  /// Bytes of the sums.
-  public var byteCount: Int { sums.count * 4 }
 
   /// Attends from new tokens to all before and to each other, and adds them to the sums.
   ///
@@ -202,7 +197,10 @@ public struct FeatureAttentionState: Sendable {
         o.floats, state.baseAddress, nil, q, k, k + values, weights?.floats, mixing?.floats, &shape)
     }
     withExtendedLifetime((fused, weights, mixing)) {}
-    position += time
     return o
   }
+}
+
+extension FeatureAttentionState: TensorState {
+  static var parts: [any WritableKeyPath<FeatureAttentionState, Tensor> & Sendable] { [\.sums] }
 }

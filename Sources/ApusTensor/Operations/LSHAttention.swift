@@ -120,7 +120,7 @@ extension Tensor {
   /// - Returns: `[B, T, H · K]`.
   public static func lshAttention(
     queries: Tensor, values: Tensor, buckets: Tensor?, layout: LSHLayout, slots: Int? = nil,
-    rotary: RotaryTable? = nil
+    rotary: Rotation? = nil
   ) -> Tensor {
     let (batch, time) = (queries.shape[0], queries.shape[1])
     guard let buckets else {
@@ -160,7 +160,7 @@ extension Tensor {
   /// - Returns: `[B, T, H · K]`.
   public static func blockAttention(
     queries: Tensor, keys: Tensor, values: Tensor, layout: LSHLayout, slots: Int? = nil,
-    rotary: RotaryTable? = nil
+    rotary: Rotation? = nil
   ) -> Tensor {
     let time = queries.shape[1]
     let rounded = (time + layout.block - 1) / layout.block * layout.block
@@ -185,16 +185,18 @@ private struct TokenLists {
 
 /// Attention of (queries, values), which share keys, or of (queries, keys, values).
 private func listAttention(
-  _ inputs: [Tensor], layout: LSHLayout, shape lists: TokenLists, rotary: RotaryTable?
+  _ inputs: [Tensor], layout: LSHLayout, shape lists: TokenLists, rotary: Rotation?
 ) -> Tensor {
   let (batch, time, width) = (inputs[0].shape[0], inputs[0].shape[1], inputs[0].shape[2])
   precondition(
     width == layout.heads * layout.headSize && inputs.allSatisfy { $0.shape == inputs[0].shape },
     "lshAttention: inputs of \(inputs.map(\.shape)) for \(layout.heads) heads")
   let isShared = inputs.count == 2
-  let turn = rotary.map { Turn($0, batch: batch, places: 0..<time, layout: layout) }
-  let queries = turn?.turned(inputs[0]) ?? inputs[0].detached()
-  let keys = isShared ? nil : turn?.turned(inputs[1]) ?? inputs[1].detached()
+  func turned(_ x: Tensor) -> Tensor {
+    rotary?.turned(x, heads: layout.heads, headSize: layout.headSize) ?? x.detached()
+  }
+  let queries = turned(inputs[0])
+  let keys = isShared ? nil : turned(inputs[1])
   let values = inputs[inputs.count - 1].detached()
   var shape = layout.shape(batch: batch, time: time, slots: lists.slots, isShared: isShared)
   let o = Tensor(uninitialized: [batch, time, width])
@@ -215,39 +217,9 @@ private func listAttention(
       dq.floats, dk?.floats, dv.floats, dout.floats, queries.floats, keys?.floats ?? queries.floats,
       values.floats, saved.floats, lse.floats, lists.order?.ints, lists.starts?.ints, &shape)
     withExtendedLifetime((dout, queries, keys, values, saved, lse, lists)) {}
-    turn?.turnBack(dq)
-    if let dk { turn?.turnBack(dk) }
+    for d in [dq, dk].compactMap(\.self) {
+      rotary?.turn(d, heads: layout.heads, headSize: layout.headSize, back: true)
+    }
     return isShared ? [dq, dv] : [dq, dk, dv]
-  }
-}
-
-/// Rotary positions of the heads of rows.
-struct Turn {
-  let table: RotaryTable
-  let places: Tensor
-  let layout: LSHLayout
-
-  init(_ rotary: RotaryTable, batch: Int, places: Range<Int>, layout: LSHLayout) {
-    let (table, first) = rotary.rows(places)
-    self.table = table
-    self.layout = layout
-    self.places = Tensor(
-      (0..<batch).flatMap { _ in places.indices.map { Int32(first + $0 - places.lowerBound) } },
-      [batch * places.count])
-  }
-
-  func turned(_ x: Tensor) -> Tensor {
-    let y = x.copied()
-    turn(y, back: false)
-    return y
-  }
-
-  func turnBack(_ x: Tensor) { turn(x, back: true) }
-
-  private func turn(_ x: Tensor, back: Bool) {
-    table.turn(
-      x.floats, positions: places, heads: layout.heads, headSize: layout.headSize,
-      stride: layout.heads * layout.headSize, back: back)
-    withExtendedLifetime(x) {}
   }
 }

@@ -6,10 +6,9 @@ import CApusKernels
 /// Every bucket keeps its last `before + 1` blocks, so memory and time per token stay bounded: at
 /// most `B · H · R · buckets · (before + 1) · c · 2K` floats, taken block by block as buckets fill.
 public struct LSHState: Sendable {
-  /// How many tokens have passed.
-  public private(set) var position = 0
+  /// B, how many sequences are remembered.
+  public private(set) var batch: Int
   private let layout: LSHLayout
-  private let batch: Int
   private let isShared: Bool
   private var counts: Tensor
   private var pages: Tensor
@@ -67,7 +66,7 @@ public struct LSHState: Sendable {
   ///   - rotary: Positions turned into queries and keys.
   /// - Returns: `[B, T, H · K]`.
   public mutating func attend(
-    queries: Tensor, values: Tensor, buckets: Tensor, rotary: RotaryTable? = nil
+    queries: Tensor, values: Tensor, buckets: Tensor, rotary: Rotation? = nil
   ) -> Tensor {
     attend([queries, values], buckets: buckets, rotary: rotary)
   }
@@ -81,13 +80,13 @@ public struct LSHState: Sendable {
   ///   - rotary: Positions turned into queries and keys.
   /// - Returns: `[B, T, H · K]`.
   public mutating func attend(
-    queries: Tensor, keys: Tensor, values: Tensor, rotary: RotaryTable? = nil
+    queries: Tensor, keys: Tensor, values: Tensor, rotary: Rotation? = nil
   ) -> Tensor {
     attend([queries, keys, values], buckets: nil, rotary: rotary)
   }
 
   private mutating func attend(
-    _ inputs: [Tensor], buckets: Tensor?, rotary: RotaryTable?
+    _ inputs: [Tensor], buckets: Tensor?, rotary: Rotation?
   ) -> Tensor {
     let time = inputs[0].shape[1]
     precondition(
@@ -96,11 +95,11 @@ public struct LSHState: Sendable {
         && buckets?.shape ?? [batch, layout.heads, 1, time]
           == [batch, layout.heads, layout.rounds, time],
       "LSHState: inputs of \(inputs.map(\.shape)), buckets \(buckets?.shape ?? [])")
-    let turn = rotary.map {
-      Turn($0, batch: batch, places: position..<position + time, layout: layout)
+    func turned(_ x: Tensor) -> Tensor {
+      rotary?.turned(x, heads: layout.heads, headSize: layout.headSize) ?? x
     }
-    let queries = turn?.turned(inputs[0]) ?? inputs[0]
-    let keys = isShared ? queries : turn?.turned(inputs[1]) ?? inputs[1]
+    let queries = turned(inputs[0])
+    let keys = isShared ? queries : turned(inputs[1])
     let values = inputs[inputs.count - 1]
     var shape = layout.shape(batch: batch, time: time, isShared: isShared)
     pages.makeOwn()
@@ -112,7 +111,6 @@ public struct LSHState: Sendable {
       o.floats, memory.floats, counts.ints, pages.ints, queries.floats, keys.floats, values.floats,
       buckets?.ints, &shape)
     withExtendedLifetime((queries, keys, values, buckets)) {}
-    position += time
     return o
   }
 
@@ -127,31 +125,95 @@ public struct LSHState: Sendable {
   }
 }
 
+extension LSHState: LayerState {
+  public func rows(_ rows: [Int]) -> LSHState {
+    var taken = self
+    taken.batch = rows.count
+    taken.counts = Tensor(
+      rows.flatMap { Self.part($0, of: counts) }, counts.shape.replacingFirst(with: rows.count))
+    // Pages are numbered anew, so that the memory holds those of the sequences taken and no others.
+    var kept: [Int32] = []
+    let numbers = rows.flatMap { Self.part($0, of: pages) }.map { page -> Int32 in
+      guard page >= 0 else { return page }
+      kept.append(page)
+      return Int32(kept.count - 1)
+    }
+    taken.pages = Tensor(numbers, pages.shape.replacingFirst(with: rows.count))
+    taken.memory = memory.sequences(kept.map { Int($0) })
+    taken.used = kept.count
+    return taken
+  }
+
+  public init(joining states: [LSHState]) {
+    self = states[0]
+    batch = states.reduce(0) { $0 + $1.batch }
+    counts = Tensor(states.flatMap(\.counts.integers), counts.shape.replacingFirst(with: batch))
+    var first: Int32 = 0
+    let numbers = states.flatMap { state in
+      defer { first += Int32(state.used) }
+      return state.pages.integers.map { $0 < 0 ? $0 : first + $0 }
+    }
+    pages = Tensor(numbers, pages.shape.replacingFirst(with: batch))
+    memory = Tensor(joining: states.map { $0.memory.sequences(Array(0..<$0.used)) })
+    used = Int(first)
+  }
+
+  private static func part(_ row: Int, of table: Tensor) -> [Int32] {
+    let size = table.count / max(table.shape[0], 1)
+    return Array(table.integers[row * size..<(row + 1) * size])
+  }
+}
+
+extension Shape {
+  /// The same axes but for the first.
+  fileprivate func replacingFirst(with size: Int) -> Shape {
+    Shape([size] + dimensions.dropFirst())
+  }
+}
+
 /// Everything that came in so far: the state of what can only be computed from the start again.
 public struct HistoryState: Sendable {
-  /// `[B, t, D]`, or nil before the first token.
-  public private(set) var rows: Tensor?
+  /// The rows of each sequence.
+  private var sequences: [GrowingRows]
 
-  /// Before the first token.
-  public init() {}
+  /// Before the first token of `batch` sequences.
+  public init(batch: Int) { sequences = [GrowingRows](repeating: GrowingRows(), count: batch) }
+
+  /// Takes in `[B, T, D]` and returns all there is of each sequence, B times `[1, t + T, D]`.
+  public mutating func append(_ x: Tensor) -> [Tensor] {
+    let (time, width) = (x.shape[1], x.shape[2])
+    precondition(
+      x.shape[0] == batch, "append: \(x.shape[0]) sequences, but the state has \(batch)")
+    return sequences.indices.map { row in
+      sequences[row].add(time, rowSize: width) { all, new in
+        (all + new * width).update(from: x.floats + row * time * width, count: time * width)
+        let copy = Tensor(uninitialized: [1, new + time, width])
+        copy.floats.update(from: all, count: copy.count)
+        withExtendedLifetime(x) {}
+        return copy
+      }
+    }
+  }
+}
+
+extension HistoryState: LayerState {
+  public var batch: Int { sequences.count }
 
   /// Bytes of what is kept.
-  public var byteCount: Int { (rows?.count ?? 0) * 4 }
+  public var byteCount: Int { sequences.reduce(0) { $0 + $1.byteCount } }
 
-  /// Takes in `[B, T, D]` and returns all there is, `[B, t + T, D]`.
-  public mutating func append(_ x: Tensor) -> Tensor {
-    guard let rows else {
-      self.rows = x.copied()
-      return x.detached()
-    }
-    let (batch, width) = (x.shape[0], x.shape[2])
-    let (old, new) = (rows.shape[1] * width, x.shape[1] * width)
-    let all = Tensor(uninitialized: [batch, rows.shape[1] + x.shape[1], width])
-    apus_copy_rows_f32(all.floats, rows.floats, batch, old, old + new, old, 0)
-    apus_copy_rows_f32(all.floats + old, x.floats, batch, new, old + new, new, 0)
-    withExtendedLifetime(x) {}
-    self.rows = all
-    return all
+  public func rows(_ rows: [Int]) -> HistoryState {
+    var taken = self
+    taken.sequences = rows.map { sequences[$0] }
+    return taken
+  }
+
+  public init(joining states: [HistoryState]) { sequences = states.flatMap(\.sequences) }
+
+  public func prefix(_ tokens: [Int]) -> HistoryState? {
+    var shorter = self
+    shorter.sequences = zip(sequences, tokens).map { $0.prefix($1) }
+    return shorter
   }
 }
 

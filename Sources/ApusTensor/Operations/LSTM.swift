@@ -6,9 +6,10 @@ public struct LSTMState: Sendable {
 
   /// The state before the first token.
   public init(batch: Int, features: Int) { values = Tensor(zeros: [batch, 2, features]) }
+}
 
-  /// Bytes of the state.
-  public var byteCount: Int { values.count * 4 }
+extension LSTMState: TensorState {
+  static var parts: [any WritableKeyPath<LSTMState, Tensor> & Sendable] { [\.values] }
 }
 
 extension Tensor {

@@ -91,9 +91,10 @@ public struct SSDState: Sendable {
     window = Tensor(zeros: [batch, convolutionWidth - 1, layout.convolved])
     hidden = Tensor(zeros: [batch, layout.heads, layout.states, layout.headSize])
   }
+}
 
-  /// Bytes of the state.
-  public var byteCount: Int { (window.count + hidden.count) * 4 }
+extension SSDState: TensorState {
+  static var parts: [any WritableKeyPath<SSDState, Tensor> & Sendable] { [\.window, \.hidden] }
 }
 
 extension Tensor {

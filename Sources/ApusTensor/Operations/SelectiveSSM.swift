@@ -96,9 +96,12 @@ public struct SelectiveSSMState: Sendable {
     window = Tensor(zeros: [batch, convolutionWidth - 1, channels])
     hidden = Tensor(zeros: [batch, channels, states])
   }
+}
 
-  /// Bytes of the state.
-  public var byteCount: Int { (window.count + hidden.count) * 4 }
+extension SelectiveSSMState: TensorState {
+  static var parts: [any WritableKeyPath<SelectiveSSMState, Tensor> & Sendable] {
+    [\.window, \.hidden]
+  }
 }
 
 extension Tensor {

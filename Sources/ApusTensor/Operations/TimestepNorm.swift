@@ -3,23 +3,51 @@ import CApusKernels
 /// What timestep normalization remembers: how many tokens there were, and per group their mean and
 /// variance, in double, since in float they would stop moving after some thousand tokens.
 public struct TimestepNormState: Sendable {
-  /// How many tokens have passed.
-  public private(set) var count = 0
+  /// How many tokens of each sequence have passed.
+  public private(set) var counts: [Int]
   /// `[B, 2, G]`: means, then variances.
   package private(set) var statistics: [Double]
 
   /// The state before the first token.
   public init(batch: Int, groups: Int) {
+    counts = [Int](repeating: 0, count: batch)
     statistics = [Double](repeating: 0, count: batch * 2 * groups)
   }
 
-  /// Bytes of the state: 8 for the count, and 16 · G for each sequence.
-  public var byteCount: Int { 8 + statistics.count * 8 }
+  /// Lets `body` change the statistics, of neighboring sequences at one position together.
+  fileprivate mutating func advance(
+    by time: Int, _ body: (_ sequences: Range<Int>, UnsafeMutablePointer<Double>?) -> Void
+  ) {
+    let size = statistics.count / max(batch, 1)
+    var first = 0
+    while first < batch {
+      let last = counts[first...].firstIndex { $0 != counts[first] } ?? batch
+      statistics.withUnsafeMutableBufferPointer { all in
+        body(first..<last, all.baseAddress.map { $0 + first * size })
+      }
+      first = last
+    }
+    for row in counts.indices { counts[row] += time }
+  }
+}
 
-  /// Takes note of `time` tokens after `body` changed the statistics.
-  fileprivate mutating func advance(by time: Int, _ body: (UnsafeMutablePointer<Double>?) -> Void) {
-    statistics.withUnsafeMutableBufferPointer { body($0.baseAddress) }
-    count += time
+extension TimestepNormState: LayerState {
+  public var batch: Int { counts.count }
+
+  /// Bytes of the state: 8 for the count and 16 · G for the statistics of each sequence.
+  public var byteCount: Int { (counts.count + statistics.count) * 8 }
+
+  public func rows(_ rows: [Int]) -> TimestepNormState {
+    let size = statistics.count / max(batch, 1)
+    var taken = self
+    taken.counts = rows.map { counts[$0] }
+    taken.statistics = rows.flatMap { statistics[$0 * size..<($0 + 1) * size] }
+    return taken
+  }
+
+  public init(joining states: [TimestepNormState]) {
+    counts = states.flatMap(\.counts)
+    statistics = states.flatMap(\.statistics)
   }
 }
 
@@ -36,7 +64,7 @@ extension Tensor {
   ///   - epsilon: Added to the variance.
   /// - Returns: `[B, T, D]`.
   public func timestepNorm(weight: Tensor, bias: Tensor, groups: Int, epsilon: Float) -> Tensor {
-    var shape = timestepShape(self, weight, bias, groups: groups, count: 0, epsilon: epsilon)
+    var shape = timestepShape(self, weight, bias, groups: groups, epsilon: epsilon)
     let y = Tensor(uninitialized: self.shape)
     let statistics = Tensor(uninitialized: [shape.batch, shape.time, 2, groups])
     apus_timestep_norm_f32(
@@ -61,16 +89,20 @@ extension Tensor {
   public func timestepNorm(
     weight: Tensor, bias: Tensor, groups: Int, epsilon: Float, state: inout TimestepNormState
   ) -> Tensor {
-    var shape = timestepShape(
-      self, weight, bias, groups: groups, count: state.count, epsilon: epsilon)
+    let shape = timestepShape(self, weight, bias, groups: groups, epsilon: epsilon)
     precondition(
-      state.statistics.count == shape.batch * 2 * groups,
+      state.batch == shape.batch && state.statistics.count == shape.batch * 2 * groups,
       "timestepNorm: the state holds \(state.statistics.count) numbers, the input is \(self.shape)")
     let y = Tensor(uninitialized: self.shape)
     let statistics = Tensor(uninitialized: [shape.batch, shape.time, 2, groups])
-    state.advance(by: shape.time) {
+    let counts = state.counts
+    state.advance(by: shape.time) { sequences, running in
+      let first = sequences.lowerBound * shape.time
+      var part = shape
+      (part.batch, part.count) = (sequences.count, Int64(counts[sequences.lowerBound]))
       apus_timestep_norm_f32(
-        y.floats, statistics.floats, $0, floats, weight.floats, bias.floats, &shape)
+        y.floats + first * self.shape[2], statistics.floats + first * 2 * groups, running,
+        floats + first * self.shape[2], weight.floats, bias.floats, &part)
     }
     withExtendedLifetime((self, weight, bias, statistics)) {}
     return y
@@ -78,7 +110,7 @@ extension Tensor {
 }
 
 private func timestepShape(
-  _ x: Tensor, _ weight: Tensor, _ bias: Tensor, groups: Int, count: Int, epsilon: Float
+  _ x: Tensor, _ weight: Tensor, _ bias: Tensor, groups: Int, epsilon: Float
 ) -> apus_timestep_norm_shape {
   let width = x.shape[2]
   precondition(
@@ -86,5 +118,5 @@ private func timestepShape(
     "timestepNorm: x is \(x.shape), weight \(weight.shape), \(groups) groups")
   return apus_timestep_norm_shape(
     batch: x.shape[0], time: x.shape[1], groups: groups, group_size: width / groups,
-    count: Int64(count), epsilon: epsilon)
+    count: 0, epsilon: epsilon)
 }

@@ -1,0 +1,70 @@
+/// What one part of a model remembers of the sequences of a batch between their tokens.
+///
+/// It is a value: after a copy, what happens to one leaves the bits of the other. The sequences of a
+/// batch know nothing of each other, so they can be taken apart and put together, also when
+/// different numbers of tokens have passed.
+public protocol LayerState: Sendable {
+  /// B, how many sequences are remembered.
+  var batch: Int { get }
+  /// Bytes of everything remembered.
+  var byteCount: Int { get }
+  /// The memory of some of the sequences, by number; one may be taken several times.
+  func rows(_ rows: [Int]) -> Self
+  /// The sequences of several states of one layer, those of the first state first. At least one.
+  init(joining states: [Self])
+  /// The memory as it was after fewer tokens, B numbers; nil where that cannot be told any more.
+  func prefix(_ tokens: [Int]) -> Self?
+}
+
+extension LayerState {
+  /// Nil: a running state does not know what it was.
+  public func prefix(_ tokens: [Int]) -> Self? { nil }
+}
+
+/// A state that is a few tensors `[B, ...]`, of the same size however many tokens have passed.
+protocol TensorState: LayerState {
+  /// The tensors.
+  static var parts: [any WritableKeyPath<Self, Tensor> & Sendable] { get }
+}
+
+extension TensorState {
+  /// B, how many sequences are remembered.
+  public var batch: Int { self[keyPath: Self.parts[0]].shape[0] }
+
+  /// Bytes of the tensors.
+  public var byteCount: Int { Self.parts.reduce(0) { $0 + self[keyPath: $1].count * 4 } }
+
+  /// The memory of some of the sequences.
+  public func rows(_ rows: [Int]) -> Self {
+    var taken = self
+    for part in Self.parts { taken[keyPath: part] = self[keyPath: part].sequences(rows) }
+    return taken
+  }
+
+  /// The sequences of several states of one layer.
+  public init(joining states: [Self]) {
+    self = states[0]
+    for part in Self.parts {
+      self[keyPath: part] = Tensor(joining: states.map { $0[keyPath: part] })
+    }
+  }
+}
+
+extension Tensor {
+  /// Some of the parts along the first axis, copied: `[B, ...]` to `[rows.count, ...]`.
+  func sequences(_ rows: [Int]) -> Tensor {
+    guard !rows.isEmpty else {
+      return Tensor(uninitialized: Shape([0] + shape.dimensions.dropFirst()))
+    }
+    let table = reshaped([shape[0], count / max(shape[0], 1)])
+    return table.gathered(rows: Tensor(rows.map { Int32($0) }, [rows.count]))
+      .reshaped(Shape([rows.count] + shape.dimensions.dropFirst()))
+  }
+
+  /// Tensors one behind the other along their first axis.
+  package init(joining parts: [Tensor]) {
+    let rest = parts[0].shape.dimensions.dropFirst()
+    let rows = parts.map { $0.reshaped([$0.shape[0], rest.reduce(1, *)]) }
+    self = Tensor(stacking: rows).reshaped(Shape([parts.reduce(0) { $0 + $1.shape[0] }] + rest))
+  }
+}
