@@ -6,16 +6,13 @@ import Testing
 /// One of the forms of feature attention, with its definition in double.
 struct FeatureCase: Sendable, CustomTestStringConvertible {
   let kind: FeatureKind
-  let causal: Bool
-  var testDescription: String { "\(kind)\(causal ? "" : ", bidirectional")" }
+  var testDescription: String { "\(kind)" }
 
-  static let all = [FeatureKind.exponential, .relu, .elu, .gaussian].flatMap { kind in
-    [true, false].map { FeatureCase(kind: kind, causal: $0) }
-  }
+  static let all = [FeatureKind.exponential, .relu, .elu, .gaussian].map { FeatureCase(kind: $0) }
 
   func layout(heads: Int = 2, size: Int = 3, features: Int = 5) -> FeatureLayout {
     FeatureLayout(
-      heads: heads, headSize: size, kind: kind, features: features, isCausal: causal)
+      heads: heads, headSize: size, kind: kind, features: features)
   }
 
   func features(_ x: [Double], _ weights: [Double], _ m: Int) -> [Double] {
@@ -64,7 +61,7 @@ struct FeatureCase: Sendable, CustomTestStringConvertible {
             }
           }
           var (sum, mixed) = (0.0, [Double](repeating: 0, count: size))
-          for s in 0..<(causal ? t + 1 : time) {
+          for s in 0...t {
             let weight = zip(q, features(part(s, 1), own, m)).reduce(0) { $0 + $1.0 * $1.1 }
             sum += weight
             for (c, v) in part(s, 2).enumerated() { mixed[c] += weight * v }
@@ -102,7 +99,6 @@ struct FeatureAttentionTests {
 
   @Test("from a state equals the full pass at any split", arguments: FeatureCase.all, 0..<6)
   func continuation(one: FeatureCase, seed: UInt64) {
-    guard one.causal else { return }
     let layout = one.layout(size: 8, features: 20)
     let weights = one.kind == .elu ? nil : Tensor.random([20, 8], seed: 2)
     let mixing = one.kind == .gaussian ? Tensor.random([20, 20], seed: 3, scale: 0.2) : nil

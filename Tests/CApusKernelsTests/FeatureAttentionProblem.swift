@@ -15,7 +15,7 @@ struct FeatureAttentionProblem {
   init(
     _ kind: apus_features, batch: Int = 1, time: Int, heads: Int = 1, size: Int,
     valueSize: Int? = nil,
-    features: Int, groups: Int = 1, causal: Bool = true, spread: Float = 1, seed: Int = 1
+    features: Int, groups: Int = 1, spread: Float = 1, seed: Int = 1
   ) {
     (q, k, v, w, mixing, dout) = ([], [], [], [], [], [])
     let values = valueSize ?? size
@@ -24,7 +24,7 @@ struct FeatureAttentionProblem {
     shape.features = kind == APUS_FEATURES_ELU ? size : features
     (shape.q_stride, shape.k_stride) = (heads * size + 3, heads * size + 1)
     (shape.v_stride, shape.o_stride) = (heads * values + 2, heads * values + 4)
-    (shape.groups, shape.kind, shape.causal) = (groups, kind, causal ? 1 : 0)
+    (shape.groups, shape.kind) = (groups, kind)
     shape.scale = 1 / Float(size).squareRoot().squareRoot()
     shape.epsilon = kind == APUS_FEATURES_ELU ? 1e-6 : 0
     var numbers = TestNumbers(seed: seed)
@@ -161,7 +161,6 @@ struct FeatureAttentionProblem {
 extension FeatureAttentionProblem: CustomStringConvertible {
   var description: String {
     "kind \(shape.kind.rawValue) B \(shape.batch) T \(shape.time) heads \(shape.heads) size "
-      + "\(shape.head_size)/\(shape.value_size) features \(shape.features) groups \(shape.groups) "
-      + "causal \(shape.causal)"
+      + "\(shape.head_size)/\(shape.value_size) features \(shape.features) groups \(shape.groups)"
   }
 }

@@ -21,7 +21,8 @@ public enum FeatureKind: Sendable, Hashable {
   }
 }
 
-/// How feature attention is laid out in one fused row of queries, keys and values.
+/// How feature attention is laid out in one fused row of queries, keys and values. A token sees itself
+/// and those before it.
 public struct FeatureLayout: Sendable, Hashable {
   /// H.
   public var heads: Int
@@ -31,8 +32,6 @@ public struct FeatureLayout: Sendable, Hashable {
   public var kind: FeatureKind
   /// Random features or landmarks, m.
   public var features: Int
-  /// Whether a token sees only itself and those before it.
-  public var isCausal: Bool
   /// Added to denominators. Exponential and rectified features need none.
   public var epsilon: Float
 
@@ -43,15 +42,13 @@ public struct FeatureLayout: Sendable, Hashable {
   ///   - headSize: K.
   ///   - kind: What queries and keys are turned into.
   ///   - features: m; of no meaning to ``FeatureKind/elu``, which has K.
-  ///   - isCausal: Whether a token sees only itself and those before it.
   public init(
-    heads: Int, headSize: Int, kind: FeatureKind, features: Int? = nil, isCausal: Bool = true
+    heads: Int, headSize: Int, kind: FeatureKind, features: Int? = nil
   ) {
     self.heads = heads
     self.headSize = headSize
     self.kind = kind
     self.features = kind == .elu ? headSize : features ?? headSize
-    self.isCausal = isCausal
     epsilon = kind == .elu ? 1e-6 : 0
   }
 
@@ -72,8 +69,7 @@ public struct FeatureLayout: Sendable, Hashable {
     apus_feature_shape(
       batch: batch, time: time, heads: heads, head_size: headSize, value_size: headSize,
       features: features, q_stride: fusedSize, k_stride: fusedSize, v_stride: fusedSize,
-      o_stride: heads * headSize, groups: groups, kind: kind.kernel, causal: isCausal ? 1 : 0,
-      scale: scale, epsilon: epsilon)
+      o_stride: heads * headSize, groups: groups, kind: kind.kernel, scale: scale, epsilon: epsilon)
   }
 
   /// How many groups of weights there are; traps where a tensor does not fit.
@@ -183,7 +179,6 @@ public struct FeatureAttentionState: Sendable {
     _ fused: Tensor, layout: FeatureLayout, weights: Tensor? = nil
   ) -> Tensor {
     let (batch, time) = (fused.shape[0], fused.shape[1])
-    precondition(layout.isCausal, "attend: only causal attention has a state")
     precondition(
       sums.shape == [batch, layout.heads, layout.stateSize],
       "attend: the state is \(sums.shape), the input \(fused.shape)")

@@ -86,7 +86,7 @@ ptrdiff_t apus_lsh_reserve(int32_t* pages, ptrdiff_t next, const int32_t* counts
 // Attention by features: linear in time, with a state of constant size.
 // Choromanski et al., 2020, Performer, arXiv:2009.14794; Katharopoulos et al., 2020, linear
 // attention, arXiv:2006.16236; landmarks after Chen et al., 2021, Skyformer, arXiv:2111.00035.
-//   o_t = Σ_s φ_q(q_t)·φ_k(k_s) v_s, over s <= t if causal, over all s otherwise;
+//   o_t = Σ_s φ_q(q_t)·φ_k(k_s) v_s, over s <= t;
 //   divided by Σ_s φ_q(q_t)·φ_k(k_s) + epsilon unless the features are Gaussian.
 
 typedef enum {
@@ -102,14 +102,13 @@ typedef struct {
   ptrdiff_t q_stride, k_stride, v_stride, o_stride;  ///< between tokens; batch rows lie end to end
   ptrdiff_t groups;  ///< of w [groups, m, d] and mixing [groups, m, m]: 1, heads, or batch · heads
   apus_features kind;
-  int causal;
   float scale;    ///< of x̃
   float epsilon;  ///< added to denominators
 } apus_feature_shape;
 
 /// Floats of the state of one head: S [m, dv]; z [m] unless Gaussian; c [m] if exponential.
 ptrdiff_t apus_feature_state_size(const apus_feature_shape* shape);
-/// How many states of a head backward needs: one per tile of tokens if causal, one otherwise.
+/// How many states of a head backward needs: one per tile of tokens.
 ptrdiff_t apus_feature_checkpoints(const apus_feature_shape* shape);
 /// Head h of a token starts at h · d in q and k, at h · dv in v and o. Exponential features are
 /// kept relative to c, the largest logit of each feature so far, in powers of two: the ratio is

@@ -26,46 +26,44 @@ void StoreSums(const FeatureTile& tile, float* state) {
   if (features::Stabilizes(*tile.shape)) CopyFloats(state + tile.m, tile.c, tile.m);
 }
 
-/// Outputs of the queries in rows [first, end) from the sums before the segment and, where
-/// `inside`, from the segment's own keys.
+/// Outputs of the queries in rows [first, end) from the sums before the segment and from the
+/// segment's own keys.
 void WriteOutputs(const features::Call& call, FeatureTile& tile, const Place& place,
-                  ptrdiff_t token, ptrdiff_t first, ptrdiff_t end, bool inside) {
+                  ptrdiff_t token, ptrdiff_t first, ptrdiff_t end) {
   const apus_feature_shape& shape = *tile.shape;
   const ptrdiff_t count = end - first;
   QueryFeatures(tile, first, end);
   const float* q = tile.q + first * tile.feature_stride;
   Product<false, false>(tile.o, tile.value_stride, q, tile.feature_stride, tile.s,
                         tile.value_stride, count, tile.dv, tile.m);
-  if (inside) {
-    SegmentWeights(tile, first, end);
-    for (ptrdiff_t i = 0; i < count; i += kRows) {
-      Product<false, true>(tile.o + i * tile.value_stride, tile.value_stride,
-                           tile.weights + i * tile.token_stride, tile.token_stride,
-                           tile.v + first * tile.value_stride, tile.value_stride, 1, tile.dv,
-                           std::min(count, i + kRows));
-    }
+  SegmentWeights(tile, first, end);
+  for (ptrdiff_t i = 0; i < count; i += kRows) {
+    Product<false, true>(tile.o + i * tile.value_stride, tile.value_stride,
+                         tile.weights + i * tile.token_stride, tile.token_stride,
+                         tile.v + first * tile.value_stride, tile.value_stride, 1, tile.dv,
+                         std::min(count, i + kRows));
   }
   for (ptrdiff_t i = 0; i < count; ++i) {
     float* o = call.o + place.Token(token + first + i, shape.o_stride, tile.dv);
     const float* weights = tile.weights + i * tile.token_stride;
     const float scale = features::Normalizes(shape)
-                            ? 1.0f / Denominator(tile, weights, inside ? i + 1 : 0, first + i)
+                            ? 1.0f / Denominator(tile, weights, i + 1, first + i)
                             : 1.0f;
     ScaleRow(o, tile.o + i * tile.value_stride, scale, tile.dv);
   }
 }
 
-/// Sums over the keys of a tile, segment by segment, and outputs on the way if causal.
+/// Sums over the keys of a tile, segment by segment, and outputs on the way.
 void ForwardTile(const features::Call& call, FeatureTile& tile, const Place& place, ptrdiff_t token,
                  float* factors) {
   const apus_feature_shape& shape = *tile.shape;
   const ptrdiff_t rows = std::min(kTile, shape.time - token);
-  if (shape.causal) LoadQueries(tile, place, call.q, token, rows);
+  LoadQueries(tile, place, call.q, token, rows);
   LoadKeys(tile, place, call.k, call.v, token, rows);
   for (ptrdiff_t first = 0, end; first < rows; first = end) {
     if (features::Stabilizes(shape)) OpenSegment(tile, first, factors);
     end = KeySegment(tile, first, rows);
-    if (shape.causal) WriteOutputs(call, tile, place, token, first, end, true);
+    WriteOutputs(call, tile, place, token, first, end);
     AddSegment(tile, first, end, factors);
   }
 }
@@ -90,22 +88,13 @@ void ForwardTask(const features::Call& call, ptrdiff_t task) {
   float* checkpoint = call.checkpoints;
   if (checkpoint != nullptr) checkpoint += task * size * apus_feature_checkpoints(&shape);
   for (ptrdiff_t token = 0; token < shape.time; token += kTile) {
-    if (checkpoint != nullptr && shape.causal) {
+    if (checkpoint != nullptr) {
       StoreSums(tile, checkpoint);
       checkpoint += size;
     }
     ForwardTile(call, tile, place, token, factors);
   }
   if (call.state != nullptr) StoreSums(tile, call.state + task * size);
-  if (shape.causal) return;
-  if (checkpoint != nullptr) StoreSums(tile, checkpoint);
-  // The sums stand relative to the largest logit of all.
-  CopyFloats(tile.r, tile.c, tile.columns);
-  for (ptrdiff_t token = 0; token < shape.time; token += kTile) {
-    const ptrdiff_t rows = std::min(kTile, shape.time - token);
-    LoadQueries(tile, place, call.q, token, rows);
-    WriteOutputs(call, tile, place, token, 0, rows, false);
-  }
 }
 
 // One token after a state. Turning weights and filling tiles would cost more than the arithmetic.
@@ -206,7 +195,7 @@ ptrdiff_t apus_feature_state_size(const apus_feature_shape* shape) {
 }
 
 ptrdiff_t apus_feature_checkpoints(const apus_feature_shape* shape) {
-  return shape->causal ? apus::features::Tiles(*shape) : 1;
+  return apus::features::Tiles(*shape);
 }
 
 void apus_feature_attention_f32(float* o, float* state, float* checkpoints, const float* q,
@@ -215,7 +204,7 @@ void apus_feature_attention_f32(float* o, float* state, float* checkpoints, cons
   using namespace apus;
   if (shape->time <= 0) return;
   const features::Call call{shape, o, state, checkpoints, q, k, v, w, mixing};
-  const bool step = shape->time == 1 && shape->causal && state != nullptr && checkpoints == nullptr;
+  const bool step = shape->time == 1 && state != nullptr && checkpoints == nullptr;
   ParallelBlocks(shape->batch * shape->heads, [&](ptrdiff_t task) {
     if (step) {
       HWY_DYNAMIC_DISPATCH(StepTask)(call, task);

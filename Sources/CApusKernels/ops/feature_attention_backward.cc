@@ -99,8 +99,7 @@ void AddOuter(float* to, ptrdiff_t stride, const float* a, const float* row, ptr
 
 /// dn and dD of the rows [first, end), whose queries' features stand in the tile.
 void OutputGradients(const BackwardCall& call, const FeatureTile& tile, Gradients& d,
-                     const Place& place, ptrdiff_t token, ptrdiff_t first, ptrdiff_t end,
-                     bool inside) {
+                     const Place& place, ptrdiff_t token, ptrdiff_t first, ptrdiff_t end) {
   const apus_feature_shape& shape = *tile.shape;
   for (ptrdiff_t t = first; t < end; ++t) {
     const ptrdiff_t at = place.Token(token + t, shape.o_stride, tile.dv);
@@ -111,7 +110,7 @@ void OutputGradients(const BackwardCall& call, const FeatureTile& tile, Gradient
       continue;
     }
     const float* weights = tile.weights + (t - first) * tile.token_stride;
-    const float inverse = 1.0f / Denominator(tile, weights, inside ? t - first + 1 : 0, t);
+    const float inverse = 1.0f / Denominator(tile, weights, t - first + 1, t);
     ScaleRow(dn, call.dout + at, inverse, tile.dv);
     d.dd[t] = -inverse * Dot(call.dout + at, call.o + at, tile.dv);
   }
@@ -312,7 +311,7 @@ void BackwardSegment(const BackwardCall& call, FeatureTile& tile, Gradients& d, 
            tile.columns);
   QueryFeatures(tile, first, end);
   SegmentWeights(tile, first, end);
-  OutputGradients(call, tile, d, place, token, first, end, true);
+  OutputGradients(call, tile, d, place, token, first, end);
   QueryGradients(tile, d, first, end);
   KeyGradients(tile, d, first, end);
   InsideGradients(tile, d, first, end);
@@ -323,7 +322,7 @@ void BackwardSegment(const BackwardCall& call, FeatureTile& tile, Gradients& d, 
   FinishQueries(call, tile, d, place, token, first, end);
 }
 
-/// A causal tile: its segments from the last to the first. Nearly always there is one.
+/// A tile: its segments from the last to the first. Nearly always there is one.
 void BackwardTile(const BackwardCall& call, FeatureTile& tile, Gradients& d, const Place& place,
                   const float* checkpoint, ptrdiff_t token) {
   const ptrdiff_t rows = std::min(kTile, tile.shape->time - token);
@@ -339,30 +338,6 @@ void BackwardTile(const BackwardCall& call, FeatureTile& tile, Gradients& d, con
   while (--count >= 0) {
     const ptrdiff_t end = ReplayTo(tile, d, checkpoint, starts[count], rows);
     BackwardSegment(call, tile, d, place, token, starts[count], end);
-  }
-}
-
-/// Bidirectional: all queries give to the gradients of the sums, all keys take from them.
-void BackwardBidirectional(const BackwardCall& call, FeatureTile& tile, Gradients& d,
-                           const Place& place, const float* checkpoint) {
-  const ptrdiff_t time = tile.shape->time;
-  LoadSums(tile, checkpoint);
-  CopyFloats(tile.r, tile.c, tile.columns);
-  for (ptrdiff_t token = 0; token < time; token += kTile) {
-    const ptrdiff_t rows = std::min(kTile, time - token);
-    KeepQueries(call, tile, d, place, token, rows);
-    QueryFeatures(tile, 0, rows);
-    OutputGradients(call, tile, d, place, token, 0, rows, false);
-    QueryGradients(tile, d, 0, rows);
-    AddQueries(tile, d, 0, rows);
-    FinishQueries(call, tile, d, place, token, 0, rows);
-  }
-  for (ptrdiff_t token = 0; token < time; token += kTile) {
-    const ptrdiff_t rows = std::min(kTile, time - token);
-    LoadKeys(tile, place, call.k, call.v, token, rows);
-    KeySegment(tile, 0, rows);
-    KeyGradients(tile, d, 0, rows);
-    FinishKeys(call, tile, d, place, token, 0, rows);
   }
 }
 
@@ -402,12 +377,8 @@ void BackwardTask(const BackwardCall& call, ptrdiff_t task) {
   const ptrdiff_t size = features::StateSize(shape);
   const ptrdiff_t tiles = apus_feature_checkpoints(&shape);
   const float* checkpoint = call.checkpoints + task * tiles * size;
-  if (shape.causal) {
-    for (ptrdiff_t i = tiles - 1; i >= 0; --i) {
-      BackwardTile(call, tile, d, place, checkpoint + i * size, i * kTile);
-    }
-  } else {
-    BackwardBidirectional(call, tile, d, place, checkpoint);
+  for (ptrdiff_t i = tiles - 1; i >= 0; --i) {
+    BackwardTile(call, tile, d, place, checkpoint + i * size, i * kTile);
   }
   if (!tile.IsMixed()) return;
   // Logits fall with |w|²/2.

@@ -34,7 +34,7 @@ struct Reference {
     if (!Stabilizes(*shape)) return;
     for (ptrdiff_t t = 0; t < shape->time; ++t) {
       double top = -std::numeric_limits<double>::infinity();
-      for (ptrdiff_t s = 0; s < Seen(t); ++s) {
+      for (ptrdiff_t s = 0; s <= t; ++s) {
         for (ptrdiff_t i = 0; i < m; ++i) {
           top = std::max(top, query_logits[t * m + i] + key_logits[s * m + i]);
         }
@@ -43,7 +43,6 @@ struct Reference {
     }
   }
 
-  ptrdiff_t Seen(ptrdiff_t t) const { return shape.causal ? t + 1 : shape.time; }
   double X(const float* x, ptrdiff_t stride, ptrdiff_t t, ptrdiff_t c) const {
     return x[place.Token(t, stride, d) + c];
   }
@@ -109,7 +108,7 @@ struct Reference {
   /// The weights of query t; returns their sum, or 1 where nothing is divided.
   double Weights(ptrdiff_t t, Doubles& weights) const {
     double sum = 0;
-    for (ptrdiff_t s = 0; s < Seen(t); ++s) {
+    for (ptrdiff_t s = 0; s <= t; ++s) {
       weights[s] = 0;
       for (ptrdiff_t i = 0; i < m; ++i) weights[s] += Share(t, s, i);
       sum += weights[s];
@@ -119,7 +118,7 @@ struct Reference {
 
   Doubles Output(ptrdiff_t t, const Doubles& weights, double sum) const {
     Doubles o(static_cast<size_t>(dv), 0.0);
-    for (ptrdiff_t s = 0; s < Seen(t); ++s) {
+    for (ptrdiff_t s = 0; s <= t; ++s) {
       for (ptrdiff_t c = 0; c < dv; ++c) o[c] += weights[s] / sum * V(s, c);
     }
     return o;
@@ -132,7 +131,7 @@ struct Reference {
       const double sum = Weights(t, weights);
       const Doubles o = Output(t, weights, sum);
       const float* row = dout + place.Token(t, shape.o_stride, dv);
-      for (ptrdiff_t s = 0; s < Seen(t); ++s) {
+      for (ptrdiff_t s = 0; s <= t; ++s) {
         double dweight = 0;
         for (ptrdiff_t c = 0; c < dv; ++c) {
           dweight += row[c] * (V(s, c) - (Normalizes(shape) ? o[c] : 0)) / sum;
