@@ -64,7 +64,8 @@ let package = Package(
       .testTarget(
         name: "\(name)Tests",
         dependencies: ["ApusTestSupport", .byName(name: name)],
-        exclude: ["ApusData", "ApusModels", "ApusRuntime"].contains(name) ? ["Fixtures"] : [],
+        exclude: ["ApusCLI", "ApusData", "ApusModels", "ApusRuntime"].contains(name)
+          ? ["Fixtures"] : [],
         swiftSettings: settings)
     },
   swiftLanguageModes: [.v6],

@@ -81,10 +81,10 @@ struct CostCommand: AsyncParsableCommand {
   }
 
   private func read(_ path: String) throws -> Data {
-    guard let data = FileManager.default.contents(atPath: path) else {
+    guard Files.isFile(path) else {
       throw UsageError("--update finds no file '\(path)'. Leave --update out to make it.")
     }
-    return data
+    return Data(try Files.contents(of: path, limit: 16 << 20))
   }
 
 }

@@ -150,10 +150,7 @@ struct ProbeCommand: AsyncParsableCommand {
     guard let recipe else {
       return ProbeOptions(task ?? .induction, model: model ?? "mamba")
     }
-    guard let data = FileManager.default.contents(atPath: recipe) else {
-      throw ModelFolderError.missingFile(path: recipe, purpose: "the recipe")
-    }
-    let options = try ProbeOptions(recipe: data)
+    let options = try ProbeOptions(recipe: Data(Files.contents(of: recipe, limit: 1 << 20)))
     guard task == nil || task == options.task else {
       throw UsageError("--task is not the recipe's; leave one of the two out.")
     }

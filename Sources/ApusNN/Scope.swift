@@ -70,6 +70,9 @@ public struct Scope {
       guard found.shape == shape else {
         throw CheckpointError.shapeMismatch(name: full, found: found.shape, expected: shape)
       }
+      guard found.dtype == .float32 || source.hasRoom(for: shape) else {
+        throw CheckpointError.tooLarge(name: full, shape: shape)
+      }
       value = found.converted(to: .float32)
     } else if source.isDescribing {
       guard let placeholder = Tensor(placeholder: shape) else {
@@ -77,7 +80,7 @@ public struct Scope {
       }
       value = placeholder
     } else {
-      guard shape.checkedCount != nil else {
+      guard source.hasRoom(for: shape) else {
         throw CheckpointError.tooLarge(name: full, shape: shape)
       }
       value = start.tensor(shape, key: source.key.derived(stableHash(full)))
@@ -110,11 +113,19 @@ public struct Scope {
     let isDescribing: Bool
     private(set) var parameters: [String: Parameter] = [:]
     private(set) var ordered: [Parameter] = []
+    private var bytes = 0
 
     init(checkpoint: [String: Tensor]?, key: RandomKey, isDescribing: Bool = false) {
       self.checkpoint = checkpoint
       self.key = key
       self.isDescribing = isDescribing
+    }
+
+    /// Whether the machine has memory for one more tensor beside those that passed here before.
+    func hasRoom(for shape: Shape) -> Bool {
+      guard let count = shape.checkedCount, count <= Machine.memoryBytes / 4 else { return false }
+      bytes += 4 * count
+      return bytes <= Machine.memoryBytes
     }
 
     func add(_ parameter: Parameter) {

@@ -53,6 +53,20 @@ public struct FeatureRecipe: Codable, Sendable, Equatable {
     calendar = features.count > 0 ? features : nil
   }
 
+  /// Reads a stored recipe; refuses one whose scaler is not that of its covariates.
+  public init(from decoder: any Decoder) throws {
+    let keys = try decoder.container(keyedBy: CodingKeys.self)
+    measure = try keys.decode(Measure.self, forKey: .measure)
+    kind = try keys.decode(ScaleKind.self, forKey: .kind)
+    covariates = try keys.decode([String].self, forKey: .covariates)
+    covariateScaler = try keys.decode(StandardScaler.self, forKey: .covariateScaler)
+    calendar = try keys.decodeIfPresent(CalendarFeatures.self, forKey: .calendar)
+    cadence = try keys.decode(Cadence.self, forKey: .cadence)
+    try keys.require(
+      covariateScaler.means.count == covariates.count, .covariateScaler,
+      "a mean for each of the \(covariates.count) covariates is expected")
+  }
+
   /// Features of one row, F.
   public var inputs: Int {
     CausalScaler(kind).featureCount + covariates.count + (calendar?.count ?? 0)

@@ -21,6 +21,7 @@ extension Files {
     defer { _ = close(descriptor) }
     let tooLarge = FileError("read more than \(limit) bytes of", path, code: EFBIG)
     guard size <= limit else { throw tooLarge }
+    guard size <= Machine.memoryBytes / 2 else { throw FileError("read", path, code: ENOMEM) }
     var bytes: [UInt8] = []
     while true {
       // A byte more than the size tells a file that has grown.

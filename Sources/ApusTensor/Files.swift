@@ -376,6 +376,7 @@ extension FileError: ApusError {
       case ENOENT: "Check the path."
       case EISDIR, ESPIPE: "Name a regular file."
       case EFBIG: "It is not the file it should be."
+      case ENOMEM: "Close other programs, or take less at once."
       default: "Check the path and the disk."
       }
     return "Cannot \(action) '\(path)': \(reason). \(advice)"

@@ -1,5 +1,13 @@
 import CApusKernels
 
+#if canImport(Darwin)
+  import Darwin
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Glibc
+#endif
+
 /// The machine as the kernels see it.
 public enum Machine {
   /// How many threads the kernels use.
@@ -30,6 +38,15 @@ public enum Machine {
   /// Whether the CPU multiplies bfloat16.
   public static var hasBFloat16Products: Bool { apus_has_bf16_products() != 0 }
 
+  /// The most bytes that one process can have: those of the machine, or fewer where the system limits it.
+  public static let memoryBytes: Int = {
+    let pages = sysconf(Int32(_SC_PHYS_PAGES)), size = sysconf(Int32(_SC_PAGESIZE))
+    let physical = pages > 0 && size > 0 ? pages * size : .max
+    var limit = rlimit()
+    guard getrlimit(addressLimit, &limit) == 0 else { return physical }
+    return min(physical, Int(clamping: limit.rlim_cur))
+  }()
+
   /// Bytes of tensors alive now.
   public static var bytesInUse: Int { apus_buffer_bytes_in_use() }
 
@@ -42,3 +59,9 @@ public enum Machine {
   /// Gives cached, unused memory back to the system.
   public static func trimMemory() { apus_buffer_trim() }
 }
+
+#if canImport(Glibc)
+  private let addressLimit = __rlimit_resource_t(RLIMIT_AS.rawValue)
+#else
+  private let addressLimit = RLIMIT_AS
+#endif

@@ -25,12 +25,15 @@ func apus(_ arguments: String..., input: String = "") throws -> CommandResult {
   try apus(arguments, input: input)
 }
 
-/// Runs `apus` to its end.
-func apus(_ arguments: [String], input: String = "") throws -> CommandResult {
+/// Runs `apus` to its end, in a folder of its own where one is given.
+func apus(_ arguments: [String], input: String = "", in place: String? = nil) throws
+  -> CommandResult
+{
   let folder = try TemporaryFolder()
   let process = Process()
   process.executableURL = executable
   process.arguments = arguments
+  if let place { process.currentDirectoryURL = URL(filePath: place) }
   process.environment = ProcessInfo.processInfo.environment.merging(["NO_COLOR": "1"]) { $1 }
   // Files rather than pipes: none of them can fill up.
   let names = ["in", "out", "err"].map { folder.path + "/" + $0 }

@@ -43,6 +43,15 @@ struct ScopeTests {
     #expect(try scope.finish(ignoring: { $0 == "b" }).count == 1)
   }
 
+  @Test("what the machine's memory does not hold is not begun")
+  func tooLarge() throws {
+    let scope = Scope(key: RandomKey(seed: 3))
+    let shape: Shape = [1 << 20, 1 << 24]
+    #expect(throws: CheckpointError.tooLarge(name: "huge", shape: shape)) {
+      try scope.parameter("huge", shape, .zeros)
+    }
+  }
+
   @Test("starts have the numbers that they name")
   func starts() throws {
     let scope = Scope(key: RandomKey(seed: 3))

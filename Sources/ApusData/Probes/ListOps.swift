@@ -24,6 +24,8 @@ public struct ListOps: ProbeGenerator {
   /// A node at this depth is a digit; the root has depth 1.
   public let depth: Int
   static let tries = 100_000
+  /// Symbols that may be drawn for one example: deep trees grow without end.
+  static let symbols = 1 << 28
 
   /// Creates the task; the small one has depth 6, lengths below 200 and a share of a tenth.
   ///
@@ -40,9 +42,14 @@ public struct ListOps: ProbeGenerator {
     try require(length >= 6, "length", length, "the shortest operation has 4 symbols")
     var generator = PhiloxGenerator(key.derived(UInt64(index)))
     let least = Int(minimumShare * Double(length))
-    for _ in 0..<Self.tries {
-      guard let (tokens, value) = tree(below: length, using: &generator), tokens.count > least
-      else { continue }
+    var drawn = 0
+    for _ in 0..<Self.tries where drawn < Self.symbols {
+      guard let (tokens, value) = tree(below: length, using: &generator) else {
+        drawn += length
+        continue
+      }
+      drawn += tokens.count
+      guard tokens.count > least else { continue }
       return ProbeExample(tokens: tokens, places: [tokens.count - 1], answers: [Int32(value)])
     }
     throw ProbeError.noExamples(length: length, tries: Self.tries)

@@ -36,8 +36,9 @@ public enum LossPredictor: Codable, Sendable, Equatable {
     case .nearest(let requests): requests.isConsistent(experts: experts, size: size)
     case .ridge(let map):
       map.intercepts.count == experts && map.weights.count == experts
-        && map.weights.allSatisfy { $0.count == size }
-    case .constant(let losses): losses.count == experts
+        && map.weights.allSatisfy { $0.count == size && $0.allSatisfy(\.isFinite) }
+        && map.intercepts.allSatisfy(\.isFinite)
+    case .constant(let losses): losses.count == experts && losses.allSatisfy(\.isFinite)
     }
   }
 }
@@ -77,6 +78,7 @@ public struct NearestRequests: Codable, Sendable, Equatable {
     size > 0 && self.size == size && self.experts == experts && experts > 0 && neighbors > 0
       && temperature > 0 && !vectors.isEmpty && vectors.count % size == 0
       && known.count == vectors.count / size * experts
+      && vectors.allSatisfy(\.isFinite) && known.allSatisfy(\.isFinite)
   }
 
   /// Similarities to all requests, in order.

@@ -234,7 +234,9 @@ extension Router {
   public func validate(experts: Int, size: Int) throws {
     let vectors = center.isEmpty || (center.count == size && spread.count == size)
     guard self.experts == experts, (0..<experts).contains(base), vectors,
-      spread.allSatisfy({ $0 > 0 }), predictor.isConsistent(experts: experts, size: size),
+      spread.allSatisfy({ $0 > 0 }),
+      (center + spread + [residual, scope, threshold]).allSatisfy(\.isFinite),
+      predictor.isConsistent(experts: experts, size: size),
       known.isConsistent(experts: experts, size: size)
     else { throw RouterError.inconsistent(experts: experts, size: size) }
   }
