@@ -62,6 +62,7 @@ public struct FeatureRecipe: Codable, Sendable, Equatable {
     covariateScaler = try keys.decode(StandardScaler.self, forKey: .covariateScaler)
     calendar = try keys.decodeIfPresent(CalendarFeatures.self, forKey: .calendar)
     cadence = try keys.decode(Cadence.self, forKey: .cadence)
+    table = try keys.decodeIfPresent(TableFormat.self, forKey: .table)
     try keys.require(
       covariateScaler.means.count == covariates.count, .covariateScaler,
       "a mean for each of the \(covariates.count) covariates is expected")

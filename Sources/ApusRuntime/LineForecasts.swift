@@ -94,7 +94,7 @@ public struct LineForecasts {
   /// - Throws: What is wrong with an expert's folder.
   public init(_ composition: Composition, options: SeriesOptions) throws {
     try composition.require(.forecast)
-    let shelf = ExpertShelf { try composition.expert($0).forecaster().load() }
+    let shelf = composition.forecasters()
     let recipes = try composition.experts.indices.map {
       try composition.expert($0).forecaster().recipe
     }

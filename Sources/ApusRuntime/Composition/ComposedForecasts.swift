@@ -12,7 +12,7 @@ extension FutureForecast {
   /// - Throws: ``ModelFolderError``, `MeasureError`, ``RecipeError``, ``ForecastError``.
   public init(_ composition: Composition, table: SeriesTable) throws {
     try composition.require(.forecast)
-    let shelf = ExpertShelf { try composition.expert($0).forecaster().load() }
+    let shelf = composition.forecasters()
     let first = try shelf.model(composition.router.base)
     var series: [Series] = []
     for one in try table.measured(as: first.recipe.measure).series {
@@ -34,6 +34,23 @@ extension FutureForecast {
 }
 
 extension Composition {
+  /// The experts, of which each must forecast what the first one asked for does.
+  func forecasters() -> ExpertShelf<ModelFolder.SavedForecaster> {
+    var wanted: (levels: [Double], horizon: Int, measure: Measure)?
+    return ExpertShelf { number in
+      let saved = try expert(number).forecaster().load()
+      let config = saved.forecaster.config
+      let found = (levels: config.levels, horizon: config.horizon, measure: saved.recipe.measure)
+      guard found == wanted ?? found else {
+        throw ModelFolderError.damaged(
+          path: experts[number].path + "/apus.json",
+          reason: "its levels, rows ahead or measure are not those of the other experts")
+      }
+      wanted = found
+      return saved
+    }
+  }
+
   /// The first row of the block that the last of `rows` rows lies in: what is known before it decides.
   func blockStart(rows: Int) -> Int {
     let lookBack = lookBack ?? 1

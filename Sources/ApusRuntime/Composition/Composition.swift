@@ -78,7 +78,8 @@ public struct Composition: Sendable {
     }
     let router = try files.decoded(routing, as: Router.self, from: Self.routerFile)
     let size = card.text?.size ?? SeriesFeatures.names.count
-    guard (card.task == .language) == (card.text != nil), (card.lookBack ?? 1) > 0,
+    guard (card.task == .language) == (card.text != nil),
+      (1...1_048_576).contains(card.lookBack ?? 1),
       (card.task == .forecast) == (card.lookBack != nil), !card.experts.isEmpty
     else {
       throw ModelFolderError.damaged(path: "\(path)/\(Self.file)", reason: "its keys do not fit")
