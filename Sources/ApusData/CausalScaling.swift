@@ -38,12 +38,6 @@ public struct ScaledRow: Sendable, Equatable {
   /// The scale rests on the series. False until a value other than zero (for a level: a step other than
   /// zero) has been seen; then the scale is a stand-in.
   public var isScaled: Bool
-
-  /// A value of the series in scaled units; what a forecast made at this row has to hit.
-  public func scaled(_ value: Double) -> Double { (value - location) / scale }
-
-  /// A scaled value in units of the series.
-  public func unscaled(_ value: Double) -> Double { location + scale * value }
 }
 
 /// Normalizes a series row by row from the past alone.
@@ -57,7 +51,7 @@ public struct ScaledRow: Sendable, Equatable {
 /// - A scale never falls below a tenth of the next slower one, nor below a hundredth of that of all rows seen:
 ///   a series that stood still does not make its next step a thousand deviations.
 /// - Where nothing is known of the scale (all zeros so far) it is a thousandth of the level, or 1.
-public struct CausalScaler: Codable, Sendable, Equatable {
+public struct CausalScaler: Sendable, Equatable {
   /// How the series is seen.
   public let kind: ScaleKind
   /// The weights λ, fastest first; the first one gives the scale of forecasts.
@@ -81,50 +75,18 @@ public struct CausalScaler: Codable, Sendable, Equatable {
   ///   - decays: Weights λ between 0 and 1, fastest (smallest) first, at least one.
   /// - Precondition: `decays` is as said.
   public init(_ kind: ScaleKind, decays: [Double] = CausalScaler.usualDecays) {
-    precondition(Self.arePossible(decays), "CausalScaler: decays rise between 0 and 1")
+    precondition(
+      !decays.isEmpty && decays.allSatisfy { $0 > 0 && $0 < 1 }
+        && zip(decays, decays.dropFirst()).allSatisfy { $0 < $1 },
+      "CausalScaler: decays rise between 0 and 1")
     self.kind = kind
     self.decays = decays
     sums = Array(repeating: 0, count: decays.count)
     weights = sums
   }
 
-  private static func arePossible(_ decays: [Double]) -> Bool {
-    !decays.isEmpty && decays.allSatisfy { $0 > 0 && $0 < 1 }
-      && zip(decays, decays.dropFirst()).allSatisfy { $0 < $1 }
-  }
-
-  /// Reads a stored scaler; refuses one whose parts do not fit each other.
-  public init(from decoder: any Decoder) throws {
-    let keys = try decoder.container(keyedBy: CodingKeys.self)
-    kind = try keys.decode(ScaleKind.self, forKey: .kind)
-    decays = try keys.decode([Double].self, forKey: .decays)
-    observations = try keys.decode(Int.self, forKey: .observations)
-    sums = try keys.decode([Double].self, forKey: .sums)
-    weights = try keys.decode([Double].self, forKey: .weights)
-    totalSum = try keys.decode(Double.self, forKey: .totalSum)
-    mean = try keys.decode(Double.self, forKey: .mean)
-    meanWeight = try keys.decode(Double.self, forKey: .meanWeight)
-    last = try keys.decode(Double.self, forKey: .last)
-    try keys.require(Self.arePossible(decays), .decays, "they rise between 0 and 1")
-    try keys.require(
-      (0...1 << 53).contains(observations), .observations, "it must be in 0...2^53")
-    for (key, values) in [(CodingKeys.sums, sums), (.weights, weights)] {
-      try keys.require(
-        values.count == decays.count && values.allSatisfy { $0 >= 0 && $0.isFinite }, key,
-        "a number from 0 up for each of the \(decays.count) decays is expected")
-    }
-  }
-
   /// Number of features of each row.
   public var featureCount: Int { 2 * decays.count + 1 }
-
-  /// What each feature is.
-  public var featureNames: [String] {
-    let subject = kind == .level ? "step" : "value"
-    return decays.map { "\(subject) / scale(\($0))" }
-      + zip(decays, decays.dropFirst()).map { "ln scale(\($0)) / scale(\($1))" }
-      + ["distance from slow mean", "missing"]
-  }
 
   /// Takes in the next row and describes it.
   ///
@@ -196,41 +158,5 @@ public struct CausalScaler: Codable, Sendable, Equatable {
     case .magnitude: average
     case .level: average * 1.253_314_137_315_500_3  // √(π/2)
     }
-  }
-}
-
-/// A whole series after a ``CausalScaler``.
-public struct ScaledSeries: Sendable, Equatable {
-  /// Number of features of a row, F.
-  public let featureCount: Int
-  /// Row after row, `[T, F]`.
-  public let features: [Float]
-  /// `[T]`; see ``ScaledRow/location``.
-  public let locations: [Double]
-  /// `[T]`; see ``ScaledRow/scale``.
-  public let scales: [Double]
-  /// `[T]`; see ``ScaledRow/isScaled``.
-  public let isScaled: [Bool]
-
-  /// Number of rows, T.
-  public var count: Int { scales.count }
-}
-
-extension CausalScaler {
-  /// Takes in all of `values`, one after the other.
-  public mutating func push(contentsOf values: [Double]) -> ScaledSeries {
-    var features: [Float] = []
-    features.reserveCapacity(values.count * featureCount)
-    var (locations, scales, isScaled) = ([Double](), [Double](), [Bool]())
-    for value in values {
-      let row = push(value)
-      for feature in row.features { features.append(Float(feature)) }
-      locations.append(row.location)
-      scales.append(row.scale)
-      isScaled.append(row.isScaled)
-    }
-    return ScaledSeries(
-      featureCount: featureCount, features: features, locations: locations, scales: scales,
-      isScaled: isScaled)
   }
 }

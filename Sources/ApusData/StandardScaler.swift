@@ -38,23 +38,8 @@ public struct StandardScaler: Codable, Sendable, Equatable {
     self.deviations = deviations
   }
 
-  /// Fits the covariates of a table on the training rows of a split.
-  public init(fitting table: SeriesTable, split: Split) {
-    let columns = table.covariateNames.indices.map { column in
-      table.series.indices.flatMap { series in
-        table.series[series].covariates[column].values[split.fittingRows(series: series)]
-      }
-    }
-    self.init(fitting: columns)
-  }
-
   /// A value of column `column` in standard units; 0, the mean, where it is missing.
   public func scaled(_ value: Double, column: Int) -> Double {
     value.isFinite ? (value - means[column]) / deviations[column] : 0
-  }
-
-  /// A standard value in units of the column.
-  public func unscaled(_ value: Double, column: Int) -> Double {
-    means[column] + deviations[column] * value
   }
 }

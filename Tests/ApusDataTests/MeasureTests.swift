@@ -73,18 +73,7 @@ struct MeasureTests {
     #expect(abs(scaler.deviations[0] - (2.0 / 3).squareRoot()) < 1e-15)
     #expect(Array(scaler.deviations[1...]) == [1, 1, 1])
     #expect(scaler.scaled(.nan, column: 0) == 0)
-    #expect(scaler.unscaled(scaler.scaled(7, column: 0), column: 0) == 7)
-    var table = SeriesTable([
-      TimeSeries(
-        id: "s", timestamps: (0..<20).map { Timestamp(secondsSinceEpoch: $0 * 60) },
-        values: Array(repeating: 0, count: 20),
-        covariates: [Covariate(name: "x", values: (0..<20).map(Double.init))])
-    ])
-    let split = try Split(table, horizon: 1)
-    let fitted = StandardScaler(fitting: table, split: split)
-    for row in 14..<20 { table.series[0].covariates[0].values[row] = 1e9 }
-    #expect(StandardScaler(fitting: table, split: split) == fitted)
-    #expect(fitted.means == [6.5])
-    #expect(try roundTrip(fitted) == fitted)
+    #expect(abs(scaler.scaled(7, column: 0) - 5 / scaler.deviations[0]) < 1e-15)
+    #expect(try roundTrip(scaler) == scaler)
   }
 }

@@ -1,7 +1,7 @@
 import ApusData
 import Testing
 
-@Suite("Split and windows")
+@Suite("Split")
 struct SplitTests {
   @Test("keeps every training target before every later target, over a hundred seeds")
   func purges() throws {
@@ -23,12 +23,13 @@ struct SplitTests {
       var last = [Timestamp](repeating: Timestamp(secondsSinceEpoch: .min), count: 3)
       var first = [Timestamp](repeating: Timestamp(secondsSinceEpoch: .max), count: 3)
       for (index, part) in Split.Part.allCases.enumerated() {
-        for window in WindowIndex(split: split, part: part, lookBack: lookBack) {
-          let stamps = series[window.series].timestamps
-          let targets = window.targets(horizon: horizon)
-          #expect(window.inputs(lookBack: lookBack).lowerBound >= 0)
-          last[index] = max(last[index], stamps[targets.upperBound - 1])
-          first[index] = min(first[index], stamps[targets.lowerBound])
+        for number in series.indices {
+          for origin in split.origins(part, series: number, lookBack: lookBack) {
+            #expect(origin + 1 - lookBack >= 0)
+            let stamps = series[number].timestamps
+            last[index] = max(last[index], stamps[origin + horizon])
+            first[index] = min(first[index], stamps[origin + 1])
+          }
         }
       }
       #expect(last[0] < first[1] && last[1] < first[2], "seed \(seed)")
@@ -43,46 +44,21 @@ struct SplitTests {
     ])
     let split = try Split(
       table, sizes: .counts(train: 8_640, validation: 2_880, test: 2_880), horizon: horizon)
-    let test = WindowIndex(split: split, part: .test, lookBack: 96)
-    #expect(test.count == expected)
-    #expect(test.first?.origin == 11_519)
-    let train = WindowIndex(split: split, part: .train, lookBack: 96)
-    #expect(train.count == 8_640 - 96 - horizon + 1)
-    #expect(train.last?.origin == 8_640 - 1 - horizon)
-  }
-
-  @Test("drops no window for the batch size", arguments: [1, 7, 32, 1_000])
-  func dropsNothing(size: Int) throws {
-    let table = SeriesTable([TimeSeries(id: "s", values: Array(repeating: 1, count: 100))])
-    let split = try Split(table, horizon: 3)
-    let windows = WindowIndex(split: split, part: .train, lookBack: 5)
-    #expect(windows.count == 70 - 5 - 3 + 1)
-    #expect(windows.batches(of: size).flatMap { Array($0) } == Array(windows.indices))
+    let test = split.origins(.test, series: 0, lookBack: 96)
+    #expect(test.count == expected && test.first == 11_519)
+    let train = split.origins(.train, series: 0, lookBack: 96)
+    #expect(train.count == 8_640 - 96 - horizon + 1 && train.last == 8_640 - 1 - horizon)
   }
 
   @Test(
-    "follows the count formula with a stride", arguments: [1, 2, 3, 7],
-    [(1, 1), (4, 1), (1, 12), (4, 12)])
-  func followsFormula(stride: Int, sizes: (Int, Int)) throws {
-    let (horizon, lookBack) = sizes
+    "follows the count formula", arguments: [(1, 1), (4, 1), (1, 12), (4, 12)])
+  func followsFormula(horizon: Int, lookBack: Int) throws {
     let table = SeriesTable([TimeSeries(id: "s", values: Array(repeating: 1, count: 97))])
     let split = try Split(
       table, sizes: .counts(train: 60, validation: 17, test: 20), horizon: horizon)
-    let train = WindowIndex(split: split, part: .train, lookBack: lookBack, stride: stride)
-    #expect(train.count == (60 - lookBack - horizon) / stride + 1)
-    let test = WindowIndex(split: split, part: .test, lookBack: lookBack, stride: stride)
-    #expect(test.count == (20 - horizon) / stride + 1)
-  }
-
-  @Test("leaves out windows with a missing target and counts them")
-  func skipsMissing() throws {
-    var values = Array(repeating: 1.0, count: 50)
-    values[10] = .nan
-    let table = SeriesTable([TimeSeries(id: "s", values: values)])
-    let split = try Split(table, horizon: 2)
-    let windows = WindowIndex(split: split, part: .train, lookBack: 3, skippingMissingIn: table)
-    #expect(windows.skipped == 2)
-    #expect(!windows.contains { $0.targets(horizon: 2).contains(10) })
+    let train = split.origins(.train, series: 0, lookBack: lookBack)
+    #expect(train.count == 60 - lookBack - horizon + 1)
+    #expect(split.origins(.test, series: 0, lookBack: lookBack).count == 20 - horizon + 1)
   }
 
   @Test("refuses what cannot be split, in words")

@@ -208,6 +208,20 @@ struct StreamTests {
     return Array(line.utf8) + [10]
   }
 
+  @Test("scale covariates by training rows alone")
+  func fitsOnTraining() throws {
+    var table = SeriesTable([try Self.prices(40)], targetName: "close")
+    func recipe() throws -> FeatureRecipe {
+      try FeatureRecipe(
+        fitting: table, measure: .level, covariates: ["volume"], split: Split(table, horizon: 1))
+    }
+    let fitted = try recipe()
+    for row in 28..<40 { table.series[0].covariates[0].values[row] = 1e9 }
+    #expect(try recipe() == fitted)
+    table.series[0].covariates[0].values[27] = 1e9
+    #expect(try recipe() != fitted)
+  }
+
   @Test("say so when a series never moves")
   func noHistory() throws {
     let model = try Self.model("mamba")
