@@ -130,7 +130,8 @@ struct ColumnRoles {
       return index(of: clock).map { .dates(column: column, style: style, timeOfDay: $0) }
     case .parts(let names):
       let columns = names.compactMap(index)
-      return columns.count == names.count ? .parts(columns: columns) : nil
+      let isWhole = columns.count == names.count && (2...4).contains(columns.count)
+      return isWhole ? .parts(columns: columns) : nil
     case .ordinal(let name): return index(of: name).map { .ordinal(column: $0) }
     case .header, .rowOrder: return nil
     }

@@ -111,6 +111,26 @@ struct HostileStateTests {
     }
   }
 
+  @Test(
+    "a stored format whose columns make no date is passed over",
+    arguments: [
+      #"{"parts":{"columns":[]}}"#, #"{"parts":{"columns":["x"]}}"#,
+      #"{"parts":{"columns":["x","x","x","x","x"]}}"#, #"{"ordinal":{"column":"none"}}"#,
+    ])
+  func format(time: String) throws {
+    var options = SeriesOptions()
+    options.format = try decoded(
+      TableFormat.self,
+      """
+      {"time":\(time),"isUniversal":false,"targets":["y"],"covariates":[],\
+      "numbers":{"usesDecimalComma":false,"missingWords":[]}}
+      """)
+    let text = "x,y\n1,2\n2,3\n3,4\n"
+    #expect(try SeriesTable(parsingCSV: Array(text.utf8), options: options).rowCount == 3)
+    var reader = RowReader(options: options, isIntraday: false) { _ in true }
+    for line in text.split(separator: "\n") { _ = try? reader.row(String(line)) }
+  }
+
   @Test("quotes with accents in a quoted field are undoubled by bytes")
   func accentedQuotes() throws {
     var options = SeriesOptions()
