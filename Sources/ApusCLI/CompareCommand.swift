@@ -27,7 +27,7 @@ struct CompareCommand: AsyncParsableCommand {
   var budget: Duration?
   @Option(parsing: .unconditional, help: "Optimizer steps of each run, instead of a time.")
   var steps: Int?
-  @Option(help: "standard, all, or names separated by commas; see apus models.")
+  @Option(help: "standard, all, or names and config.json files separated by commas.")
   var models = "standard"
   @Option(parsing: .unconditional, help: "How many seeds every model is trained with.")
   var seeds: Int?
@@ -81,7 +81,7 @@ struct CompareCommand: AsyncParsableCommand {
     case "all": options.models = Architecture.all.map(\.name)
     default: options.models = models.split(separator: ",").map { $0.trimmed }
     }
-    for name in options.models { _ = try Architecture.named(name) }
+    _ = try options.choices()
     options.budget = steps.map { .steps($0) } ?? .seconds(budget?.seconds ?? (isText ? 60 : 20))
     options.seeds = (0..<UInt64(seeds ?? (isText ? 1 : 3))).map { seed &+ $0 }
     options.context = context ?? (isText ? 256 : 64)

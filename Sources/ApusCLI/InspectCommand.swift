@@ -70,12 +70,9 @@ struct InspectCommand: ParsableCommand {
   private func text(_ state: ModelInspection.StateSize) -> String {
     var parts: [String] = []
     if state.fixedBytes > 0 { parts.append("\(size(state.fixedBytes)) fixed") }
-    switch state.bytesPerToken {
-    case nil: parts.append("growing by an unknown amount")
-    case 0: break
-    case let bytes?:
+    if state.bytesPerToken > 0 {
       let bound = state.window.map { " up to \($0) tokens" } ?? ""
-      parts.append("\(size(bytes)) per token\(bound)")
+      parts.append("\(size(state.bytesPerToken)) per token\(bound)")
     }
     return parts.isEmpty ? "none" : parts.joined(separator: " and ")
   }

@@ -104,7 +104,7 @@ struct TrainCommand: AsyncParsableCommand {
     options.covariates = forecast.covariates.map(commaSeparated) ?? []
     let kind = DataKind(kind, path: data)
     try forecast.require(kind, path: data)
-    let printer = Mutex(ProgressPrinter(label: try options.model.architecture().name))
+    let printer = Mutex(ProgressPrinter(label: options.model.architecture.name))
     defer { printer.withLock { $0.finish() } }
     let show: @Sendable (TrainingProgress) -> Void = { [quiet] progress in
       if !quiet { printer.withLock { $0.show(progress) } }

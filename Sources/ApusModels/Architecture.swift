@@ -1,9 +1,47 @@
 public import ApusNN
-package import ApusTensor
-public import Foundation
+public import ApusTensor
+import Synchronization
 
-/// One entry of the registry: an architecture, how it is configured and made, and how published
-/// checkpoints name its parts.
+/// The hyperparameters of a backbone, which know what follows from them: the weights, the facts, and how
+/// published checkpoints name the parts. All that is special about an architecture stands behind this.
+public protocol BackboneConfig: ModelConfig {
+  /// Token ids, V.
+  var vocabSize: Int { get set }
+  /// Where the width of the residual stream stands, D.
+  static var widthKey: WritableKeyPath<Self, Int> { get }
+  /// Where the number of layers stands, as the architecture counts them.
+  static var layersKey: WritableKeyPath<Self, Int> { get }
+  /// What a token costs and leaves behind.
+  var facts: ModelFacts { get }
+  /// How a language model stands around the backbone.
+  var language: LanguageLayout { get }
+  /// Makes the backbone, with weights from `scope`.
+  ///
+  /// - Throws: ``CheckpointError`` when a checkpoint does not fit.
+  func makeBackbone(in scope: Scope) throws -> any Backbone
+  /// Renames, joins or splits tensors of published files that lie otherwise; by default none does.
+  ///
+  /// - Throws: ``CheckpointError`` when a tensor cannot be brought into shape.
+  func adapted(_ tensors: [String: Tensor]) throws -> [String: Tensor]
+}
+
+extension BackboneConfig {
+  /// Width of the residual stream, D.
+  public var width: Int {
+    get { self[keyPath: Self.widthKey] }
+    set { self[keyPath: Self.widthKey] = newValue }
+  }
+
+  /// Layers, as the architecture counts them.
+  public var layers: Int {
+    get { self[keyPath: Self.layersKey] }
+    set { self[keyPath: Self.layersKey] = newValue }
+  }
+
+  public func adapted(_ tensors: [String: Tensor]) throws -> [String: Tensor] { tensors }
+}
+
+/// One entry of the registry: an architecture and how it is configured.
 public struct Architecture: Sendable {
   /// The name that commands use, such as `mamba`.
   public let name: String
@@ -17,18 +55,10 @@ public struct Architecture: Sendable {
   public let isRecurrent: Bool
   /// How many of its layers cost about as much as one block of attention and feed-forward.
   public let layersPerBlock: Int
+  private let configuration: any BackboneConfig.Type
+  private let sized: @Sendable (BackboneSize) -> any BackboneConfig
 
-  /// The path of the backbone's weights in a language model's checkpoint.
-  package let backbonePath: String
-  let configuration: @Sendable (Data?, [String: any Sendable]) throws -> any ModelConfig
-  let backbone: @Sendable (any ModelConfig, Scope) throws -> any Backbone
-  let sized: @Sendable (BackboneSize) -> [String: any Sendable]
-  /// What a language model needs to know of a configuration.
-  let language: @Sendable (any ModelConfig) -> LanguageLayout?
-  /// Brings the tensors of a published file into the names and shapes that the backbone asks for.
-  let adapt: @Sendable ([String: Tensor], any ModelConfig) throws -> [String: Tensor]
-
-  /// Ties a configuration type to its backbone; `make` gets exactly what `configuration` made.
+  /// Names an architecture.
   ///
   /// - Parameters:
   ///   - name: The name that commands use.
@@ -38,21 +68,10 @@ public struct Architecture: Sendable {
   ///   - isRecurrent: Whether one more token costs the same however many came before.
   ///   - layersPerBlock: How many of its layers cost about as much as one block of attention and
   ///     feed-forward.
-  ///   - backbonePath: The path of the backbone's weights in a language model's checkpoint.
-  ///   - config: The configuration.
-  ///   - make: Makes the backbone.
-  ///   - sized: The keys of a configuration of a given size.
-  ///   - language: What a language model needs to know.
-  ///   - adapt: Renames, joins or splits tensors of published files that lie otherwise.
-  init<Config: ModelConfig>(
+  ///   - sized: The configuration of a given size.
+  public init<Config: BackboneConfig>(
     name: String, modelTypes: [String]? = nil, summary: String, paper: String, isRecurrent: Bool,
-    layersPerBlock: Int = 1, backbonePath: String, config: Config.Type,
-    make: @escaping @Sendable (Config, Scope) throws -> any Backbone,
-    sized: @escaping @Sendable (BackboneSize) -> [String: any Sendable],
-    language: @escaping @Sendable (Config) -> LanguageLayout,
-    adapt: @escaping @Sendable ([String: Tensor], Config) throws -> [String: Tensor] = { one, _ in
-      one
-    }
+    layersPerBlock: Int = 1, sized: @escaping @Sendable (BackboneSize) -> Config
   ) {
     self.name = name
     self.modelTypes = modelTypes ?? [Config.modelType]
@@ -60,28 +79,8 @@ public struct Architecture: Sendable {
     self.paper = paper
     self.isRecurrent = isRecurrent
     self.layersPerBlock = layersPerBlock
-    self.backbonePath = backbonePath
     self.sized = sized
-    configuration = { try Config(json: $0, overrides: $1) }
-    backbone = { config, scope in
-      guard let config = config as? Config else {
-        throw ConfigError.unknownModelType(type(of: config).modelType, known: [Config.modelType])
-      }
-      return try make(config, scope)
-    }
-    self.language = { config in (config as? Config).map(language) }
-    self.adapt = { tensors, config in
-      try (config as? Config).map { try adapt(tensors, $0) } ?? tensors
-    }
-  }
-
-  /// Reads a configuration: defaults, then `json`, then `overrides`.
-  ///
-  /// - Throws: ``ConfigError``.
-  public func makeConfiguration(
-    json: Data? = nil, overrides: [String: any Sendable] = [:]
-  ) throws -> any ModelConfig {
-    try configuration(json, overrides)
+    configuration = Config.self
   }
 
   /// A configuration of a given size.
@@ -89,38 +88,29 @@ public struct Architecture: Sendable {
   /// - Parameters:
   ///   - size: The size.
   ///   - settings: Keys that differ from what the size gives; unknown ones are refused.
-  /// - Returns: The configuration, validated.
   /// - Throws: ``ConfigError``.
-  public func makeConfiguration(
+  public func configured(
     size: BackboneSize, settings: [String: ConfigValue] = [:]
-  ) throws -> any ModelConfig {
-    try configuration(nil, sized(size).merging(settings.mapValues(\.plain)) { $1 })
+  ) throws -> Blueprint {
+    try size.validate()
+    return try configured(sized(size).document(), overrides: .object(settings))
   }
 
-  /// The tensors of a published language model in the names and shapes that this library uses.
+  /// A configuration of a document over the defaults, and of `overrides` over both.
   ///
-  /// - Throws: ``CheckpointError`` when a tensor cannot be brought into shape.
-  package func adapted(
-    _ tensors: [String: Tensor], to config: any ModelConfig
-  ) throws -> [String: Tensor] {
-    let prefix = backbonePath + "."
-    var tensors = tensors
-    if !backbonePath.isEmpty, !tensors.keys.contains(where: { $0.hasPrefix(prefix) }) {
-      // Some published files leave the first part of the names out.
-      tensors = Dictionary(
-        tensors.map { ($0.hasPrefix("lm_head.") ? $0 : prefix + $0, $1) },
-        uniquingKeysWith: { first, _ in first })
-    }
-    return try adapt(tensors, config)
+  /// - Throws: ``ConfigError``.
+  package func configured(
+    _ file: JSONValue = .object([]), overrides: JSONValue = .object([])
+  ) throws -> Blueprint {
+    try Blueprint(self, configuration.init(file, overrides: overrides))
   }
 
-  /// What a language model needs to know of a configuration that this architecture made; nil for
-  /// another's.
-  package func languageLayout(of config: any ModelConfig) -> LanguageLayout? { language(config) }
-
-  /// The backbone of a configuration that this architecture made.
-  public func makeBackbone(_ config: any ModelConfig, in scope: Scope) throws -> any Backbone {
-    try backbone(config, scope)
+  /// A configuration of some keys over the defaults.
+  ///
+  /// - Parameter overrides: Keys from a person; unknown ones are refused.
+  /// - Throws: ``ConfigError``.
+  public func configured(overrides: [String: ConfigValue]) throws -> Blueprint {
+    try configured(overrides: .object(overrides))
   }
 }
 
@@ -130,6 +120,8 @@ public struct LanguageLayout: Sendable, Hashable {
   public var vocabulary: Int
   /// The most tokens a sequence may have; nil when there is no bound.
   public var context: Int?
+  /// The path of the backbone's weights in a language model's checkpoint; empty for the root.
+  public var backbonePath: String
   /// The embedding's name under the backbone's path.
   public var embeddingName: String
   /// Whether the head is the transposed embedding.
@@ -146,6 +138,24 @@ public struct LanguageLayout: Sendable, Hashable {
   public var logitScale: Float = 1
   /// Ends of names that published files carry without meaning, such as masks.
   public var ignoredSuffixes: [String] = []
+
+  /// Creates the layout of a head at `lm_head` without bias or scales.
+  ///
+  /// - Parameters:
+  ///   - vocabulary: V.
+  ///   - context: The most tokens a sequence may have; nil when there is no bound.
+  ///   - backbonePath: The path of the backbone's weights; empty for the root.
+  ///   - embeddingName: The embedding's name under that path.
+  ///   - isTied: Whether the head is the transposed embedding.
+  ///   - ignoredSuffixes: Ends of names that published files carry without meaning.
+  public init(
+    vocabulary: Int, context: Int? = nil, backbonePath: String, embeddingName: String,
+    isTied: Bool, ignoredSuffixes: [String] = []
+  ) {
+    (self.vocabulary, self.context) = (vocabulary, context)
+    (self.backbonePath, self.embeddingName) = (backbonePath, embeddingName)
+    (self.isTied, self.ignoredSuffixes) = (isTied, ignoredSuffixes)
+  }
 }
 
 /// How large a backbone is to be, in words that every architecture understands.
@@ -168,9 +178,24 @@ public struct BackboneSize: Sendable, Hashable, Codable {
   }
 }
 
+extension BackboneSize: CheckedConfig {
+  /// Throws ``ConfigError`` naming the size that is out of bounds.
+  public func validate() throws {
+    try requireSizes(
+      ("width", width, SizeLimit.width), ("layers", layers, SizeLimit.layers),
+      ("context", context, 1 << 22), ("vocabulary", vocabulary, SizeLimit.vocabulary))
+  }
+
+  /// Heads of 32 features where the width allows it, of 256 at most.
+  public var heads: Int {
+    for size in [32, 64, 16, 8] where width % size == 0 { return width / size }
+    return (1...max(width, 1)).first { width % $0 == 0 && width / $0 <= 256 } ?? 1
+  }
+}
+
 extension Architecture {
-  /// Every architecture, in the order of tables.
-  public static let all: [Architecture] = [
+  /// Those that come with Apus, in the order of tables.
+  public static let builtIn: [Architecture] = [
     .transformer,
     .gpt1,
     .llama,
@@ -192,35 +217,52 @@ extension Architecture {
   /// A few of different families, which a comparison tries when nobody names any.
   public static let standard: [Architecture] = [.transformer, .mamba, .lstm]
 
+  private static let registered = Mutex<[Architecture]>([])
+
+  /// Every architecture: those that come with Apus, then those that were registered.
+  public static var all: [Architecture] { builtIn + registered.withLock(\.self) }
+
+  /// Makes an architecture known by its name and `model_type`s, in this process: from then on it is
+  /// trained, saved, loaded, inspected and compared like one that comes with Apus.
+  ///
+  /// - Throws: ``RegistryError`` when another has one of its names.
+  public static func register(_ architecture: Architecture) throws {
+    try registered.withLock { added in
+      for name in [architecture.name] + architecture.modelTypes
+      where (builtIn + added).contains(where: { $0.answers(to: name) }) {
+        throw RegistryError.taken(name: name)
+      }
+      added.append(architecture)
+    }
+  }
+
   /// The architecture of a name or `model_type`.
   ///
   /// - Throws: ``ConfigError/unknownModelType(_:known:)``.
   public static func named(_ name: String) throws -> Architecture {
-    guard let found = all.first(where: { $0.name == name || $0.modelTypes.contains(name) }) else {
+    guard let found = all.first(where: { $0.answers(to: name) }) else {
       throw ConfigError.unknownModelType(name, known: all.map(\.name))
     }
     return found
   }
 
-  /// The architecture and configuration of a `config.json`, by its `model_type`.
-  ///
-  /// - Throws: ``ConfigError``.
-  public static func reading(json: Data) throws -> (Architecture, any ModelConfig) {
-    guard let object = try? PublishedJSON.value(json) as? [String: Any] else {
-      throw ConfigError.notAnObject(reason: "the text is not a valid JSON object")
-    }
-    guard let type = object["model_type"] as? String else {
-      throw ConfigError.wrongType(key: "model_type", reason: "it is missing or no text")
-    }
-    let architecture = try named(type)
-    return (architecture, try architecture.makeConfiguration(json: json))
-  }
+  private func answers(to name: String) -> Bool { self.name == name || modelTypes.contains(name) }
 }
 
-extension BackboneSize {
-  /// Heads of 32 features where the width allows it, of 256 at most.
-  var heads: Int {
-    for size in [32, 64, 16, 8] where width % size == 0 { return width / size }
-    return (1...max(width, 1)).first { width % $0 == 0 && width / $0 <= 256 } ?? 1
+/// What can be wrong with an architecture that is to be registered.
+public enum RegistryError: Error, Equatable {
+  /// Another one has this name or `model_type`.
+  case taken(name: String)
+}
+
+extension RegistryError: ApusError {
+  public var exitStatus: ExitStatus { .configuration }
+
+  /// What was found, what to do.
+  public var description: String {
+    switch self {
+    case .taken(let name):
+      "An architecture is called '\(name)' already. Choose another name and model_type."
+    }
   }
 }

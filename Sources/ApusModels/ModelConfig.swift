@@ -5,7 +5,7 @@ public import Foundation
 ///
 /// A property is the published key in camel case (`num_hidden_layers` is `numHiddenLayers`), and
 /// every property has a default.
-public protocol ModelConfig: Codable, Sendable {
+public protocol ModelConfig: CheckedConfig, Codable, Sendable {
   /// The published `model_type`. A configuration that several types share keeps which one it is in
   /// a property `modelType`.
   static var modelType: String { get }
@@ -14,8 +14,6 @@ public protocol ModelConfig: Codable, Sendable {
   /// All defaults of a `model_type`, for a configuration that several types share; those of
   /// ``init()`` unless it says otherwise.
   static func defaults(for modelType: String) -> Self
-  /// Throws ``ConfigError`` naming the key, its value and the rule broken.
-  func validate() throws
 }
 
 /// What can be wrong with a configuration.
@@ -30,6 +28,8 @@ public enum ConfigError: Error, Equatable {
   case invalid(key: String, value: String, rule: String)
   /// No model of this type is known.
   case unknownModelType(String, known: [String])
+  /// The sizes together ask for more numbers than memory holds.
+  case tooLarge(parameters: Int, most: Int)
 }
 
 extension ConfigError: ApusError {
@@ -54,6 +54,9 @@ extension ConfigError: ApusError {
       No architecture is called '\(type)'.\(suggestion(for: type, among: known)) \
       Known ones: \(known.joined(separator: ", ")).
       """
+    case .tooLarge(let parameters, let most):
+      "The sizes of the configuration make \(parameters == .max ? "over 9e18" : "\(parameters)") "
+        + "parameters, but at most \(most) can be held here. Make layers, widths or experts fewer."
     }
   }
 }
@@ -68,194 +71,100 @@ extension ModelConfig {
   ///   - json: A published file, whose unknown keys pass; nil for none.
   ///   - overrides: Keys from a person; unknown ones are refused.
   /// - Throws: ``ConfigError``.
-  public init(json: Data?, overrides: [String: any Sendable] = [:]) throws {
-    let object = try json.map(Self.object) ?? [:]
-    let type = overrides["model_type"] as? String ?? object["model_type"] as? String
-    let defaults = type.map(Self.defaults(for:)) ?? Self()
-    var merged = try Self.encoded(defaults)
-    let known = merged.keys.sorted()
-    let optional = Self.optionalKeys
-    for (key, value) in object where !(value is NSNull) || optional.contains(key) {
-      merged[key] = value is NSNull ? value : joined(merged[key], value)
-    }
-    for (key, value) in overrides {
-      guard known.contains(key) else { throw ConfigError.unknownKey(key, known: known) }
-      guard JSONSerialization.isValidJSONObject([key: value]) else {
-        throw ConfigError.wrongType(key: key, reason: "'\(value)' cannot be written as JSON")
-      }
-      try Self.requireKnownParts(of: key, value)
-      merged[key] = joined(merged[key], value)
-    }
-    merged = merged.filter { !($0.value is NSNull) }
+  public init(json: Data?, overrides: [String: ConfigValue] = [:]) throws {
+    try self.init(
+      json.map { try JSONValue(config: $0) } ?? .object([]), overrides: .object(overrides))
+  }
+
+  /// The same of documents that are read already.
+  package init(_ file: JSONValue, overrides: JSONValue = .object([])) throws {
+    let type = (overrides["model_type"] ?? file["model_type"])?.string
+    let (defaults, optional) = try JSONValue.document(
+      of: type.map(Self.defaults(for:)) ?? Self(), keys: .snakeCase)
+    let merged = defaults.overlaid(by: file, optional).overlaid(by: overrides, optional)
     do {
-      self = try Self.decoded(merged)
-    } catch let error as DecodingError {
-      throw Self.configError(error, in: merged)
+      self = try merged.decoded(as: Self.self, path: "config.json", keys: .snakeCase)
+    } catch JSONFileError.wrongValue(_, let key, let problem) {
+      throw ConfigError.wrongType(key: snakeCase(key), reason: problem)
     }
+    try Self.requireKnown(overrides, among: try document())
     try validate()
   }
 
   /// The configuration as `config.json`, with its `model_type`.
   public func json() throws -> Data {
-    var object = Self.written(try Self.tree(self), as: self)
+    let object = try document()
     let type = object["model_type"]?.string ?? Self.modelType
-    object = object.setting("model_type", to: .string(type))
     // A null is written where leaving the key out would say something else.
-    let defaults = try Self.tree(Self.defaults(for: type))
-    let members = (object.members ?? []).filter { $0.value != .null || defaults[$0.key] != .null }
-    return Data(JSONValue.object(members.sorted { $0.key < $1.key }).text().utf8)
+    let written = object.leavingOut(try Self.defaults(for: type).document())
+    let members = (written.members ?? []).sorted { $0.key < $1.key }
+    return Data(JSONValue.object(members).text().utf8)
   }
 
-  /// `json` with a point in every number of a floating type: the encoder writes 1.0 as 1, which other
-  /// programs refuse where they expect a fraction.
-  private static func written(_ json: JSONValue, as value: Any) -> JSONValue {
-    let mirror = Mirror(reflecting: value)
-    if mirror.displayStyle == .optional {
-      return mirror.children.first.map { written(json, as: $0.value) } ?? json
-    }
-    switch json {
-    case .number(let text) where value is Double || value is Float:
-      return text.allSatisfy { $0.isNumber || $0 == "-" } ? .number(text + ".0") : json
-    case .array(let elements) where elements.count == mirror.children.count:
-      return .array(zip(elements, mirror.children).map { written($0, as: $1.value) })
-    case .object(let members):
-      let parts = Dictionary(
-        mirror.children.map { ($0.label.map(published) ?? "", $0.value) },
-        uniquingKeysWith: { first, _ in first })
-      return .object(
-        members.map { member in
-          JSONValue.Member(
-            key: member.key,
-            value: parts[member.key].map { written(member.value, as: $0) } ?? member.value)
-        })
-    default: return json
-    }
-  }
-
-  /// Every key with its value, null where there is none.
-  private static func encoded(_ config: Self) throws -> [String: Any] {
-    try object(try encodedData(config))
-  }
-
-  private static func tree(_ config: Self) throws -> JSONValue {
-    try JSONValue(try encodedData(config), name: "configuration")
-  }
-
-  private static func encodedData(_ config: Self) throws -> Data {
-    let encoder = JSONEncoder()
-    encoder.keyEncodingStrategy = .convertToSnakeCase
-    encoder.outputFormatting = [.sortedKeys]
-    return try encoder.encode(AllKeys(config))
-  }
-
-  /// The keys that may have no value.
-  private static var optionalKeys: Set<String> {
-    Set(
-      Mirror(reflecting: Self()).children.compactMap { child in
-        Mirror(reflecting: child.value).displayStyle == .optional
-          ? child.label.map(published) : nil
-      })
-  }
-
-  private static func object(_ data: Data) throws -> [String: Any] {
+  /// Every key with its value, null where there is none, and the `model_type`.
+  package func document() throws -> JSONValue {
     do {
-      guard let object = try PublishedJSON.value(data) as? [String: Any] else {
-        throw ConfigError.notAnObject(reason: "the outermost value is something else")
-      }
-      return object
-    } catch let error as ConfigError {
-      throw error
-    } catch {
-      throw ConfigError.notAnObject(reason: "the text is not valid JSON")
+      let object = try JSONValue(encoding: self, keys: .snakeCase)
+      guard object["model_type"] == nil else { return object }
+      return object.setting("model_type", to: .string(Self.modelType))
+    } catch EncodingError.invalidValue(let value, let context) {
+      let key = context.codingPath.map(\.stringValue).joined(separator: ".")
+      throw ConfigError.invalid(key: key, value: "\(value)", rule: context.debugDescription)
     }
   }
 
-  /// Throws when `value` is an object with keys that the part `key` of the configuration lacks.
-  private static func requireKnownParts(of key: String, _ value: Any) throws {
-    guard
-      let given = value as? [String: Any],
-      let part = Mirror(reflecting: Self()).children.first(where: { $0.label.map(published) == key }
-      ),
-      case let mirror = Mirror(reflecting: part.value), mirror.displayStyle == .struct
-    else { return }
-    let known = mirror.children.compactMap(\.label).map(published).sorted()
-    for name in given.keys.sorted() where !known.contains(name) {
-      throw ConfigError.unknownKey("\(key).\(name)", known: known.map { "\(key).\($0)" })
-    }
-  }
-
-  private static func decoded(_ object: [String: Any]) throws -> Self {
-    let decoder = JSONDecoder()
-    decoder.keyDecodingStrategy = .convertFromSnakeCase
-    return try decoder.decode(Self.self, from: JSONSerialization.data(withJSONObject: object))
-  }
-
-  private static func configError(_ error: DecodingError, in object: [String: Any]) -> ConfigError {
-    switch error {
-    case .typeMismatch(_, let context), .valueNotFound(_, let context), .dataCorrupted(let context):
-      let key = context.codingPath.first.map { published($0.stringValue) } ?? culprit(in: object)
-      return .wrongType(key: key, reason: context.debugDescription)
-    case .keyNotFound(let key, let context):
-      return .wrongType(key: published(key.stringValue), reason: context.debugDescription)
-    @unknown default:
-      return .notAnObject(reason: "the decoder gave up")
-    }
-  }
-
-  /// A property's name as published files write it.
-  private static func published(_ property: String) -> String {
-    property.reduce("") { $0 + ($1.isUppercase ? "_" + $1.lowercased() : String($1)) }
-  }
-
-  /// The key to blame where the decoder names none, as it does when a number does not fit: the one
-  /// that cannot be read though all others are left at values that can.
-  private static func culprit(in object: [String: Any]) -> String {
-    let encoder = JSONEncoder()
-    encoder.keyEncodingStrategy = .convertToSnakeCase
-    guard let data = try? encoder.encode(Self()), let defaults = try? Self.object(data) else {
-      return ""
-    }
-    return object.keys.sorted().first { key in
-      (try? decoded(defaults.merging([key: object[key] as Any]) { $1 })) == nil
-    } ?? ""
-  }
-
-  /// Throws unless `condition` holds.
-  func require(
-    _ condition: Bool, _ key: String, _ value: some Any, _ rule: String
+  private static func requireKnown(
+    _ given: JSONValue, among known: JSONValue, path: String = ""
   ) throws {
-    guard condition else {
-      throw ConfigError.invalid(key: key, value: "\(value)", rule: rule)
+    guard let members = known.members else { return }
+    for member in given.members ?? [] {
+      guard let own = known[member.key] else {
+        throw ConfigError.unknownKey(
+          path + member.key, known: members.map { path + $0.key }.sorted())
+      }
+      try requireKnown(member.value, among: own, path: path + member.key + ".")
     }
   }
 }
 
-/// `given` in the place of `base`; of two objects, key by key.
-private func joined(_ base: Any?, _ given: Any) -> Any {
-  guard let base = base as? [String: Any], let given = given as? [String: Any] else { return given }
-  return base.merging(given) { joined($0, $1) }
-}
-
-/// Encodes a configuration with its nil properties as null, so that every known key shows.
-private struct AllKeys<Config: ModelConfig>: Encodable {
-  let config: Config
-  init(_ config: Config) { self.config = config }
-
-  func encode(to encoder: any Encoder) throws {
-    try config.encode(to: encoder)
-    var container = encoder.container(keyedBy: Key.self)
-    for child in Mirror(reflecting: config).children {
-      guard let label = child.label else { continue }
-      let mirror = Mirror(reflecting: child.value)
-      guard mirror.displayStyle == .optional, mirror.children.isEmpty else { continue }
-      try container.encodeNil(forKey: Key(stringValue: label))
+extension JSONValue {
+  /// Reads a `config.json`.
+  ///
+  /// - Throws: ``ConfigError/notAnObject(reason:)``.
+  package init(config data: Data) throws {
+    do {
+      self = try JSONValue(data, name: "config.json")
+    } catch let error as JSONFileError {
+      throw ConfigError.notAnObject(reason: "\(error)")
+    }
+    guard members != nil else {
+      throw ConfigError.notAnObject(reason: "the outermost value is something else")
     }
   }
 
-  struct Key: CodingKey {
-    let stringValue: String
-    var intValue: Int? { nil }
-    init(stringValue: String) { self.stringValue = stringValue }
-    init?(intValue: Int) { nil }
+  /// `given` in the place of this; of two objects, key by key. A null says "none" where the path is
+  /// among `optional`, and nothing elsewhere.
+  fileprivate func overlaid(
+    by given: JSONValue, _ optional: Set<String>, path: String = ""
+  ) -> JSONValue {
+    guard members != nil, let added = given.members else { return given }
+    return added.reduce(self) { result, member in
+      let name = path + member.key
+      if member.value == .null, !optional.contains(name) { return result }
+      let own = result[member.key] ?? .null
+      return result.setting(
+        member.key, to: own.overlaid(by: member.value, optional, path: name + "."))
+    }
+  }
+
+  /// This object without the nulls that are nulls in `defaults` as well.
+  fileprivate func leavingOut(_ defaults: JSONValue) -> JSONValue {
+    guard let members else { return self }
+    return .object(
+      members.compactMap { member in
+        let usual = defaults[member.key] ?? .null
+        guard member.value != .null || usual != .null else { return nil }
+        return Member(key: member.key, value: member.value.leavingOut(usual))
+      })
   }
 }

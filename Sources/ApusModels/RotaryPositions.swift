@@ -75,6 +75,9 @@ extension RotaryPositions {
       "an even number of a head's \(headSize) features must turn")
     let (base, pairs) = (parameters.ropeTheta ?? theta, Int(turning) / 2)
     try Self.check(parameters, base: base, pairs: pairs, context: context)
+    let scale = Self.scale(parameters, context: context)
+    try Self.require(
+      scale.isFinite && scale > 0, "mscale", scale, "cosines and sines must be multiplied by more")
     let longest =
       switch parameters.kind {
       case "dynamic": context
@@ -86,8 +89,7 @@ extension RotaryPositions {
     }
     self.init(
       context: context, frequencies: frequencies(1), isInterleaved: isInterleaved,
-      scale: Self.scale(parameters, context: context),
-      longer: { $0 > longest ? frequencies($0) : nil })
+      scale: scale, longer: { $0 > longest ? frequencies($0) : nil })
   }
 }
 

@@ -43,6 +43,9 @@ public struct Scope {
   /// Whether tensors come from a checkpoint.
   public var isLoading: Bool { source.checkpoint != nil }
 
+  /// Whether tensors are described only, and have no memory.
+  package var isDescribing: Bool { source.isDescribing }
+
   /// Whether the checkpoint holds a tensor of this name. Always false when starting afresh.
   public func holds(_ name: String) -> Bool {
     source.checkpoint?[self[name].path] != nil

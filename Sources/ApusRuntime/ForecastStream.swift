@@ -42,7 +42,7 @@ struct BlockMemory {
 
   /// Starts before the first row: the block before it counts as zeros, as in a batch.
   init(_ forecaster: Forecaster) {
-    let (lookBack, inputs) = (forecaster.config.size.context, forecaster.config.inputs)
+    let (lookBack, inputs) = (forecaster.config.context, forecaster.config.inputs)
     self.init(forecaster, after: [Float](repeating: 0, count: lookBack * inputs))
   }
 
@@ -63,7 +63,7 @@ struct BlockMemory {
 
   /// Takes in a row and forecasts the rows after it: `[P][Q]` in units of the measure.
   mutating func push(_ row: FeatureRow) throws(NotFiniteError) -> [[Double]] {
-    if rows > 0, rows % forecaster.config.size.context == 0 {
+    if rows > 0, rows % forecaster.config.context == 0 {
       swap(&current, &next)
       next = forecaster.initialState()
     }

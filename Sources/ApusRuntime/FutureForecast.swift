@@ -48,7 +48,7 @@ public struct FutureForecast: Encodable, Sendable {
     }
     // A few rows do not tell how they follow each other; the training rows did.
     let cadence = table.cadence.frequency == .irregular ? recipe.cadence : table.cadence
-    model = config.architecture
+    model = config.backbone.architecture.name
     measure = recipe.measure
     levels = config.levels
     series = try table.measured(as: recipe.measure).series.map { one in

@@ -109,7 +109,7 @@ public struct LineForecasts {
   ) {
     self.saved = saved
     composition = composed
-    name = composed == nil ? saved.forecaster.config.architecture : "composition"
+    name = composed == nil ? saved.forecaster.config.backbone.architecture.name : "composition"
     let recipes = composed?.recipes ?? [saved.recipe]
     let options = options.completed(by: saved)
     let measure = saved.recipe.measure

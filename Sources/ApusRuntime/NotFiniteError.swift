@@ -33,6 +33,6 @@ extension Forecaster {
   /// Throws ``NotFiniteError`` unless all `quantiles` are numbers.
   func requireFinite(_ quantiles: [[Double]], for subject: String) throws(NotFiniteError) {
     guard !quantiles.joined().allSatisfy(\.isFinite) else { return }
-    throw NotFiniteError(subject, model: config.architecture, parameters: parameters)
+    throw NotFiniteError(subject, model: config.backbone.architecture.name, parameters: parameters)
   }
 }

@@ -14,8 +14,8 @@ enum PublishedConfig {
   /// - Throws: ``ConfigError`` when `published` is no configuration.
   static func merged(_ model: LanguageModel, over published: Data?, dtype: DType) throws -> Data {
     try merged(
-      model.config, over: published, className: className(object(model.config.json())),
-      dtype: dtype)
+      model.blueprint.config, over: published,
+      className: model.blueprint.facts.transformersClass, dtype: dtype)
   }
 
   /// The same of any configuration.
@@ -62,31 +62,4 @@ enum PublishedConfig {
     case .int32: "int32"
     }
   }
-
-  /// What transformers calls the model; nil when it would compute something else from this file.
-  private static func className(_ config: JSONValue) -> String? {
-    guard let type = config["model_type"]?.string else { return nil }
-    if type == "gpt2" {
-      let isPlain =
-        config["position_embedding"]?.string == "learned"
-        && config["normalization"]?.string == "layer_norm"
-        && config["activation_function"]?.string != "swiglu"
-        && config["use_bias"]?.bool == true && config["n_kv_head"] == nil
-        && config["sliding_window"] == nil && config["attention_windows"] == nil
-      return isPlain ? "GPT2LMHeadModel" : nil
-    }
-    if type == "openai-gpt" {
-      let isPlain =
-        config["position_embedding"]?.string == "learned" && config["sliding_window"] == nil
-      return isPlain ? "OpenAIGPTLMHeadModel" : nil
-    }
-    return classNames[type]
-  }
-
-  private static let classNames = [
-    "cohere": "CohereForCausalLM", "cohere2": "Cohere2ForCausalLM", "dbrx": "DbrxForCausalLM",
-    "gpt_neo": "GPTNeoForCausalLM", "jamba": "JambaForCausalLM", "llama": "LlamaForCausalLM",
-    "mamba": "MambaForCausalLM", "mamba2": "Mamba2ForCausalLM", "mistral": "MistralForCausalLM",
-    "mixtral": "MixtralForCausalLM", "reformer": "ReformerModelWithLMHead",
-  ]
 }

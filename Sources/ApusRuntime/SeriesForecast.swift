@@ -24,7 +24,7 @@ public struct SeriesForecast: Sendable {
   public init(_ forecaster: Forecaster, frame: SeriesFrame, rows: Range<Int>) {
     let config = forecaster.config
     (levels, horizon) = (config.levels, config.horizon)
-    let lookBack = config.size.context
+    let lookBack = config.context
     var quantiles: [[[Double]]] = []
     quantiles.reserveCapacity(rows.count)
     var next = rows.lowerBound
@@ -42,7 +42,7 @@ public struct SeriesForecast: Sendable {
     _ forecaster: Forecaster, frame: SeriesFrame, number: Int, rows: Range<Int>
   ) -> [[[Double]]] {
     let config = forecaster.config
-    let (lookBack, width) = (config.size.context, config.horizon * config.levels.count)
+    let (lookBack, width) = (config.context, config.horizon * config.levels.count)
     let start = (number - 1) * lookBack
     let input = Tensor(
       frame.rows(start..<start + 2 * lookBack), [1, 2 * lookBack, frame.inputs])

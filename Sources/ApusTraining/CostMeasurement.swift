@@ -66,11 +66,11 @@ public struct CostMeasurement: Sendable {
         let tokens = task == .decode ? 16.0 : Double(length)
         guard last.microseconds * 1e-6 * tokens * growth <= limitSeconds else { break }
       }
-      let config = try architecture.makeConfiguration(
+      let blueprint = try architecture.configured(
         size: BackboneSize(
           width: width, layers: architecture.layersPerBlock * blocks,
           context: length, vocabulary: vocabulary))
-      let seconds = try Self.measure(task, architecture, config, length: length)
+      let seconds = try Self.measure(task, blueprint, length: length)
       let point = CostLine.Point(length: length, microseconds: seconds * 1e6)
       line.points.append(point)
       await progress(
@@ -83,9 +83,9 @@ public struct CostMeasurement: Sendable {
 
   /// Seconds of one token.
   private static func measure(
-    _ task: CostByLength.Task, _ architecture: Architecture, _ config: any ModelConfig, length: Int
+    _ task: CostByLength.Task, _ blueprint: Blueprint, length: Int
   ) throws -> Double {
-    let model = try LanguageModel(architecture, config: config, key: RandomKey(seed: 0))
+    let model = try LanguageModel(blueprint, key: RandomKey(seed: 0))
     let ids = Tensor(
       uniform: [length], from: 0, to: Float(model.vocabulary), key: RandomKey(seed: 2)
     )

@@ -34,7 +34,7 @@ public struct ForecastingTask: TrainingTask {
     self.frames = frames
     self.split = split
     self.batch = batch
-    let length = 2 * forecaster.config.size.context
+    let length = 2 * forecaster.config.context
     starts = frames.indices.map { series in
       let origins = split.origins(.train, series: series, lookBack: 1)
       guard !origins.isEmpty else { return 0..<0 }
@@ -55,7 +55,7 @@ public struct ForecastingTask: TrainingTask {
   public func loss(step: Int, microStep: Int, key: RandomKey) throws -> (loss: Tensor, units: Int) {
     var generator = PhiloxGenerator(key.derived(UInt64(step)).derived(UInt64(microStep)))
     let config = forecaster.config
-    let (length, horizon) = (2 * config.size.context, config.horizon)
+    let (length, horizon) = (2 * config.context, config.horizon)
     var (rows, targets, weights) = ([Float](), [Float](), [Float]())
     rows.reserveCapacity(batch * length * config.inputs)
     for _ in 0..<batch {

@@ -64,9 +64,7 @@ public struct SpeedBenchmark: Sendable {
   /// - Returns: The result.
   /// - Throws: ``ConfigError``.
   public func training(config: Data) throws -> SpeedResult {
-    let (architecture, configuration) = try Architecture.reading(json: config)
-    let model = try LanguageModel(
-      architecture, config: configuration, key: RandomKey(seed: 0))
+    let model = try LanguageModel(Blueprint(json: config), key: RandomKey(seed: 0))
     let tokens = try randomTokens(for: model)
     var optimizer = AdamW(model.parameters)
     return withProducts(in: precision) {
@@ -96,8 +94,7 @@ public struct SpeedBenchmark: Sendable {
   /// - Returns: The result; past 16,384 tokens without a warm-up.
   /// - Throws: ``ConfigError``.
   public func prefill(config: Data) throws -> SpeedResult {
-    let (architecture, configuration) = try Architecture.reading(json: config)
-    let model = try LanguageModel(architecture, config: configuration, key: RandomKey(seed: 0))
+    let model = try LanguageModel(Blueprint(json: config), key: RandomKey(seed: 0))
     let tokens = try randomTokens(for: model)
     return withProducts(in: precision) {
       withoutGradient {
@@ -122,8 +119,7 @@ public struct SpeedBenchmark: Sendable {
 
   /// Single tokens after `context` others.
   public func decoding(config: Data) throws -> SpeedResult {
-    let (architecture, configuration) = try Architecture.reading(json: config)
-    let model = try LanguageModel(architecture, config: configuration, key: RandomKey(seed: 0))
+    let model = try LanguageModel(Blueprint(json: config), key: RandomKey(seed: 0))
     let tokens = try randomTokens(for: model)
     return withoutGradient {
       var state = model.initialState(batch: batch)
@@ -138,7 +134,7 @@ public struct SpeedBenchmark: Sendable {
         } / Double(steps)
       var measured = result(
         "decode", model, seconds: seconds,
-        operations: 2 * activeCount(model.parameters, model) * Double(batch))
+        operations: Double(batch) * model.blueprint.languageTotal.operations(at: context))
       measured.tokensPerSecond = Double(batch) / seconds
       return measured
     }
@@ -154,8 +150,8 @@ public struct SpeedBenchmark: Sendable {
   /// - Returns: The result; tokens per second are rows per second.
   /// - Throws: ``ConfigError``.
   public func step(architecture: String, width: Int, layers: Int) throws -> SpeedResult {
-    let config = ForecasterConfig(
-      architecture: architecture,
+    let config = try ForecasterConfig(
+      .named(architecture),
       size: BackboneSize(width: width, layers: layers, context: context), inputs: 8, horizon: 5,
       levels: [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
     let forecaster = try Forecaster(config, key: RandomKey(seed: 0))
@@ -168,10 +164,13 @@ public struct SpeedBenchmark: Sendable {
       _ = forecaster.quantiles(row, state: &state)
       return (ContinuousClock.now - start).seconds
     }.sorted()
-    let parameters = forecaster.parameters.reduce(0) { $0 + $1.value.count }
+    let facts = config.backbone.facts
+    let total =
+      facts.total + .linear(config.inputs, facts.width, bias: true)
+      + .linear(facts.outputWidth, config.horizon * config.levels.count, bias: true)
     var measured = result(
-      "step", name: architecture, parameters: parameters, seconds: times[times.count / 2],
-      operations: 2 * Double(parameters))
+      "step", name: architecture, parameters: total.parameters, seconds: times[times.count / 2],
+      operations: total.operations(at: context))
     measured.batch = 1
     measured.tokensPerSecond = 1 / times[times.count / 2]
     return measured
@@ -252,63 +251,8 @@ extension SpeedBenchmark {
     return Tensor(ids, [batch, context])
   }
 
-  private func parameterCount(_ model: LanguageModel) -> Int {
-    model.parameters.reduce(0) { $0 + $1.value.count }
-  }
-
-  /// Two operations for each weight of a product and token, and the products of attention.
   private func forwardOperations(_ model: LanguageModel) -> Double {
-    let matrices = model.parameters.filter { $0.shape.rank == 2 && !$0.name.contains("wpe") }
-    var weights = activeCount(matrices, model)
-    if let tied = model.parameters.first(where: { $0.name == "lm_head.weight" }) {
-      weights -= Double(tied.value.count)  // the embedding is looked up, the head multiplied
-    }
-    return 2 * weights * Double(batch * context) + attentionOperations(model.config)
-  }
-
-  /// Elements that take part in a token: of experts only those that it goes to.
-  private func activeCount(_ parameters: [Parameter], _ model: LanguageModel) -> Double {
-    let share = expertShare(of: model.config)
-    return parameters.reduce(0) {
-      $0 + Double($1.value.count) * ($1.name.contains(".experts.") ? share : 1)
-    }
-  }
-
-  /// The part of a layer's experts that a token takes.
-  private func expertShare(of config: any ModelConfig) -> Double {
-    switch config {
-    case let config as MixtralConfig:
-      Double(config.numExpertsPerTok) / Double(config.numLocalExperts)
-    case let config as DBRXConfig:
-      Double(config.ffnConfig.moeTopK) / Double(config.ffnConfig.moeNumExperts)
-    case let config as JambaConfig:
-      Double(config.numExpertsPerTok) / Double(config.numExperts)
-    default: 1
-    }
-  }
-
-  /// The two products of attention, over the half of the pairs that a causal mask leaves.
-  private func attentionOperations(_ config: any ModelConfig) -> Double {
-    let (features, window): (Int, Int?)
-    switch config {
-    case let config as TransformerConfig:
-      (features, window) = (config.nLayer * config.nEmbd, config.slidingWindow)
-    case let config as MixtralConfig:
-      let size = config.headDim ?? config.hiddenSize / config.numAttentionHeads
-      (features, window) = (
-        config.numHiddenLayers * config.numAttentionHeads * size, config.slidingWindow
-      )
-    case let config as DBRXConfig:
-      (features, window) = (config.nLayers * config.dModel, config.slidingWindow)
-    case let config as JambaConfig:
-      let layers = (0..<config.numHiddenLayers).count {
-        $0 % config.attnLayerPeriod == config.attnLayerOffset
-      }
-      (features, window) = (layers * config.hiddenSize, config.slidingWindow)
-    default: return 0
-    }
-    let seen = min(context, window ?? context)
-    return 4 * Double(features) * Double(batch * context) * Double(seen) / 2
+    Double(batch) * model.blueprint.languageTotal.operations(context)
   }
 
   func best(runs: Int? = nil, warmUp: Bool = true, _ body: () -> Void) -> Double {
@@ -337,8 +281,8 @@ extension SpeedBenchmark {
     forward: Double? = nil
   ) -> SpeedResult {
     result(
-      task, name: model.architecture.name, parameters: parameterCount(model), seconds: seconds,
-      operations: operations, forward: forward)
+      task, name: model.architecture.name, parameters: model.blueprint.languageTotal.parameters,
+      seconds: seconds, operations: operations, forward: forward)
   }
 
   func result(

@@ -8,8 +8,8 @@ struct ConfigTests {
   struct Breach: Sendable, CustomTestStringConvertible {
     let architecture: String
     let key: String
-    let value: any Sendable
-    init(_ architecture: String, _ key: String, _ value: any Sendable) {
+    let value: ConfigValue
+    init(_ architecture: String, _ key: String, _ value: ConfigValue) {
       (self.architecture, self.key, self.value) = (architecture, key, value)
     }
     var testDescription: String { "\(architecture) \(key) = \(value)" }
@@ -33,9 +33,10 @@ struct ConfigTests {
     Breach("mamba", "hidden_act", "relu"), Breach("mamba", "time_step_min", 0.5),
     Breach("lstm", "vocab_size", -3), Breach("lstm", "hidden_size", 0),
     Breach("lstm", "num_hidden_layers", 257),
-    Breach("transformer", "attention_windows", [Int]()),
+    Breach("transformer", "attention_windows", []),
     Breach("transformer", "attention_windows", [0, -1]),
     Breach("transformer", "model_type", "gpt3"),
+    Breach("transformer", "rope_theta", .number(.nan)),
     Breach("gpt1", "n_head", 7), Breach("gpt1", "afn", "gelu_new"),
     Breach("gpt1", "n_positions", 0),
     Breach("gpt1", "position_embedding", "none"), Breach("gpt1", "sliding_window", 0),
@@ -53,7 +54,7 @@ struct ConfigTests {
   func invalidValues(breach: Breach) throws {
     let architecture = try Architecture.named(breach.architecture)
     let error = #expect(throws: ConfigError.self) {
-      try architecture.makeConfiguration(overrides: [breach.key: breach.value])
+      try architecture.configured(overrides: [breach.key: breach.value])
     }
     guard case .invalid(let key, _, let rule) = error else {
       Issue.record("another error: \(String(describing: error))")
@@ -76,7 +77,7 @@ struct ConfigTests {
     let layers = type == "sliding" ? "n_layer" : "num_hidden_layers"
     let json = #"{"model_type": "\#(type)", "\#(layers)": 2, "\#(key)": \#(value)}"#
     let error = #expect(throws: ConfigError.self) {
-      try Architecture.reading(json: Data(json.utf8))
+      try Blueprint(json: Data(json.utf8))
     }
     guard case .invalid(key, _, _) = error else {
       Issue.record("another error: \(String(describing: error))")
@@ -88,7 +89,8 @@ struct ConfigTests {
     Breach("transformer", "n_layer", "twelve"), Breach("transformer", "n_layer", 1.5),
     Breach("transformer", "tie_word_embeddings", "yes"), Breach("transformer", "n_inner", "wide"),
     Breach("mamba", "time_step_rank", "many"), Breach("mamba", "hidden_act", 3),
-    Breach("lstm", "hidden_size", [1, 2]), Breach("transformer", "rope_theta", Double.nan),
+    Breach("lstm", "hidden_size", [1, 2]),
+
     Breach("lstm", "hidden_size", 1e300),
   ]
 
@@ -96,7 +98,7 @@ struct ConfigTests {
   func types(breach: Breach) throws {
     let architecture = try Architecture.named(breach.architecture)
     let error = #expect(throws: ConfigError.self) {
-      try architecture.makeConfiguration(overrides: [breach.key: breach.value])
+      try architecture.configured(overrides: [breach.key: breach.value])
     }
     guard case .wrongType(let key, _) = error else {
       Issue.record("another error: \(String(describing: error))")
@@ -109,9 +111,9 @@ struct ConfigTests {
   func unknownKeys() throws {
     let mamba = try Architecture.named("mamba")
     let json = Data(#"{"model_type": "mamba", "attn_pdrop": 0.1, "n_embd": 3}"#.utf8)
-    _ = try mamba.makeConfiguration(json: json)
+    _ = try Blueprint(json: json)
     let error = #expect(throws: ConfigError.self) {
-      try mamba.makeConfiguration(overrides: ["n_embd": 3])
+      try mamba.configured(overrides: ["n_embd": 3])
     }
     guard case .unknownKey("n_embd", let known) = error else {
       Issue.record("another error: \(String(describing: error))")
@@ -124,7 +126,7 @@ struct ConfigTests {
     "keys that are nil by default can be set",
     arguments: ["n_inner", "n_kv_head", "sliding_window"])
   func optionalKeys(key: String) throws {
-    let config = try Architecture.named("gpt2").makeConfiguration(overrides: [key: 4])
+    let config = try Architecture.named("gpt2").configured(overrides: [key: 4])
     let object = try JSONSerialization.jsonObject(with: config.json()) as? [String: Any]
     #expect(object?[key] as? Int == 4)
   }
@@ -132,16 +134,16 @@ struct ConfigTests {
   @Test("null in a file means the default")
   func null() throws {
     let json = Data(#"{"model_type": "gpt2", "n_inner": null, "n_layer": null}"#.utf8)
-    let (architecture, config) = try Architecture.reading(json: json)
-    #expect(architecture.name == "transformer")
-    #expect((config as? TransformerConfig)?.nLayer == 12)
+    let config = try Blueprint(json: json)
+    #expect(config.architecture.name == "transformer")
+    #expect((config.config as? TransformerConfig)?.nLayer == 12)
   }
 
   @Test(
     "text that is no configuration is refused",
     arguments: ["", "[]", "{", "3", "{}", #"{"model_type": 3}"#, #"{"model_type": "bert"}"#])
   func noConfiguration(text: String) {
-    #expect(throws: ConfigError.self) { try Architecture.reading(json: Data(text.utf8)) }
+    #expect(throws: ConfigError.self) { try Blueprint(json: Data(text.utf8)) }
   }
 
   @Test("defaults are those of the first releases")

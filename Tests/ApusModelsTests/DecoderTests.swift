@@ -11,13 +11,13 @@ struct DecoderTests {
   static let tokens = Tensor.randomIntegers([1, 13], below: 23, seed: 5)
 
   static func model(
-    _ name: String, layers: Int = 2, _ keys: [String: any Sendable] = [:]
+    _ name: String, layers: Int = 2, _ keys: [String: ConfigValue] = [:]
   ) throws -> LanguageModel {
     let architecture = try Architecture.named(name)
     let size = BackboneSize(width: 16, layers: layers, context: 16, vocabulary: 23)
-    let base = try architecture.makeConfiguration(size: size).json()
-    let config = try architecture.makeConfiguration(json: base, overrides: keys)
-    let model = try LanguageModel(architecture, config: config, key: RandomKey(seed: 3))
+    let base = try architecture.configured(size: size).json()
+    let config = try Blueprint(json: base, overrides: keys)
+    let model = try LanguageModel(config, key: RandomKey(seed: 3))
     for (index, parameter) in model.parameters.enumerated() {
       parameter.set(.random(parameter.shape, seed: UInt64(index), scale: 0.3))
     }
@@ -40,7 +40,7 @@ struct DecoderTests {
     try withTemporaryFolder { folder in
       try Safetensors.save(Self.tensors(model), to: folder + "/model.safetensors", as: dtype)
       let loaded = try LanguageModel(
-        model.architecture, config: model.config, checkpoint: Safetensors.load(folder))
+        model.blueprint, checkpoint: Safetensors.load(folder))
       for (one, other) in zip(loaded.parameters, model.parameters) {
         let rounded = other.value.converted(to: dtype).converted(to: .float32)
         expectSameBits(one.value.values, rounded.values, one.name)
@@ -65,7 +65,7 @@ struct DecoderTests {
       try JSONSerialization.data(withJSONObject: ["weight_map": map])
         .write(to: URL(filePath: folder + "/model.safetensors.index.json"))
       let loaded = try LanguageModel(
-        model.architecture, config: model.config, checkpoint: Safetensors.load(folder))
+        model.blueprint, checkpoint: Safetensors.load(folder))
       expectClose(Self.logits(loaded), Self.logits(model), absolute: 0.05)
       #expect(loaded.parameters.count == model.parameters.count)
     }
@@ -78,7 +78,7 @@ struct DecoderTests {
     func load(_ change: (inout [String: Tensor]) -> Void) throws {
       var tensors = Self.tensors(model)
       change(&tensors)
-      _ = try LanguageModel(model.architecture, config: model.config, checkpoint: tensors)
+      _ = try LanguageModel(model.blueprint, checkpoint: tensors)
     }
     try load { $0["model.layers.0.self_attn.rotary_emb.inv_freq"] = Tensor(zeros: [4]) }
     try load { $0["lm_head.weight"] = $0["model.embed_tokens.weight"] }
@@ -100,14 +100,14 @@ struct DecoderTests {
     #expect(!tied.parameters.contains { $0.name == "lm_head.weight" })
     #expect(throws: CheckpointError.missingTensor(name: "lm_head.weight")) {
       _ = try LanguageModel(
-        untied.architecture, config: untied.config, checkpoint: Self.tensors(tied))
+        untied.blueprint, checkpoint: Self.tensors(tied))
     }
   }
 
   @Test("types that share a configuration keep their own defaults, and null says none")
   func defaults() throws {
     func read(_ json: String) throws -> any ModelConfig {
-      try Architecture.reading(json: Data(json.utf8)).1
+      try Blueprint(json: Data(json.utf8)).config
     }
     let llama = try #require(try read(#"{"model_type": "llama"}"#) as? LlamaConfig)
     #expect(llama.intermediateSize == 11008 && llama.slidingWindow == nil)
@@ -117,7 +117,7 @@ struct DecoderTests {
     #expect(mistral.numKeyValueHeads == 8 && mistral.maxPositionEmbeddings == 131072)
     let open = try read(#"{"model_type": "mistral", "sliding_window": null}"#)
     #expect((open as? LlamaConfig)?.slidingWindow == nil)
-    let again = try Architecture.reading(json: open.json()).1
+    let again = try Blueprint(json: open.json()).config
     #expect((again as? LlamaConfig)?.slidingWindow == nil, "null survives the way to JSON and back")
     let cohere = try #require(try read(#"{"model_type": "cohere2"}"#) as? CohereConfig)
     #expect(cohere.slidingWindow == 4096 && cohere.logitScale == 0.0625)
@@ -125,7 +125,7 @@ struct DecoderTests {
 
   @Test("grouped heads equal as many heads with the same keys and values")
   func groups() throws {
-    let keys: [String: any Sendable] = ["num_attention_heads": 4, "head_dim": 6]
+    let keys: [String: ConfigValue] = ["num_attention_heads": 4, "head_dim": 6]
     let grouped = try Self.model("llama", keys.merging(["num_key_value_heads": 2]) { $1 })
     let whole = try Self.model("llama", keys.merging(["num_key_value_heads": 4]) { $1 })
     for (one, other) in zip(whole.parameters, grouped.parameters) {
@@ -145,7 +145,7 @@ struct DecoderTests {
     "a token sees as many as the window says, itself included",
     arguments: ["llama", "cohere", "sliding", "gpt1", "transformer"])
   func window(name: String) throws {
-    let banded: [String: any Sendable] = ["sliding_window": NSNull(), "attention_windows": [4, 0]]
+    let banded: [String: ConfigValue] = ["sliding_window": nil, "attention_windows": [4, 0]]
     let keys = name == "transformer" ? banded : ["sliding_window": 4]
     let model = try Self.model(name, layers: 1, keys)
     func last(changing token: Int) -> [Float] {

@@ -9,9 +9,9 @@ struct FeatureMixerTests {
   static let names = ["performer", "skyformer", "linear"]
 
   static func config<Config: ModelConfig>(
-    _ type: Config.Type, _ more: [String: any Sendable] = [:]
+    _ type: Config.Type, _ more: [String: ConfigValue] = [:]
   ) throws -> Config {
-    var overrides: [String: any Sendable] = [
+    var overrides: [String: ConfigValue] = [
       "hidden_size": 12, "num_attention_heads": 2, "num_hidden_layers": 2, "vocab_size": 11,
       "position_embedding_type": "none", "initializer_range": 0.4,
     ]
@@ -45,13 +45,13 @@ struct FeatureMixerTests {
   func stateBytes() throws {
     let heads = 3 * 2 * 2  // of a batch of 3 in 2 layers
     // Width 12, 2 layers of 2 heads of 6; a batch of 3.
-    func bytes(_ name: String, _ overrides: [String: any Sendable] = [:]) throws -> Int {
+    func bytes(_ name: String, _ overrides: [String: ConfigValue] = [:]) throws -> Int {
       let architecture = try Architecture.named(name)
-      let base: [String: any Sendable] = [
+      let base: [String: ConfigValue] = [
         "hidden_size": 12, "num_attention_heads": 2, "num_hidden_layers": 2, "vocab_size": 11,
       ]
-      let config = try architecture.makeConfiguration(overrides: base.merging(overrides) { $1 })
-      let model = try LanguageModel(architecture, config: config, key: RandomKey(seed: 1))
+      let config = try architecture.configured(overrides: base.merging(overrides) { $1 })
+      let model = try LanguageModel(config, key: RandomKey(seed: 1))
       var state = model.initialState(batch: 3)
       let before = state.byteCount
       _ = model.logits(.randomIntegers([3, 40], below: 11, seed: 1), state: &state)
@@ -65,16 +65,15 @@ struct FeatureMixerTests {
 
   @Test("Performer keeps its projection out of training, and in its checkpoint")
   func projection() throws {
-    let architecture = try Architecture.named("performer")
-    let config = try Self.config(PerformerConfig.self, ["nb_features": 9])
-    let model = try LanguageModel(architecture, config: config, key: RandomKey(seed: 1))
+    let config = try Blueprint(Self.config(PerformerConfig.self, ["nb_features": 9]))
+    let model = try LanguageModel(config, key: RandomKey(seed: 1))
     let fixed = model.parameters.filter { !$0.isTrainable }
     #expect(
       fixed.map(\.name)
         == (0..<2).map { "performer.layers.\($0).attention.projection_matrix" })
     #expect(fixed.allSatisfy { $0.shape == [9, 6] && !$0.isDecayed })
     let tensors = Dictionary(uniqueKeysWithValues: model.parameters.map { ($0.name, $0.value) })
-    let again = try LanguageModel(architecture, config: config, in: Scope(checkpoint: tensors))
+    let again = try LanguageModel(config, in: Scope(checkpoint: tensors))
     #expect(again.parameters.filter { !$0.isTrainable }.map(\.name) == fixed.map(\.name))
     expectSameBits(
       again.parameters.filter { !$0.isTrainable }.flatMap { $0.value.values },
@@ -88,7 +87,7 @@ struct FeatureMixerTests {
     func error(_ features: Int, seed: UInt64) throws -> Float {
       let scope = Scope(key: RandomKey(seed: seed))
       let config = try Self.config(
-        PerformerConfig.self, ["nb_features": features, "initializer_range": 0.25])
+        PerformerConfig.self, ["nb_features": .integer(features), "initializer_range": 0.25])
       let mixer = try Performer(config, in: scope).stack.blocks[0].mixer
       let found = mixer(x, at: Places(wholeOf: x))
       let weights = Dictionary(uniqueKeysWithValues: scope.parameters.map { ($0.name, $0.value) })
@@ -118,7 +117,7 @@ struct FeatureMixerTests {
   func badConfigurations(name: String, key: String, value: Int) throws {
     let architecture = try Architecture.named(name)
     #expect {
-      try architecture.makeConfiguration(overrides: [key: value])
+      try architecture.configured(overrides: [key: .integer(value)])
     } throws: { error in
       guard case ConfigError.invalid(key, _, _) = error else { return false }
       return true

@@ -40,10 +40,9 @@ struct GoldenTests {
 
   static func load(_ name: String) throws -> Case {
     let folder = try fixturePath(name)
-    let (architecture, config) = try Architecture.reading(
+    let config = try Blueprint(
       json: Data(contentsOf: URL(filePath: folder + "/config.json")))
-    let model = try LanguageModel(
-      architecture, config: config, checkpoint: Safetensors.load(folder))
+    let model = try LanguageModel(config, checkpoint: Safetensors.load(folder))
     let facts = try JSONDecoder().decode(
       Facts.self, from: Data(contentsOf: URL(filePath: folder + "/versions.json")))
     let tensors = try Safetensors.load(folder + "/case.safetensors")

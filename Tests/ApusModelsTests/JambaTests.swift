@@ -9,14 +9,14 @@ import Testing
 struct JambaTests {
   /// The kinds of a configuration's layers, read off the names of its weights.
   private func layers(
-    _ overrides: [String: any Sendable]
+    _ overrides: [String: ConfigValue]
   ) throws -> (attention: [Int], experts: [Int], count: Int) {
-    let small: [String: any Sendable] = [
+    let small: [String: ConfigValue] = [
       "hidden_size": 8, "intermediate_size": 4, "num_attention_heads": 2, "num_key_value_heads": 1,
       "mamba_d_state": 2, "vocab_size": 11, "num_experts": 2, "num_experts_per_tok": 1,
     ]
     let model = try model(small.merging(overrides) { $1 })
-    let count = (model.config as? JambaConfig)?.numHiddenLayers ?? 0
+    let count = model.blueprint.facts.layers
     let names = Set(model.parameters.map(\.name))
     return (
       (0..<count).filter { names.contains("model.layers.\($0).self_attn.q_proj.weight") },
@@ -24,9 +24,9 @@ struct JambaTests {
     )
   }
 
-  private func model(_ overrides: [String: any Sendable]) throws -> LanguageModel {
+  private func model(_ overrides: [String: ConfigValue]) throws -> LanguageModel {
     let config = try JambaConfig(json: nil, overrides: overrides)
-    return try LanguageModel(.named("jamba"), config: config, key: RandomKey(seed: 1))
+    return try LanguageModel(Blueprint(config), key: RandomKey(seed: 1))
   }
 
   @Test("has attention and experts where the published schedule says")
@@ -36,8 +36,9 @@ struct JambaTests {
     #expect(released.experts == (0..<32).filter { $0 % 2 == 1 })
     for (period, offset) in [(1, 0), (2, 0), (2, 1), (3, 2), (5, 1)] {
       let found = try layers([
-        "num_hidden_layers": 7, "attn_layer_period": period, "attn_layer_offset": offset,
-        "expert_layer_period": period, "expert_layer_offset": offset,
+        "num_hidden_layers": 7, "attn_layer_period": .integer(period),
+        "attn_layer_offset": .integer(offset), "expert_layer_period": .integer(period),
+        "expert_layer_offset": .integer(offset),
       ])
       #expect(found.attention == (0..<7).filter { $0 % period == offset })
       #expect(found.experts == found.attention)
@@ -45,7 +46,7 @@ struct JambaTests {
     #expect(try layers(["num_experts": 1, "num_hidden_layers": 4]).experts.isEmpty)
   }
 
-  static let small: [String: any Sendable] = [
+  static let small: [String: ConfigValue] = [
     "hidden_size": 16, "intermediate_size": 12, "num_attention_heads": 4, "num_key_value_heads": 2,
     "mamba_d_state": 4, "vocab_size": 23, "num_experts": 4, "num_hidden_layers": 8,
   ]
@@ -73,7 +74,7 @@ struct JambaTests {
 
   @Test("remembers as many bytes as the formula says, and an eighth of attention's keys and values")
   func stateSize() throws {
-    func bytes(_ overrides: [String: any Sendable], tokens: Int) throws -> (kept: Int, all: Int) {
+    func bytes(_ overrides: [String: ConfigValue], tokens: Int) throws -> (kept: Int, all: Int) {
       let model = try model(Self.small.merging(overrides) { $1 })
       var state = model.initialState(batch: 2)
       let ids = Tensor([Int32](repeating: 3, count: 2 * tokens), [2, tokens])
@@ -83,7 +84,7 @@ struct JambaTests {
       }
       return (kept, state.byteCount)
     }
-    let everywhere: [String: any Sendable] = ["attn_layer_period": 1, "attn_layer_offset": 0]
+    let everywhere: [String: ConfigValue] = ["attn_layer_period": 1, "attn_layer_offset": 0]
     for tokens in [1, 33, 70] {
       let hybrid = try bytes([:], tokens: tokens)
       let attention = try bytes(everywhere, tokens: tokens)
@@ -98,8 +99,8 @@ struct JambaTests {
 
   @Test("weighs experts by what the router says, not by shares of the chosen")
   func gates() throws {
-    let backbone = try Architecture.named("jamba").makeBackbone(
-      JambaConfig(json: nil, overrides: Self.small), in: Scope(key: RandomKey(seed: 2)))
+    let backbone = try JambaConfig(json: nil, overrides: Self.small).makeBackbone(
+      in: Scope(key: RandomKey(seed: 2)))
     let routes = try #require(backbone as? any RoutingBackbone).routes(
       .random([1, 9, 16], seed: 3))
     #expect(routes.count == 4)

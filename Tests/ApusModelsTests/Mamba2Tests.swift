@@ -7,8 +7,8 @@ import Testing
 
 @Suite("Mamba-2")
 struct Mamba2Tests {
-  private func config(_ overrides: [String: any Sendable]) throws -> Mamba2Config {
-    let small: [String: any Sendable] = [
+  private func config(_ overrides: [String: ConfigValue]) throws -> Mamba2Config {
+    let small: [String: ConfigValue] = [
       "hidden_size": 8, "num_heads": 4, "head_dim": 4, "n_groups": 2, "state_size": 3,
       "num_hidden_layers": 1, "vocab_size": 11,
     ]
@@ -22,9 +22,9 @@ struct Mamba2Tests {
       ("[0.0, 0.5]", 0.5), ("[0, 2]", 2),
     ] {
       let json = Data(#"{"model_type": "mamba2", "time_step_limit": \#(text)}"#.utf8)
-      let (architecture, config) = try Architecture.reading(json: json)
-      #expect(architecture.name == "mamba2")
-      #expect(try #require(config as? Mamba2Config).timeStepLimit.upper == expected)
+      let config = try Blueprint(json: json)
+      #expect(config.architecture.name == "mamba2")
+      #expect(try #require(config.config as? Mamba2Config).timeStepLimit.upper == expected)
       let again = try Mamba2Config(json: config.json())
       #expect(again.timeStepLimit.upper == expected)
     }
@@ -37,7 +37,7 @@ struct Mamba2Tests {
       ("conv_kernel", 1), ("chunk_size", 0), ("hidden_size", -8),
     ])
   func refuses(key: String, value: Int) {
-    #expect(throws: ConfigError.self) { try config([key: value]) }
+    #expect(throws: ConfigError.self) { try config([key: .integer(value)]) }
   }
 
   @Test(
@@ -51,10 +51,9 @@ struct Mamba2Tests {
 
   @Test("takes the names of the authors' files and of files that wrap the model once more")
   func adaptsNames() throws {
-    let architecture = try Architecture.named("mamba2")
     for isTied in [true, false] {
-      let config = try config(["tie_word_embeddings": isTied])
-      let model = try LanguageModel(architecture, config: config, key: RandomKey(seed: 1))
+      let config = try Blueprint(config(["tie_word_embeddings": .bool(isTied)]))
+      let model = try LanguageModel(config, key: RandomKey(seed: 1))
       let tokens = Tensor([1, 5, 2] as [Int32], [1, 3])
       let expected = withoutGradient { model.logits(tokens).values }
       for rename in [
@@ -62,7 +61,7 @@ struct Mamba2Tests {
       ] as [(String) -> String] {
         let tensors = Dictionary(
           uniqueKeysWithValues: model.parameters.map { (rename($0.name), $0.value) })
-        let again = try LanguageModel(architecture, config: config, checkpoint: tensors)
+        let again = try LanguageModel(config, checkpoint: tensors)
         expectSameBits(withoutGradient { again.logits(tokens).values }, expected)
       }
     }
@@ -72,7 +71,7 @@ struct Mamba2Tests {
   func starts() throws {
     let config = try config(["hidden_size": 256, "num_heads": 128, "n_groups": 1])
     let model = try LanguageModel(
-      try Architecture.named("mamba2"), config: config, key: RandomKey(seed: 2))
+      Blueprint(config), key: RandomKey(seed: 2))
     func values(_ suffix: String) throws -> [Float] {
       try #require(model.parameters.first { $0.name.hasSuffix(suffix) }).value.values
     }

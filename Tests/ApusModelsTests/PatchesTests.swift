@@ -7,9 +7,9 @@ import Testing
 
 @Suite("Patches of rows")
 struct PatchesTests {
-  static func config(patch: Int, inputs: Int = 2) -> ForecasterConfig {
-    ForecasterConfig(
-      architecture: "lstm", size: BackboneSize(width: 8, layers: 1, context: 12), inputs: inputs,
+  static func config(patch: Int, inputs: Int = 2) throws -> ForecasterConfig {
+    try ForecasterConfig(
+      .named("lstm"), size: BackboneSize(width: 8, layers: 1, context: 12), inputs: inputs,
       horizon: 2, levels: [0.1, 0.5, 0.9], patch: patch)
   }
 

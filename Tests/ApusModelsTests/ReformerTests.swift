@@ -45,12 +45,9 @@ struct ReformerTests {
     let ids = golden.ids.integers.prefix(48)
     let changed = ids.prefix(40) + ids.suffix(8).map { ($0 + 7) % 31 }
     func differing(_ mode: String) throws -> Int {
-      let json = try golden.model.config.json()
-      let config = try golden.model.architecture.makeConfiguration(
-        json: json, overrides: ["lsh_mode": mode])
+      let config = try golden.model.blueprint.setting(["lsh_mode": .text(mode)])
       let model = try LanguageModel(
-        golden.model.architecture, config: config,
-        checkpoint: Safetensors.load(fixturePath("reformer/sorted")))
+        config, checkpoint: Safetensors.load(fixturePath("reformer/sorted")))
       let (before, after) = withoutGradient {
         (
           model.logits(Tensor(Array(ids), [1, 48])).values,
@@ -113,7 +110,7 @@ struct ReformerTests {
   func refuses(key: String, value: String) throws {
     let json = Data(#"{"model_type": "reformer", "\#(key)": \#(value)}"#.utf8)
     #expect {
-      try Architecture.reading(json: json)
+      try Blueprint(json: json)
     } throws: { error in
       if case ConfigError.invalid(let found, _, _) = error { found == key } else { false }
     }
@@ -149,10 +146,8 @@ struct ReformerTests {
     func rotations(seed: Int) throws -> [Float] {
       var tensors = try Safetensors.load(folder)
       tensors[name] = nil
-      let config = try golden.model.architecture.makeConfiguration(
-        json: golden.model.config.json(), overrides: ["hash_seed": seed])
-      let model = try LanguageModel(
-        golden.model.architecture, config: config, checkpoint: tensors)
+      let config = try golden.model.blueprint.setting(["hash_seed": .integer(seed)])
+      let model = try LanguageModel(config, checkpoint: tensors)
       return try #require(model.parameters.first { $0.name == name }).value.values
     }
     #expect(try rotations(seed: 3) == rotations(seed: 3))

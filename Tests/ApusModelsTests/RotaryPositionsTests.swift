@@ -92,8 +92,8 @@ struct RotaryPositionsTests {
         {"model_type": "llama", "vocab_size": 11, "hidden_size": 8, "intermediate_size": 8,
          "num_hidden_layers": 1, "num_attention_heads": 1, "max_position_embeddings": 8, \(rope)}
         """
-      let (architecture, config) = try Architecture.reading(json: Data(json.utf8))
-      let model = try LanguageModel(architecture, config: config, key: RandomKey(seed: 1))
+      let config = try Blueprint(json: Data(json.utf8))
+      let model = try LanguageModel(config, key: RandomKey(seed: 1))
       for parameter in model.parameters { parameter.set(.random(parameter.shape, seed: 2)) }
       return withoutGradient {
         model.logits(Tensor([3, 1, 4, 1, 5, 9, 2, 6, 5, 3] as [Int32], [1, 10])).values
@@ -147,7 +147,7 @@ struct RotaryPositionsTests {
        "rope_parameters": \(rope)}
       """
     let error = #expect(throws: ConfigError.self) {
-      try Architecture.reading(json: Data(json.utf8))
+      try Blueprint(json: Data(json.utf8))
     }
     guard case .invalid(let found, _, _) = error else {
       Issue.record("another error: \(String(describing: error))")

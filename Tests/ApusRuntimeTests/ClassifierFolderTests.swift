@@ -12,7 +12,8 @@ struct ClassifierFolderTests {
     arguments: Architecture.all.map(\.name))
   func roundTrip(architecture: String) throws {
     let config = ClassifierConfig(
-      architecture: architecture, size: BackboneSize(width: 16, layers: 2, context: 32),
+      try Architecture.named(architecture).configured(
+        size: BackboneSize(width: 16, layers: 2, context: 32)),
       input: .tokens(vocabulary: 9), classes: 3, pooling: .last)
     let model = try Classifier(config, key: RandomKey(seed: 2))
     let path = NSTemporaryDirectory() + "apus-classifier-\(UUID().uuidString)"

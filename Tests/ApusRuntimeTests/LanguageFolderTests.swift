@@ -12,9 +12,9 @@ struct LanguageFolderTests {
 
   static func model(_ name: String) throws -> LanguageModel {
     let architecture = try Architecture.named(name)
-    let config = try architecture.makeConfiguration(
+    let config = try architecture.configured(
       size: BackboneSize(width: 16, layers: 2, context: 16, vocabulary: 23))
-    return try LanguageModel(architecture, config: config, key: RandomKey(seed: 3))
+    return try LanguageModel(config, key: RandomKey(seed: 3))
   }
 
   static let tokens = Tensor([3, 1, 4, 1, 5, 9, 2, 6] as [Int32], [1, 8])
@@ -111,7 +111,7 @@ struct LanguageFolderTests {
   func publishedKeys() throws {
     let model = try Self.model("mamba")
     let published = try #require(
-      String(data: model.config.json(), encoding: .utf8)?.replacingOccurrences(
+      String(data: model.blueprint.json(), encoding: .utf8)?.replacingOccurrences(
         of: "\"expand\"",
         with: """
           "architectures": ["MyMamba"], "torch_dtype": "bfloat16", "residual_in_fp32": true,
@@ -127,7 +127,7 @@ struct LanguageFolderTests {
       let nested = try #require(found["nested"] as? [String: Any])
       #expect((nested["one"] as? [Any])?.count == 3)
       let loaded = try ModelFolder.open(folder).language().load()
-      #expect(try loaded.model.config.json() == model.config.json())
+      #expect(try loaded.model.blueprint.json() == model.blueprint.json())
     }
   }
 

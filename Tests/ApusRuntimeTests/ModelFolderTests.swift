@@ -36,10 +36,10 @@ struct ModelFolderTests {
 
   private func language(seed: UInt64, shard: Int?, to folder: String) throws {
     let architecture = try Architecture.named("mamba")
-    let config = try architecture.makeConfiguration(
+    let config = try architecture.configured(
       size: BackboneSize(width: 16, layers: 2, context: 16, vocabulary: Int(20 + seed)))
     try ModelFolder.save(
-      try LanguageModel(architecture, config: config, key: RandomKey(seed: seed)), tokenizer: nil,
+      try LanguageModel(config, key: RandomKey(seed: seed)), tokenizer: nil,
       format: WeightFormat(largestShard: shard), to: folder)
   }
 

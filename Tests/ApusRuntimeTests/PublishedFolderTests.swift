@@ -12,11 +12,11 @@ struct PublishedFolderTests {
   static let target = ProcessInfo.processInfo.environment["APUS_CHECK_FOLDERS"]
 
   /// Keys of small models that other programs can read too, by name and `model_type`.
-  static let models: [(name: String, type: String, keys: [String: any Sendable])] = [
+  static let models: [(name: String, type: String, keys: [String: ConfigValue])] = [
     ("gpt2", "gpt2", gpt), ("gpt1", "openai-gpt", gpt),
     (
       "llama", "llama",
-      ["num_key_value_heads": 2, "head_dim": 8, "rope_theta": 500.0] as [String: any Sendable]
+      ["num_key_value_heads": 2, "head_dim": 8, "rope_theta": 500.0]
     ),
     (
       "llama-scaled", "llama",
@@ -25,19 +25,19 @@ struct PublishedFolderTests {
         "max_position_embeddings": 32,
         "rope_scaling": [
           "type": "yarn", "factor": 4.0, "original_max_position_embeddings": 8,
-        ] as [String: any Sendable],
+        ],
       ]
     ),
     ("mistral", "mistral", ["num_key_value_heads": 1, "sliding_window": 5]),
-    ("mistral-open", "mistral", ["num_key_value_heads": 1, "sliding_window": NSNull()]),
+    ("mistral-open", "mistral", ["num_key_value_heads": 1, "sliding_window": nil]),
     ("cohere", "cohere", ["num_key_value_heads": 2, "use_qk_norm": true, "logit_scale": 0.5]),
     ("cohere2", "cohere2", ["num_hidden_layers": 4, "sliding_window": 5]),
   ]
 
-  static let gpt: [String: any Sendable] = [
+  static let gpt: [String: ConfigValue] = [
     "vocab_size": 31, "n_positions": 24, "n_embd": 24, "n_layer": 2, "n_head": 3,
   ]
-  static let llama: [String: any Sendable] = [
+  static let llama: [String: ConfigValue] = [
     "vocab_size": 31, "hidden_size": 24, "intermediate_size": 20, "num_hidden_layers": 2,
     "num_attention_heads": 4,
   ]
@@ -50,9 +50,9 @@ struct PublishedFolderTests {
     let architecture = try Architecture.named(type)
     let base = type.contains("gpt") ? Self.gpt : Self.llama
     var all = base.merging(keys) { $1 }
-    if architecture.modelTypes.count > 1 { all["model_type"] = type }
-    let config = try architecture.makeConfiguration(overrides: all)
-    let model = try LanguageModel(architecture, config: config, key: RandomKey(seed: 1))
+    if architecture.modelTypes.count > 1 { all["model_type"] = .text(type) }
+    let config = try architecture.configured(overrides: all)
+    let model = try LanguageModel(config, key: RandomKey(seed: 1))
     for (index, parameter) in model.parameters.enumerated() {
       parameter.set(.random(parameter.shape, seed: UInt64(index), scale: 0.5))
     }

@@ -33,8 +33,8 @@ struct StreamTests {
     let recipe = try FeatureRecipe(
       fitting: measured, measure: measure, covariates: ["volume"],
       split: try Split(measured, horizon: 3))
-    let config = ForecasterConfig(
-      architecture: architecture, size: BackboneSize(width: 16, layers: 2, context: context),
+    let config = try ForecasterConfig(
+      .named(architecture), size: BackboneSize(width: 16, layers: 2, context: context),
       inputs: recipe.inputs, horizon: 3, levels: [0.1, 0.5, 0.9])
     let forecaster = try Forecaster(config, key: RandomKey(seed: 3))
     for parameter in forecaster.parameters where parameter.name == "head.weight" {

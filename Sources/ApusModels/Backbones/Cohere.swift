@@ -66,16 +66,17 @@ public struct CohereConfig: ModelConfig {
   }
 
   public func validate() throws {
-    try require(
-      ["cohere", "cohere2"].contains(modelType), "model_type", modelType,
-      "it must be cohere or cohere2")
+    try requireWord("model_type", modelType, ["cohere", "cohere2"])
     try decoderShape.validate()
+    try requireSizes(
+      ("max_position_embeddings", maxPositionEmbeddings, SizeLimit.tokens),
+      ("sliding_window_pattern", slidingWindowPattern, SizeLimit.tokens))
+    try requireWord("hidden_act", hiddenAct, ["silu"])
+    try requirePositive(("layer_norm_eps", layerNormEps))
+    try requireNotNegative(("initializer_range", initializerRange))
     try require(
-      maxPositionEmbeddings > 0, "max_position_embeddings", maxPositionEmbeddings,
-      "it must be at least 1")
-    try require(hiddenAct == "silu", "hidden_act", hiddenAct, "it must be silu")
-    try require(layerNormEps > 0, "layer_norm_eps", layerNormEps, "it must be above 0")
-    try require(logitScale != 0, "logit_scale", logitScale, "it must not be 0")
+      logitScale != 0 && logitScale.isFinite, "logit_scale", logitScale,
+      "it must be finite and not 0")
     try isSecond ? validateSecond() : validateFirst()
     _ = try rotary()
   }
@@ -98,12 +99,10 @@ public struct CohereConfig: ModelConfig {
         "layer_types", layerTypes,
         "it must be \(kinds.joined(separator: " or ")) for each of \(numHiddenLayers) layers")
     }
-    let pattern = slidingWindowPattern ?? 4
-    try require(pattern > 0, "sliding_window_pattern", pattern, "it must be at least 1")
+    try requireSizes(("sliding_window", slidingWindow, SizeLimit.tokens))
     try require(
-      (slidingWindow ?? 0) > 0 || !(0..<numHiddenLayers).contains(where: slides),
-      "sliding_window", slidingWindow.map { "\($0)" } ?? "missing",
-      "layers of type sliding_attention need one of at least 1")
+      slidingWindow != nil || !(0..<numHiddenLayers).contains(where: slides), "sliding_window",
+      "missing", "layers of type sliding_attention need one of at least 1")
   }
 
   var isSecond: Bool { modelType == "cohere2" }
@@ -170,26 +169,49 @@ public struct Cohere: DecoderBackbone {
   }
 }
 
+extension CohereConfig: BackboneConfig {
+  public static var widthKey: WritableKeyPath<Self, Int> { \.hiddenSize }
+  public static var layersKey: WritableKeyPath<Self, Int> { \.numHiddenLayers }
+
+  public var facts: ModelFacts {
+    let (heads, groups) = (numAttentionHeads, numKeyValueHeads ?? numAttentionHeads)
+    let norms = hiddenSize + (useQkNorm ? (heads + groups) * decoderShape.headSize : 0)
+    let layer =
+      LayerFacts.feedForward(hiddenSize, inner: intermediateSize, isGated: true) + .vectors(norms)
+    return ModelFacts(
+      self, transformersClass: isSecond ? "Cohere2ForCausalLM" : "CohereForCausalLM",
+      total: (0..<numHiddenLayers).reduce(numHiddenLayers * layer + .vectors(hiddenSize)) {
+        let layout = decoderShape.attentionLayout(window: window(inLayer: $1))
+        return $0 + .attention(hiddenSize, layout, bias: attentionBias)
+      })
+  }
+
+  public var language: LanguageLayout {
+    var layout = LanguageLayout(
+      vocabulary: vocabSize, backbonePath: "model", embeddingName: "embed_tokens",
+      isTied: tieWordEmbeddings, ignoredSuffixes: [".rotary_emb.inv_freq"])
+    layout.logitScale = logitScale
+    return layout
+  }
+
+  public func makeBackbone(in scope: Scope) throws -> any Backbone { try Cohere(self, in: scope) }
+}
+
 extension Architecture {
   /// ``Cohere`` in the registry.
   static let cohere = Architecture(
     name: "cohere", modelTypes: ["cohere", "cohere2"],
     summary: "Command R: attention and feed-forward side by side, scaled logits",
-    paper: "Cohere, 2024, Command R; Cohere et al., 2025, arXiv:2504.00698",
-    isRecurrent: false, backbonePath: "model", config: CohereConfig.self,
-    make: { try Cohere($0, in: $1) },
-    sized: { size in
-      // Of the two types the second bounds what is remembered; no layer attends to everything.
-      DecoderShape.sized(size).merging([
-        "model_type": "cohere2", "sliding_window": size.context,
-        "sliding_window_pattern": size.layers + 1, "max_position_embeddings": 2 * size.context,
-        "logit_scale": 1,
-      ]) { $1 }
-    },
-    language: { config in
-      LanguageLayout(
-        vocabulary: config.vocabSize, context: nil, embeddingName: "embed_tokens",
-        isTied: config.tieWordEmbeddings, logitScale: config.logitScale,
-        ignoredSuffixes: [".rotary_emb.inv_freq"])
-    })
+    paper: "Cohere, 2024, Command R; Cohere et al., 2025, arXiv:2504.00698", isRecurrent: false
+  ) { size in
+    // Of the two types the second bounds what is remembered; no layer attends to everything.
+    var config = CohereConfig.defaults(for: "cohere2")
+    (config.hiddenSize, config.numHiddenLayers) = (size.width, size.layers)
+    (config.numAttentionHeads, config.numKeyValueHeads) = (size.heads, size.groupedHeads)
+    (config.headDim, config.intermediateSize) = (size.evenHead, size.gatedInner)
+    (config.vocabSize, config.maxPositionEmbeddings) = (size.vocabulary, 2 * size.context)
+    (config.slidingWindow, config.slidingWindowPattern) = (size.context, size.layers + 1)
+    config.logitScale = 1
+    return config
+  }
 }

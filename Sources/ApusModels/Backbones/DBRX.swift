@@ -60,7 +60,7 @@ public struct DBRXConfig: ModelConfig {
     /// The coefficient of the balance.
     public var moeLossWeight: Float = 0.05
     /// The order of the norm by which gates are divided; null: they are not.
-    public var moeNormalizeExpertWeights = GateNorm.order(1)
+    public var moeNormalizeExpertWeights: Float? = 1
   }
 
   /// The key of `ffn_act_fn`.
@@ -74,46 +74,30 @@ public struct DBRXConfig: ModelConfig {
 
   public func validate() throws {
     let (attention, experts) = (attnConfig, ffnConfig)
-    try require(vocabSize > 0, "vocab_size", vocabSize, "it must be at least 1")
-    try require(dModel > 0 && dModel <= 65536, "d_model", dModel, "it must be in 1...65536")
-    try require(nLayers > 0 && nLayers <= 1024, "n_layers", nLayers, "it must be in 1...1024")
-    try require(maxSeqLen > 0, "max_seq_len", maxSeqLen, "it must be at least 1")
-    try require(
-      nHeads > 0 && dModel % nHeads == 0, "n_heads", nHeads,
-      "it must divide d_model, which is \(dModel)")
-    try require(
-      headSize <= 256 && headSize % 2 == 0, "n_heads", nHeads,
-      "a head must have an even number of features, up to 256")
-    try require(
-      attention.kvNHeads > 0 && nHeads % attention.kvNHeads == 0, "attn_config.kv_n_heads",
-      attention.kvNHeads, "it must divide n_heads, which is \(nHeads)")
-    if let clip = attention.clipQkv {
-      try require(clip > 0, "attn_config.clip_qkv", clip, "it must be above 0")
-    }
+    try requireSizes(
+      ("vocab_size", vocabSize, SizeLimit.vocabulary), ("d_model", dModel, SizeLimit.width),
+      ("n_layers", nLayers, SizeLimit.layers), ("max_seq_len", maxSeqLen, SizeLimit.tokens),
+      ("ffn_config.ffn_hidden_size", experts.ffnHiddenSize, SizeLimit.inner),
+      ("sliding_window", slidingWindow, SizeLimit.tokens))
+    try requireHeads("n_heads", nHeads, of: ("d_model", dModel), turns: true)
+    try requireGroups(
+      "attn_config.kv_n_heads", attention.kvNHeads, of: ("n_heads", nHeads))
+    try requirePositive(
+      ("attn_config.clip_qkv", attention.clipQkv), ("attn_config.rope_theta", theta),
+      ("ffn_config.moe_normalize_expert_weights", experts.moeNormalizeExpertWeights))
+    try requireNotNegative(
+      ("initializer_range", initializerRange), ("router_z_loss_coef", routerZLossCoef),
+      ("ffn_config.moe_loss_weight", experts.moeLossWeight))
     try ropeParameters?.validate()
-    try require(theta > 0, "attn_config.rope_theta", theta, "it must be above 0")
-    try require(
-      experts.ffnHiddenSize > 0 && experts.ffnHiddenSize <= 1_048_576,
-      "ffn_config.ffn_hidden_size", experts.ffnHiddenSize, "it must be in 1...1048576")
     try requireExperts(
       experts.moeNumExperts, named: "ffn_config.moe_num_experts", perToken: experts.moeTopK,
       named: "ffn_config.moe_top_k")
-    try require(
-      experts.ffnActFn.name == "silu", "ffn_config.ffn_act_fn", experts.ffnActFn.name,
-      "experts know silu only")
+    try requireWord("ffn_config.ffn_act_fn", experts.ffnActFn.name, ["silu"])
     try require(
       (experts.moeJitterEps ?? 0) == 0, "ffn_config.moe_jitter_eps", experts.moeJitterEps ?? 0,
       "noise on the router's input is not supported, so it must be 0")
-    if case .order(let order) = experts.moeNormalizeExpertWeights {
-      try require(
-        order > 0 && order.isFinite, "ffn_config.moe_normalize_expert_weights", order,
-        "it must be above 0 and finite, or null")
-    }
     try require(
       !tieWordEmbeddings, "tie_word_embeddings", tieWordEmbeddings, "DBRX's head is not tied")
-    if let slidingWindow {
-      try require(slidingWindow > 0, "sliding_window", slidingWindow, "it must be at least 1")
-    }
   }
 
   var headSize: Int { dModel / max(nHeads, 1) }
@@ -129,36 +113,6 @@ public struct DBRXConfig: ModelConfig {
     return RouterLossOptions(
       perToken: ffnConfig.moeTopK, balance: ffnConfig.moeLossWeight, z: routerZLossCoef,
       form: routerBalance)
-  }
-}
-
-/// The order of a norm, or none.
-public enum GateNorm: Sendable, Hashable {
-  case none
-  case order(Float)
-
-  var value: Float? {
-    switch self {
-    case .none: nil
-    case .order(let order): order
-    }
-  }
-}
-
-extension GateNorm: Codable {
-  /// Reads a number or null.
-  public init(from decoder: any Decoder) throws {
-    let container = try decoder.singleValueContainer()
-    self = container.decodeNil() ? .none : .order(try container.decode(Float.self))
-  }
-
-  /// Writes the number or null.
-  public func encode(to encoder: any Encoder) throws {
-    var container = encoder.singleValueContainer()
-    switch self {
-    case .none: try container.encodeNil()
-    case .order(let order): try container.encode(order)
-    }
   }
 }
 
@@ -197,7 +151,7 @@ public struct DBRX: DecoderBackbone, RoutingBackbone {
           try LayerNorm(width, bias: false, in: part["norm_2"]),
           try MixtureOfExperts(
             width: width, hiddenSize: experts.ffnHiddenSize, experts: experts.moeNumExperts,
-            perToken: experts.moeTopK, rule: .dbrx(norm: experts.moeNormalizeExpertWeights.value),
+            perToken: experts.moeTopK, rule: .dbrx(norm: experts.moeNormalizeExpertWeights),
             names: ExpertNames(
               router: "router.layer", experts: "experts.mlp", gate: "w1", up: "v1", down: "w2",
               isFused: true),
@@ -206,30 +160,45 @@ public struct DBRX: DecoderBackbone, RoutingBackbone {
   }
 }
 
+extension DBRXConfig: BackboneConfig {
+  public static var widthKey: WritableKeyPath<Self, Int> { \.dModel }
+  public static var layersKey: WritableKeyPath<Self, Int> { \.nLayers }
+
+  public var facts: ModelFacts {
+    let experts = ffnConfig
+    let layer =
+      LayerFacts.attention(dModel, attention)
+      + .experts(
+        experts.moeNumExperts, perToken: experts.moeTopK, width: dModel,
+        inner: experts.ffnHiddenSize) + .vectors(2 * dModel)
+    return ModelFacts(
+      self, transformersClass: "DbrxForCausalLM", total: nLayers * layer + .vectors(dModel))
+  }
+
+  public var language: LanguageLayout {
+    LanguageLayout(
+      vocabulary: vocabSize, context: maxSeqLen, backbonePath: "transformer",
+      embeddingName: "wte", isTied: false, ignoredSuffixes: [".rotary_emb.inv_freq"])
+  }
+
+  public func makeBackbone(in scope: Scope) throws -> any Backbone { try DBRX(self, in: scope) }
+}
+
 extension Architecture {
   /// ``DBRX`` in the registry.
   static let dbrx = Architecture(
     name: "dbrx",
     summary: "Decoder with fine-grained experts: sixteen small ones, four for each token",
-    paper: "Databricks, 2024",
-    isRecurrent: false, backbonePath: "transformer", config: DBRXConfig.self,
-    make: { try DBRX($0, in: $1) },
-    sized: { size in
-      let attention: [String: any Sendable] = ["kv_n_heads": size.heads, "rope_theta": 10000.0]
-      let experts: [String: any Sendable] = [
-        "ffn_hidden_size": size.expertSize(perToken: 4), "moe_num_experts": 16, "moe_top_k": 4,
-        "moe_loss_weight": 0.01,
-      ]
-      return [
-        "d_model": size.width, "n_layers": size.layers, "n_heads": size.heads,
-        "max_seq_len": 2 * size.context, "sliding_window": size.context,
-        "vocab_size": size.vocabulary, "attn_config": attention, "ffn_config": experts,
-        "output_router_logits": true, "router_z_loss_coef": 0.001, "router_balance": "per_layer",
-      ]
-    },
-    language: { config in
-      LanguageLayout(
-        vocabulary: config.vocabSize, context: config.maxSeqLen, embeddingName: "wte",
-        isTied: false, ignoredSuffixes: [".rotary_emb.inv_freq"])
-    })
+    paper: "Databricks, 2024", isRecurrent: false
+  ) { size in
+    var config = DBRXConfig()
+    (config.dModel, config.nLayers, config.nHeads) = (size.width, size.layers, size.heads)
+    (config.maxSeqLen, config.slidingWindow) = (2 * size.context, size.context)
+    config.vocabSize = size.vocabulary
+    (config.attnConfig.kvNHeads, config.attnConfig.ropeTheta) = (size.heads, 10000)
+    config.ffnConfig.ffnHiddenSize = size.expertSize(perToken: 4)
+    (config.outputRouterLogits, config.routerBalance) = (true, .perLayer)
+    (config.ffnConfig.moeLossWeight, config.routerZLossCoef) = (0.01, 0.001)
+    return config
+  }
 }

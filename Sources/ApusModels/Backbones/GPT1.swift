@@ -33,26 +33,16 @@ public struct GPT1Config: ModelConfig {
   public init() {}
 
   public func validate() throws {
-    try require(vocabSize > 0, "vocab_size", vocabSize, "it must be at least 1")
-    try require(
-      nPositions > 0 && nPositions <= 1 << 20, "n_positions", nPositions, "it must be in 1...2²⁰")
-    try require(nEmbd > 0 && nEmbd <= 65536, "n_embd", nEmbd, "it must be in 1...65536")
-    try require(nLayer > 0 && nLayer <= 1024, "n_layer", nLayer, "it must be in 1...1024")
-    try require(
-      nHead > 0 && nEmbd % nHead == 0, "n_head", nHead, "it must divide n_embd, which is \(nEmbd)")
-    try require(nEmbd / nHead <= 256, "n_head", nHead, "a head may have at most 256 features")
+    try requireSizes(
+      ("vocab_size", vocabSize, SizeLimit.vocabulary),
+      ("n_positions", nPositions, SizeLimit.table), ("n_embd", nEmbd, SizeLimit.width),
+      ("n_layer", nLayer, SizeLimit.layers), ("sliding_window", slidingWindow, SizeLimit.tokens))
+    try requireWord("position_embedding", positionEmbedding, ["learned", "rotary"])
+    try requireHeads(
+      "n_head", nHead, of: ("n_embd", nEmbd), turns: positionEmbedding == "rotary")
     try require(activation != nil, "afn", afn, "it must be gelu, relu, silu or swish")
-    try require(
-      layerNormEpsilon > 0, "layer_norm_epsilon", layerNormEpsilon, "it must be above 0")
-    try require(
-      ["learned", "rotary"].contains(positionEmbedding), "position_embedding", positionEmbedding,
-      "it must be learned or rotary")
-    try require(
-      positionEmbedding == "learned" || (nEmbd / nHead) % 2 == 0, "n_head", nHead,
-      "rotary positions need an even head size")
-    if let slidingWindow {
-      try require(slidingWindow > 0, "sliding_window", slidingWindow, "it must be at least 1")
-    }
+    try requirePositive(("layer_norm_epsilon", layerNormEpsilon))
+    try requireNotNegative(("initializer_range", initializerRange))
   }
 
   var activation: Activation? {
@@ -114,25 +104,43 @@ public struct GPT1: DecoderBackbone {
   }
 }
 
+extension GPT1Config: BackboneConfig {
+  public static var widthKey: WritableKeyPath<Self, Int> { \.nEmbd }
+  public static var layersKey: WritableKeyPath<Self, Int> { \.nLayer }
+
+  public var facts: ModelFacts {
+    let isLearned = positionEmbedding == "learned"
+    let layout = AttentionLayout(heads: nHead, headSize: nEmbd / nHead, window: slidingWindow)
+    let layer =
+      LayerFacts.attention(nEmbd, layout, bias: true)
+      + .feedForward(nEmbd, inner: 4 * nEmbd, bias: true) + .vectors(4 * nEmbd)
+    return ModelFacts(
+      self, context: isLearned ? nPositions : nil,
+      transformersClass: isLearned && slidingWindow == nil ? "OpenAIGPTLMHeadModel" : nil,
+      total: nLayer * layer + .vectors(isLearned ? nPositions * nEmbd : 0))
+  }
+
+  public var language: LanguageLayout {
+    LanguageLayout(
+      vocabulary: vocabSize, context: positionEmbedding == "learned" ? nPositions : nil,
+      backbonePath: "transformer", embeddingName: "tokens_embed", isTied: tieWordEmbeddings,
+      ignoredSuffixes: [".attn.bias", ".attn.masked_bias"])
+  }
+
+  public func makeBackbone(in scope: Scope) throws -> any Backbone { try GPT1(self, in: scope) }
+}
+
 extension Architecture {
   /// ``GPT1`` in the registry.
   static let gpt1 = Architecture(
     name: "gpt1", summary: "The first GPT: normalization after each branch, none at the end",
     paper: "Radford et al., 2018, Improving Language Understanding by Generative Pre-Training",
-    isRecurrent: false, backbonePath: "transformer", config: GPT1Config.self,
-    make: { try GPT1($0, in: $1) },
-    sized: { size in
-      [
-        "n_embd": size.width, "n_layer": size.layers, "n_positions": 2 * size.context,
-        "n_head": size.heads, "vocab_size": size.vocabulary, "position_embedding": "rotary",
-        "sliding_window": size.context,
-      ]
-    },
-    language: { config in
-      LanguageLayout(
-        vocabulary: config.vocabSize,
-        context: config.positionEmbedding == "learned" ? config.nPositions : nil,
-        embeddingName: "tokens_embed", isTied: config.tieWordEmbeddings,
-        ignoredSuffixes: [".attn.bias", ".attn.masked_bias"])
-    })
+    isRecurrent: false
+  ) { size in
+    var config = GPT1Config()
+    (config.nEmbd, config.nLayer, config.nHead) = (size.width, size.layers, size.heads)
+    (config.nPositions, config.vocabSize) = (2 * size.context, size.vocabulary)
+    (config.positionEmbedding, config.slidingWindow) = ("rotary", size.context)
+    return config
+  }
 }

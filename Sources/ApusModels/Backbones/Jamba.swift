@@ -67,23 +67,19 @@ public struct JambaConfig: ModelConfig {
   public init() {}
 
   public func validate() throws {
-    try require(vocabSize > 0, "vocab_size", vocabSize, "it must be at least 1")
-    try require(
-      intermediateSize > 0 && intermediateSize <= 1_048_576, "intermediate_size", intermediateSize,
-      "it must be in 1...1048576")
-    try require(
-      numAttentionHeads > 0 && hiddenSize % numAttentionHeads == 0, "num_attention_heads",
-      numAttentionHeads, "it must divide hidden_size, which is \(hiddenSize)")
-    try require(
-      hiddenSize / numAttentionHeads <= 256, "num_attention_heads", numAttentionHeads,
-      "a head may have at most 256 features")
-    try require(
-      numKeyValueHeads > 0 && numAttentionHeads % numKeyValueHeads == 0, "num_key_value_heads",
-      numKeyValueHeads, "it must divide num_attention_heads, which is \(numAttentionHeads)")
-    try require(rmsNormEps > 0, "rms_norm_eps", rmsNormEps, "it must be above 0")
-    try require(
-      maxPositionEmbeddings > 0, "max_position_embeddings", maxPositionEmbeddings,
-      "it must be at least 1")
+    try requireSizes(
+      ("vocab_size", vocabSize, SizeLimit.vocabulary),
+      ("hidden_size", hiddenSize, SizeLimit.width),
+      ("intermediate_size", intermediateSize, SizeLimit.inner),
+      ("max_position_embeddings", maxPositionEmbeddings, SizeLimit.tokens),
+      ("sliding_window", slidingWindow, SizeLimit.tokens))
+    try requireHeads("num_attention_heads", numAttentionHeads, of: ("hidden_size", hiddenSize))
+    try requireGroups(
+      "num_key_value_heads", numKeyValueHeads, of: ("num_attention_heads", numAttentionHeads))
+    try requirePositive(("rms_norm_eps", rmsNormEps))
+    try requireNotNegative(
+      ("initializer_range", initializerRange), ("router_aux_loss_coef", routerAuxLossCoef),
+      ("router_z_loss_coef", routerZLossCoef))
     try requireExperts(
       numExperts, named: "num_experts", perToken: numExperts == 1 ? 1 : numExpertsPerTok,
       named: "num_experts_per_tok")
@@ -91,13 +87,10 @@ public struct JambaConfig: ModelConfig {
       (expertLayerPeriod, expertLayerOffset, "expert_layer"),
       (attnLayerPeriod, attnLayerOffset, "attn_layer"),
     ] {
-      try require(period > 0, "\(name)_period", period, "it must be at least 1")
+      try requireSizes(("\(name)_period", period, SizeLimit.tokens))
       try require(
-        offset >= 0 && offset < period, "\(name)_offset", offset,
+        (0..<period).contains(offset), "\(name)_offset", offset,
         "it must be at least 0 and below \(name)_period, which is \(period)")
-    }
-    if let slidingWindow {
-      try require(slidingWindow > 0, "sliding_window", slidingWindow, "it must be at least 1")
     }
     do {
       try mamba.validate()
@@ -194,36 +187,56 @@ public struct Jamba: DecoderBackbone, RoutingBackbone {
   }
 }
 
+extension JambaConfig: BackboneConfig {
+  public static var widthKey: WritableKeyPath<Self, Int> { \.hiddenSize }
+  public static var layersKey: WritableKeyPath<Self, Int> { \.numHiddenLayers }
+
+  public var facts: ModelFacts {
+    let state = mamba.mixerFacts + .vectors(mamba.rank + 2 * mambaDState)
+    let attention = LayerFacts.attention(hiddenSize, attention)
+    let dense = LayerFacts.feedForward(hiddenSize, inner: intermediateSize, isGated: true)
+    let experts = LayerFacts.experts(
+      numExperts, perToken: numExpertsPerTok, width: hiddenSize, inner: intermediateSize)
+    let total = (0..<numHiddenLayers).reduce(LayerFacts.vectors(hiddenSize)) {
+      $0 + (hasAttention(inLayer: $1) ? attention : state)
+        + (hasExperts(inLayer: $1) ? experts : dense) + .vectors(2 * hiddenSize)
+    }
+    return ModelFacts(self, transformersClass: "JambaForCausalLM", total: total)
+  }
+
+  public var language: LanguageLayout {
+    LanguageLayout(
+      vocabulary: vocabSize, context: maxPositionEmbeddings, backbonePath: "model",
+      embeddingName: "embed_tokens", isTied: tieWordEmbeddings)
+  }
+
+  public func makeBackbone(in scope: Scope) throws -> any Backbone { try Jamba(self, in: scope) }
+
+  /// The library keeps the experts of a layer in two tensors, and so may newer files.
+  public func adapted(_ tensors: [String: Tensor]) throws -> [String: Tensor] {
+    try splitExperts(
+      tensors, from: "", to: "", experts: numExperts, names: ["gate_proj", "up_proj", "down_proj"])
+  }
+}
+
 extension Architecture {
   /// ``Jamba`` in the registry.
   static let jamba = Architecture(
     name: "jamba",
     summary: "Hybrid of attention and selective state spaces, with experts in every second layer",
-    paper: "Lieber et al., 2024, arXiv:2403.19887",
-    isRecurrent: false, backbonePath: "model", config: JambaConfig.self,
-    make: { try Jamba($0, in: $1) },
-    sized: { size in
-      // One layer of attention in eight, and at least one.
-      let period = min(8, max(size.layers, 1))
-      return [
-        "hidden_size": size.width, "num_hidden_layers": size.layers,
-        "num_attention_heads": size.heads, "num_key_value_heads": size.heads,
-        "intermediate_size": size.expertSize(perToken: 2), "vocab_size": size.vocabulary,
-        "num_experts": 8, "num_experts_per_tok": 2, "attn_layer_period": period,
-        "attn_layer_offset": period / 2, "max_position_embeddings": 2 * size.context,
-        "sliding_window": size.context, "output_router_logits": true,
-        "router_aux_loss_coef": 0.01, "router_z_loss_coef": 0.001, "router_balance": "per_layer",
-      ]
-    },
-    language: { config in
-      LanguageLayout(
-        vocabulary: config.vocabSize, context: config.maxPositionEmbeddings,
-        embeddingName: "embed_tokens", isTied: config.tieWordEmbeddings)
-    },
-    adapt: { tensors, config in
-      // The library keeps the experts of a layer in two tensors, and so may newer files.
-      try splitExperts(
-        tensors, from: "", to: "", experts: config.numExperts,
-        names: ["gate_proj", "up_proj", "down_proj"])
-    })
+    paper: "Lieber et al., 2024, arXiv:2403.19887", isRecurrent: false
+  ) { size in
+    var config = JambaConfig()
+    (config.hiddenSize, config.numHiddenLayers) = (size.width, size.layers)
+    (config.numAttentionHeads, config.numKeyValueHeads) = (size.heads, size.heads)
+    (config.vocabSize, config.numExperts) = (size.vocabulary, 8)
+    config.intermediateSize = size.expertSize(perToken: 2)
+    // One layer of attention in eight, and at least one.
+    config.attnLayerPeriod = min(8, size.layers)
+    config.attnLayerOffset = config.attnLayerPeriod / 2
+    (config.maxPositionEmbeddings, config.slidingWindow) = (2 * size.context, size.context)
+    (config.outputRouterLogits, config.routerBalance) = (true, .perLayer)
+    (config.routerAuxLossCoef, config.routerZLossCoef) = (0.01, 0.001)
+    return config
+  }
 }

@@ -17,12 +17,9 @@ public struct LSTMConfig: ModelConfig {
   public init() {}
 
   public func validate() throws {
-    try require(vocabSize > 0, "vocab_size", vocabSize, "it must be at least 1")
-    try require(
-      hiddenSize > 0 && hiddenSize <= 16384, "hidden_size", hiddenSize, "it must be in 1...16384")
-    try require(
-      numHiddenLayers > 0 && numHiddenLayers <= 256, "num_hidden_layers", numHiddenLayers,
-      "it must be in 1...256")
+    try requireSizes(
+      ("vocab_size", vocabSize, SizeLimit.vocabulary), ("hidden_size", hiddenSize, 16384),
+      ("num_hidden_layers", numHiddenLayers, 256))
   }
 }
 
@@ -79,21 +76,36 @@ extension LSTM {
   }
 }
 
+extension LSTMConfig: BackboneConfig {
+  public static var widthKey: WritableKeyPath<Self, Int> { \.hiddenSize }
+  public static var layersKey: WritableKeyPath<Self, Int> { \.numHiddenLayers }
+
+  public var facts: ModelFacts {
+    // Five activations, and what makes the cell and the hidden state of them.
+    let layer =
+      2 * LayerFacts.linear(hiddenSize, 4 * hiddenSize) + .vectors(4 * hiddenSize)
+      + .scan(operations: 9 * hiddenSize, floats: 2 * hiddenSize)
+    return ModelFacts(self, total: numHiddenLayers * layer)
+  }
+
+  public var language: LanguageLayout {
+    LanguageLayout(
+      vocabulary: vocabSize, backbonePath: "", embeddingName: "embedding",
+      isTied: tieWordEmbeddings)
+  }
+
+  public func makeBackbone(in scope: Scope) throws -> any Backbone { try LSTM(self, in: scope) }
+}
+
 extension Architecture {
   /// ``LSTM`` in the registry.
   static let lstm = Architecture(
-    name: "lstm",
-    summary: "Stacked long short-term memory, the old bar",
-    paper: "Hochreiter and Schmidhuber, 1997",
-    isRecurrent: true, backbonePath: "", config: LSTMConfig.self,
-    make: { try LSTM($0, in: $1) },
-    sized: { size in
-      [
-        "hidden_size": size.width, "num_hidden_layers": size.layers, "vocab_size": size.vocabulary,
-      ]
-    },
-    language: { config in
-      LanguageLayout(
-        vocabulary: config.vocabSize, embeddingName: "embedding", isTied: config.tieWordEmbeddings)
-    })
+    name: "lstm", summary: "Stacked long short-term memory, the old bar",
+    paper: "Hochreiter and Schmidhuber, 1997", isRecurrent: true
+  ) { size in
+    var config = LSTMConfig()
+    (config.hiddenSize, config.numHiddenLayers) = (size.width, size.layers)
+    config.vocabSize = size.vocabulary
+    return config
+  }
 }

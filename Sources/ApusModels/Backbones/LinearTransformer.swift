@@ -37,7 +37,19 @@ public struct LinearTransformerConfig: ModelConfig {
   public func validate() throws { try validateStack() }
 }
 
-extension LinearTransformerConfig: PreNormConfig {}
+extension LinearTransformerConfig: PreNormConfig {
+  var featureLayout: FeatureLayout {
+    FeatureLayout(heads: numAttentionHeads, headSize: headSize, kind: .elu)
+  }
+
+  public var facts: ModelFacts { stackFacts(.features(featureLayout)) }
+
+  public var language: LanguageLayout { languageLayout(backbonePath: "linear_transformer") }
+
+  public func makeBackbone(in scope: Scope) throws -> any Backbone {
+    try LinearTransformer(self, in: scope)
+  }
+}
 
 /// A pre-norm transformer with linear attention, `elu(x) + 1` for a feature map: the plainest of
 /// those that are linear in time.
@@ -52,7 +64,7 @@ public struct LinearTransformer: DecoderBackbone {
   public init(_ config: LinearTransformerConfig, in scope: Scope) throws {
     self.config = config
     stack = try DecoderStack(config, in: scope) {
-      try FeatureAttention(config, .elu, rotary: $1, in: $0)
+      try FeatureAttention(config, rotary: $1, in: $0)
     }
   }
 }
@@ -62,15 +74,6 @@ extension Architecture {
   static let linear = Architecture(
     name: "linear",
     summary: "Linear attention: constant cost and state per token",
-    paper: "Katharopoulos et al., 2020, arXiv:2006.16236",
-    isRecurrent: true, backbonePath: "linear_transformer", config: LinearTransformerConfig.self,
-    make: { try LinearTransformer($0, in: $1) },
-    sized: { size in
-      [
-        "hidden_size": size.width, "num_hidden_layers": size.layers,
-        "num_attention_heads": size.heads, "vocab_size": size.vocabulary,
-        "max_position_embeddings": 2 * size.context,
-      ]
-    },
-    language: { $0.languageLayout })
+    paper: "Katharopoulos et al., 2020, arXiv:2006.16236", isRecurrent: true
+  ) { LinearTransformerConfig(stack: $0) }
 }

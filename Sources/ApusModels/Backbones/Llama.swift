@@ -62,18 +62,14 @@ public struct LlamaConfig: ModelConfig {
   }
 
   public func validate() throws {
-    try require(
-      ["llama", "mistral"].contains(modelType), "model_type", modelType,
-      "it must be llama or mistral")
+    try requireWord("model_type", modelType, ["llama", "mistral"])
     try decoderShape.validate()
-    try require(
-      maxPositionEmbeddings > 0, "max_position_embeddings", maxPositionEmbeddings,
-      "it must be at least 1")
-    try require(hiddenAct == "silu", "hidden_act", hiddenAct, "it must be silu")
-    try require(rmsNormEps > 0, "rms_norm_eps", rmsNormEps, "it must be above 0")
-    if let slidingWindow {
-      try require(slidingWindow > 0, "sliding_window", slidingWindow, "it must be at least 1")
-    }
+    try requireSizes(
+      ("max_position_embeddings", maxPositionEmbeddings, SizeLimit.tokens),
+      ("sliding_window", slidingWindow, SizeLimit.tokens))
+    try requireWord("hidden_act", hiddenAct, ["silu"])
+    try requirePositive(("rms_norm_eps", rmsNormEps))
+    try requireNotNegative(("initializer_range", initializerRange))
     if modelType == "llama" {
       try require(
         slidingWindow == nil, "sliding_window", slidingWindow ?? 0,
@@ -135,24 +131,44 @@ public struct Llama: DecoderBackbone {
   }
 }
 
+extension LlamaConfig: BackboneConfig {
+  public static var widthKey: WritableKeyPath<Self, Int> { \.hiddenSize }
+  public static var layersKey: WritableKeyPath<Self, Int> { \.numHiddenLayers }
+
+  public var facts: ModelFacts {
+    let layer =
+      LayerFacts.attention(
+        hiddenSize, decoderShape.attentionLayout(window: slidingWindow), bias: attentionBias)
+      + .feedForward(hiddenSize, inner: intermediateSize, isGated: true, bias: mlpBias)
+      + .vectors(2 * hiddenSize)
+    return ModelFacts(
+      self, transformersClass: modelType == "llama" ? "LlamaForCausalLM" : "MistralForCausalLM",
+      total: numHiddenLayers * layer + .vectors(hiddenSize))
+  }
+
+  public var language: LanguageLayout {
+    LanguageLayout(
+      vocabulary: vocabSize, backbonePath: "model", embeddingName: "embed_tokens",
+      isTied: tieWordEmbeddings, ignoredSuffixes: [".rotary_emb.inv_freq"])
+  }
+
+  public func makeBackbone(in scope: Scope) throws -> any Backbone { try Llama(self, in: scope) }
+}
+
 extension Architecture {
   /// ``Llama`` in the registry.
   static let llama = Architecture(
     name: "llama", modelTypes: ["llama", "mistral"],
     summary: "Llama and Mistral: rotary positions, grouped heads, gated feed-forward",
     paper: "Touvron et al., 2023, arXiv:2302.13971; Jiang et al., 2023, arXiv:2310.06825",
-    isRecurrent: false, backbonePath: "model", config: LlamaConfig.self,
-    make: { try Llama($0, in: $1) },
-    sized: { size in
-      DecoderShape.sized(size).merging([
-        "model_type": "mistral", "sliding_window": size.context,
-        "max_position_embeddings": 2 * size.context, "tie_word_embeddings": true,
-      ]) { $1 }
-    },
-    language: { config in
-      LanguageLayout(
-        vocabulary: config.vocabSize, context: nil,
-        embeddingName: "embed_tokens", isTied: config.tieWordEmbeddings,
-        ignoredSuffixes: [".rotary_emb.inv_freq"])
-    })
+    isRecurrent: false
+  ) { size in
+    var config = LlamaConfig.defaults(for: "mistral")
+    (config.hiddenSize, config.numHiddenLayers) = (size.width, size.layers)
+    (config.numAttentionHeads, config.numKeyValueHeads) = (size.heads, size.groupedHeads)
+    (config.headDim, config.intermediateSize) = (size.evenHead, size.gatedInner)
+    (config.vocabSize, config.maxPositionEmbeddings) = (size.vocabulary, 2 * size.context)
+    (config.slidingWindow, config.tieWordEmbeddings) = (size.context, true)
+    return config
+  }
 }

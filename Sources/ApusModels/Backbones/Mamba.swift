@@ -44,21 +44,18 @@ public struct MambaConfig: ModelConfig {
   public init() {}
 
   public func validate() throws {
-    try require(vocabSize > 0, "vocab_size", vocabSize, "it must be at least 1")
-    try require(
-      hiddenSize > 0 && hiddenSize <= 65536, "hidden_size", hiddenSize, "it must be in 1...65536")
-    try require(
-      stateSize > 0 && stateSize <= 1024, "state_size", stateSize, "it must be in 1...1024")
-    try require(
-      numHiddenLayers > 0 && numHiddenLayers <= 1024, "num_hidden_layers", numHiddenLayers,
-      "it must be in 1...1024")
-    try require(expand > 0 && expand <= 64, "expand", expand, "it must be in 1...64")
-    try require(
-      convKernel > 1 && convKernel <= 64, "conv_kernel", convKernel, "it must be in 2...64")
-    try require(rank > 0 && rank <= 65536, "time_step_rank", rank, "it must be in 1...65536")
-    try require(
-      layerNormEpsilon > 0, "layer_norm_epsilon", layerNormEpsilon, "it must be above 0")
-    try require(hiddenAct == "silu", "hidden_act", hiddenAct, "Mamba's mixer knows silu only")
+    try requireSizes(
+      ("vocab_size", vocabSize, SizeLimit.vocabulary),
+      ("hidden_size", hiddenSize, SizeLimit.width), ("state_size", stateSize, 1024),
+      ("num_hidden_layers", numHiddenLayers, SizeLimit.layers), ("expand", expand, 64),
+      ("conv_kernel", convKernel, 64))
+    try requireSizes(("time_step_rank", rank, SizeLimit.width))
+    try require(convKernel > 1, "conv_kernel", convKernel, "it must be in 2...64")
+    try requireWord("hidden_act", hiddenAct, ["silu"])
+    try requirePositive(
+      ("layer_norm_epsilon", layerNormEpsilon), ("time_step_max", timeStepMax),
+      ("time_step_floor", timeStepFloor))
+    try requireNotNegative(("time_step_scale", timeStepScale))
     try require(
       timeStepMin > 0 && timeStepMin <= timeStepMax, "time_step_min", timeStepMin,
       "it must be above 0 and at most time_step_max, which is \(timeStepMax)")
@@ -276,21 +273,48 @@ func stepBiasStart(from least: Double, to most: Double, floor: Double) -> Initia
   }
 }
 
+extension MambaConfig: BackboneConfig {
+  public static var widthKey: WritableKeyPath<Self, Int> { \.hiddenSize }
+  public static var layersKey: WritableKeyPath<Self, Int> { \.numHiddenLayers }
+
+  /// One layer without its normalization.
+  var mixerFacts: LayerFacts {
+    let (channels, states) = (innerSize, stateSize)
+    let selection =
+      selective
+      ? .linear(channels, rank + 2 * states) + .linear(rank, channels) : .vectors(2 * states)
+    return .linear(hiddenSize, 2 * channels, bias: useBias)
+      + .convolution(channels, taps: convKernel, bias: useConvBias) + selection
+      // h ← exp(Δ·A)·h + Δ·B·x and y = C·h, eight operations a state; step biases, A and D.
+      + .scan(operations: channels * (8 * states + 2), floats: channels * states)
+      + .vectors(channels * (states + 2)) + .linear(channels, hiddenSize, bias: useBias)
+  }
+
+  public var facts: ModelFacts {
+    ModelFacts(
+      self, transformersClass: selective ? "MambaForCausalLM" : nil,
+      total: numHiddenLayers * (mixerFacts + .vectors(hiddenSize)) + .vectors(hiddenSize))
+  }
+
+  public var language: LanguageLayout {
+    LanguageLayout(
+      vocabulary: vocabSize, backbonePath: "backbone", embeddingName: "embeddings",
+      isTied: tieWordEmbeddings)
+  }
+
+  public func makeBackbone(in scope: Scope) throws -> any Backbone { try Mamba(self, in: scope) }
+}
+
 extension Architecture {
   /// ``Mamba`` in the registry.
   static let mamba = Architecture(
     name: "mamba",
     summary: "Selective state spaces: constant cost and state per token",
-    paper: "Gu and Dao, 2023, arXiv:2312.00752",
-    isRecurrent: true, layersPerBlock: 2, backbonePath: "backbone", config: MambaConfig.self,
-    make: { try Mamba($0, in: $1) },
-    sized: { size in
-      [
-        "hidden_size": size.width, "num_hidden_layers": size.layers, "vocab_size": size.vocabulary,
-      ]
-    },
-    language: { config in
-      LanguageLayout(
-        vocabulary: config.vocabSize, embeddingName: "embeddings", isTied: config.tieWordEmbeddings)
-    })
+    paper: "Gu and Dao, 2023, arXiv:2312.00752", isRecurrent: true, layersPerBlock: 2
+  ) { size in
+    var config = MambaConfig()
+    (config.hiddenSize, config.numHiddenLayers) = (size.width, size.layers)
+    config.vocabSize = size.vocabulary
+    return config
+  }
 }

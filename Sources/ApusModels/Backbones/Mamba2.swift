@@ -47,28 +47,22 @@ public struct Mamba2Config: ModelConfig {
   public init() {}
 
   public func validate() throws {
-    try require(vocabSize > 0, "vocab_size", vocabSize, "it must be at least 1")
-    for (key, value, most) in [
-      ("hidden_size", hiddenSize, 65536), ("num_heads", numHeads, 65536),
-      ("head_dim", headDim, 4096), ("n_groups", nGroups, 65536), ("state_size", stateSize, 4096),
-      ("num_hidden_layers", numHiddenLayers, 1024), ("expand", expand, 64),
-      ("chunk_size", chunkSize, 1 << 30),
-    ] {
-      try require(value > 0 && value <= most, key, value, "it must be in 1...\(most)")
-    }
-    try require(
-      convKernel > 1 && convKernel <= 64, "conv_kernel", convKernel, "it must be in 2...64")
+    try requireSizes(
+      ("vocab_size", vocabSize, SizeLimit.vocabulary),
+      ("hidden_size", hiddenSize, SizeLimit.width), ("num_heads", numHeads, SizeLimit.width),
+      ("head_dim", headDim, 4096), ("n_groups", nGroups, SizeLimit.width),
+      ("state_size", stateSize, 4096), ("num_hidden_layers", numHiddenLayers, SizeLimit.layers),
+      ("expand", expand, 64), ("chunk_size", chunkSize, SizeLimit.tokens),
+      ("conv_kernel", convKernel, 64))
+    try require(convKernel > 1, "conv_kernel", convKernel, "it must be in 2...64")
     try require(
       numHeads * headDim == innerSize, "num_heads", numHeads,
       "num_heads times head_dim, \(headDim), must be expand times hidden_size, \(innerSize)")
-    try require(
-      numHeads % nGroups == 0, "n_groups", nGroups, "it must divide num_heads, which is \(numHeads)"
-    )
-    try require(
-      layerNormEpsilon > 0, "layer_norm_epsilon", layerNormEpsilon, "it must be above 0")
-    try require(
-      hiddenAct == "silu" || hiddenAct == "swish", "hidden_act", hiddenAct,
-      "Mamba-2's mixer knows silu only")
+    try requireGroups("n_groups", nGroups, of: ("num_heads", numHeads))
+    try requirePositive(
+      ("layer_norm_epsilon", layerNormEpsilon), ("time_step_max", timeStepMax),
+      ("time_step_floor", timeStepFloor))
+    try requireWord("hidden_act", hiddenAct, ["silu", "swish"])
     try require(
       timeStepMin > 0 && timeStepMin <= timeStepMax, "time_step_min", timeStepMin,
       "it must be above 0 and at most time_step_max, which is \(timeStepMax)")
@@ -104,7 +98,7 @@ public struct TimeStepLimit: Sendable, Hashable {
 
 extension TimeStepLimit: Codable {
   /// A number that JSON has no word for.
-  private struct Unbounded: Codable {
+  private struct Unbounded: Encodable {
     let name: String
     enum CodingKeys: String, CodingKey { case name = "__float__" }
   }
@@ -112,15 +106,7 @@ extension TimeStepLimit: Codable {
   /// Reads two numbers, of which the second may be infinite.
   public init(from decoder: any Decoder) throws {
     var container = try decoder.unkeyedContainer()
-    lower = try container.decode(Double.self)
-    if let number = try? container.decode(Double.self) {
-      upper = number
-    } else if try container.decode(Unbounded.self).name == "Infinity" {
-      upper = .infinity
-    } else {
-      throw DecodingError.dataCorruptedError(
-        in: container, debugDescription: "expected a number or an infinity")
-    }
+    (lower, upper) = (try container.decode(Double.self), try container.decode(Double.self))
     guard container.isAtEnd else {
       throw DecodingError.dataCorruptedError(
         in: container, debugDescription: "expected two numbers")
@@ -226,39 +212,61 @@ extension Mamba2 {
   }
 }
 
+extension Mamba2Config: BackboneConfig {
+  public static var widthKey: WritableKeyPath<Self, Int> { \.hiddenSize }
+  public static var layersKey: WritableKeyPath<Self, Int> { \.numHiddenLayers }
+
+  public var facts: ModelFacts {
+    let (layout, channels) = (layout, innerSize)
+    let layer =
+      LayerFacts.linear(hiddenSize, layout.projected, bias: useBias)
+      + .convolution(layout.convolved, taps: convKernel, bias: useConvBias)
+      // h ← a·h + Δ·B·x and y = C·h, six operations a state; step biases, A and D; the gated norm.
+      + .scan(operations: channels * (6 * stateSize + 2), floats: channels * stateSize)
+      + .vectors(3 * numHeads + channels) + .linear(channels, hiddenSize, bias: useBias)
+      + .vectors(hiddenSize)
+    return ModelFacts(
+      self, transformersClass: "Mamba2ForCausalLM",
+      total: numHiddenLayers * layer + .vectors(hiddenSize))
+  }
+
+  public var language: LanguageLayout {
+    LanguageLayout(
+      vocabulary: vocabSize, backbonePath: "backbone", embeddingName: "embeddings",
+      isTied: tieWordEmbeddings)
+  }
+
+  public func makeBackbone(in scope: Scope) throws -> any Backbone { try Mamba2(self, in: scope) }
+
+  /// Names of the authors' files, and of files that wrap the whole model once more.
+  public func adapted(_ tensors: [String: Tensor]) throws -> [String: Tensor] {
+    let names = [
+      ("backbone.embedding.", "backbone.embeddings."), ("backbone.model.backbone.", "backbone."),
+      ("backbone.model.lm_head.", "lm_head."),
+    ]
+    return Dictionary(
+      tensors.map { name, tensor in
+        for (old, new) in names where name.hasPrefix(old) {
+          return (new + name.dropFirst(old.count), tensor)
+        }
+        return (name, tensor)
+      }, uniquingKeysWith: { first, _ in first })
+  }
+}
+
 extension Architecture {
   /// ``Mamba2`` in the registry.
   static let mamba2 = Architecture(
     name: "mamba2",
     summary: "State space duality: larger states than Mamba's, passed as products",
-    paper: "Dao and Gu, 2024, arXiv:2405.21060",
-    isRecurrent: true, layersPerBlock: 2, backbonePath: "backbone", config: Mamba2Config.self,
-    make: { try Mamba2($0, in: $1) },
-    sized: { size in
-      let inner = 2 * size.width
-      let headSize = [64, 32, 16, 8, 4].first { inner % $0 == 0 } ?? 2
-      return [
-        "hidden_size": size.width, "num_hidden_layers": size.layers, "vocab_size": size.vocabulary,
-        "num_heads": inner / headSize, "head_dim": headSize, "n_groups": 1, "state_size": 64,
-        "tie_word_embeddings": true,
-      ]
-    },
-    language: { config in
-      LanguageLayout(
-        vocabulary: config.vocabSize, embeddingName: "embeddings", isTied: config.tieWordEmbeddings)
-    },
-    adapt: { tensors, _ in
-      // Names of the authors' files, and of files that wrap the whole model once more.
-      let names = [
-        ("backbone.embedding.", "backbone.embeddings."), ("backbone.model.backbone.", "backbone."),
-        ("backbone.model.lm_head.", "lm_head."),
-      ]
-      return Dictionary(
-        tensors.map { name, tensor in
-          for (old, new) in names where name.hasPrefix(old) {
-            return (new + name.dropFirst(old.count), tensor)
-          }
-          return (name, tensor)
-        }, uniquingKeysWith: { first, _ in first })
-    })
+    paper: "Dao and Gu, 2024, arXiv:2405.21060", isRecurrent: true, layersPerBlock: 2
+  ) { size in
+    let inner = 2 * size.width
+    var config = Mamba2Config()
+    (config.hiddenSize, config.numHiddenLayers) = (size.width, size.layers)
+    config.headDim = [64, 32, 16, 8, 4].first { inner % $0 == 0 } ?? 2
+    (config.numHeads, config.nGroups, config.stateSize) = (inner / config.headDim, 1, 64)
+    (config.vocabSize, config.tieWordEmbeddings) = (size.vocabulary, true)
+    return config
+  }
 }

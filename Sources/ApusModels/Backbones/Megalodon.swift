@@ -50,50 +50,31 @@ public struct MegalodonConfig: ModelConfig {
   public init() {}
 
   public func validate() throws {
-    func atLeastOne(_ key: String, _ value: Int, most: Int) throws {
-      try require((1...most).contains(value), key, value, "it must be in 1...\(most)")
-    }
-    try atLeastOne("vocab_size", vocabSize, most: Int(Int32.max))
-    try atLeastOne("num_layers", numLayers, most: 1024)
-    try atLeastOne("model_dim", modelDim, most: 65536)
-    try atLeastOne("z_dim", zDim, most: 65536)
-    try atLeastOne("value_dim", valueDim, most: 262_144)
-    try atLeastOne("ffn_hidden_dim", ffnHiddenDim, most: 1_048_576)
-    try atLeastOne("cema_ndim", cemaNdim, most: 1024)
-    try atLeastOne("chunk_size", chunkSize, most: 1 << 30)
+    try requireSizes(
+      ("vocab_size", vocabSize, SizeLimit.vocabulary), ("num_layers", numLayers, SizeLimit.layers),
+      ("model_dim", modelDim, SizeLimit.width), ("z_dim", zDim, SizeLimit.width),
+      ("value_dim", valueDim, 262_144), ("ffn_hidden_dim", ffnHiddenDim, SizeLimit.inner),
+      ("cema_ndim", cemaNdim, 1024), ("chunk_size", chunkSize, SizeLimit.tokens))
     try require(
       numHeads > 0 && zDim % numHeads == 0 && valueDim % numHeads == 0, "num_heads", numHeads,
       "it must divide z_dim, which is \(zDim), and value_dim, which is \(valueDim)")
     try require(
-      keySize % 2 == 0 && keySize <= 256, "z_dim", zDim,
+      keySize % 2 == 0 && keySize <= SizeLimit.head, "z_dim", zDim,
       "a head must have an even number of features, at most 256, and has \(keySize)")
-    try require(
-      normNumGroups > 0 && modelDim % normNumGroups == 0, "norm_num_groups", normNumGroups,
-      "it must divide model_dim, which is \(modelDim)")
+    try requireGroups("norm_num_groups", normNumGroups, of: ("model_dim", modelDim))
     try require(
       normNumGroups < modelDim, "norm_num_groups", normNumGroups,
       "a group must have two features or more: the variance of one is zero")
-    try require(normEps > 0, "norm_eps", normEps, "it must be above 0")
-    if let ropeBase { try require(ropeBase > 1, "rope_base", ropeBase, "it must be above 1") }
-    try require(
-      ["he", "bert", "xavier"].contains(initMode), "init_mode", initMode,
-      "it must be he, bert or xavier")
+    try requirePositive(("norm_eps", normEps))
+    if let ropeBase {
+      try require(
+        ropeBase > 1 && ropeBase.isFinite, "rope_base", ropeBase, "it must be above 1")
+    }
+    try requireWord("init_mode", initMode, ["he", "bert", "xavier"])
   }
 
   /// Features of a head's queries.
   var keySize: Int { zDim / numHeads }
-
-  /// Numbers that are learned, the head included.
-  public var parameterCount: Int {
-    let (d, n) = (modelDim, cemaNdim)
-    let average = 4 * d * n + 2 * d
-    let maps = 2 * valueDim * (d + 1) + zDim * (d + 1) + d * (d + 1) + valueDim * d
-    let norms = 2 * d + (normAffine ? d : 0) + 4 * zDim
-    let feedForward =
-      d * ffnHiddenDim * (swiglu ? 3 : 2) + (normAffine ? 2 * d : 0) + (rescaleNffn ? d : 0)
-    let blocks = numLayers * (average + maps + norms + feedForward)
-    return blocks + 2 * d + vocabSize * d * (shareEmb ? 1 : 2)
-  }
 
   /// How a linear map from `inputs` to `outputs` starts.
   func start(_ inputs: Int, _ outputs: Int) -> Initialization {
@@ -404,36 +385,67 @@ extension Initialization {
   }
 }
 
+extension MegalodonConfig: BackboneConfig {
+  public static var widthKey: WritableKeyPath<Self, Int> { \.modelDim }
+  public static var layersKey: WritableKeyPath<Self, Int> { \.numLayers }
+
+  public var facts: ModelFacts {
+    let (width, keys, values) = (modelDim, zDim, valueDim)
+    // Of a group the mean and the variance in double, and how many tokens there were.
+    let norm = LayerFacts.vectors(2 * width) + .scan(operations: 0, floats: 2 + 4 * normNumGroups)
+    var attention =
+      LayerFacts.linear(width, keys, bias: true) + 2 * .linear(width, values, bias: true)
+      + .linear(width, width, bias: true) + .linear(values, width) + .vectors(4 * keys)
+    attention.attention[.chunk(chunkSize)] = 2 * (keys + values)
+    attention.bytesPerToken[.chunk(chunkSize)] = 4 * (keys + values)
+    // h ← φ·h + p·x and y = Re(η·h), complex: twelve operations a mode; ω·x.
+    let average =
+      LayerFacts.vectors(width * (4 * cemaNdim + 2))
+      + .scan(operations: width * (12 * cemaNdim + 2), floats: 2 * cemaNdim * width)
+    let feedForward =
+      LayerFacts.feedForward(width, inner: ffnHiddenDim, isGated: swiglu)
+      + .vectors((normAffine ? 3 * width : 0) + (rescaleNffn ? width : 0))
+    return ModelFacts(
+      self, total: numLayers * (norm + average + attention + feedForward) + norm)
+  }
+
+  public var language: LanguageLayout {
+    var layout = LanguageLayout(
+      vocabulary: vocabSize, backbonePath: "", embeddingName: "embed", isTied: shareEmb,
+      // Counters and start values that the authors' program keeps as buffers.
+      ignoredSuffixes: [".prior_count", ".prior_mean", ".prior_logv"])
+    let root = Float(modelDim).squareRoot()
+    layout.headPath = "output.output"
+    layout.embeddingScale = scaleEmb ? root : 1
+    // As a head of its own it starts smaller, so that the first logits stay near zero.
+    layout.embeddingDeviation = shareEmb ? 0.02 : 1 / root
+    return layout
+  }
+
+  public func makeBackbone(in scope: Scope) throws -> any Backbone {
+    try Megalodon(self, in: scope)
+  }
+}
+
 extension Architecture {
   /// ``Megalodon`` in the registry.
   static let megalodon = Architecture(
     name: "megalodon",
     summary: "Complex moving average and gated attention inside chunks: constant state",
-    paper: "Ma et al., 2024, arXiv:2404.08801",
-    isRecurrent: true, backbonePath: "", config: MegalodonConfig.self,
-    make: { try Megalodon($0, in: $1) },
-    sized: { size in
-      let heads = (size.width + 255) / 256
-      let keys = min(64, max(2, size.width / heads / 4 * 2))
-      return [
-        "model_dim": size.width, "num_layers": size.layers, "vocab_size": size.vocabulary,
-        "num_heads": heads, "z_dim": heads * keys,
-        "value_dim": heads * keys * max(1, (2 * size.width + heads * keys / 2) / (heads * keys)),
-        "ffn_hidden_dim": max(1, 5 * size.width / 2), "cema_ndim": size.width < 256 ? 8 : 16,
-        "chunk_size": max(1, min(size.context, 256)),
-        "norm_num_groups": size.width / size.groupSize,
-      ]
-    },
-    language: { config in
-      LanguageLayout(
-        vocabulary: config.vocabSize, embeddingName: "embed", isTied: config.shareEmb,
-        headPath: "output.output",
-        embeddingScale: config.scaleEmb ? Float(config.modelDim).squareRoot() : 1,
-        // As a head of its own it starts smaller, so that the first logits stay near zero.
-        embeddingDeviation: config.shareEmb ? 0.02 : 1 / Float(config.modelDim).squareRoot(),
-        // Counters and start values that the authors' program keeps as buffers.
-        ignoredSuffixes: [".prior_count", ".prior_mean", ".prior_logv"])
-    })
+    paper: "Ma et al., 2024, arXiv:2404.08801", isRecurrent: true
+  ) { size in
+    let heads = (size.width + 255) / 256
+    let keys = heads * min(64, max(2, size.width / heads / 4 * 2))
+    var config = MegalodonConfig()
+    (config.modelDim, config.numLayers) = (size.width, size.layers)
+    (config.vocabSize, config.numHeads, config.zDim) = (size.vocabulary, heads, keys)
+    config.valueDim = keys * max(1, (2 * size.width + keys / 2) / keys)
+    config.ffnHiddenDim = max(1, 5 * size.width / 2)
+    config.cemaNdim = size.width < 256 ? 8 : 16
+    config.chunkSize = min(size.context, 256)
+    config.normNumGroups = size.width / size.groupSize
+    return config
+  }
 }
 
 extension BackboneSize {

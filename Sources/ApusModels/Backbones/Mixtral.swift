@@ -56,35 +56,16 @@ public struct MixtralConfig: ModelConfig {
   public init() {}
 
   public func validate() throws {
-    try require(vocabSize > 0, "vocab_size", vocabSize, "it must be at least 1")
-    try require(
-      hiddenSize > 0 && hiddenSize <= 65536, "hidden_size", hiddenSize, "it must be in 1...65536")
-    try require(
-      intermediateSize > 0 && intermediateSize <= 1_048_576, "intermediate_size", intermediateSize,
-      "it must be in 1...1048576")
-    try require(
-      numHiddenLayers > 0 && numHiddenLayers <= 1024, "num_hidden_layers", numHiddenLayers,
-      "it must be in 1...1024")
-    try require(
-      numAttentionHeads > 0 && (headDim != nil || hiddenSize % numAttentionHeads == 0),
-      "num_attention_heads", numAttentionHeads,
-      "it must divide hidden_size, which is \(hiddenSize), unless head_dim says a head's size")
-    try require(
-      numKeyValueHeads > 0 && numAttentionHeads % numKeyValueHeads == 0, "num_key_value_heads",
-      numKeyValueHeads, "it must divide num_attention_heads, which is \(numAttentionHeads)")
-    try require(
-      headSize > 0 && headSize <= 256 && headSize % 2 == 0, "head_dim", headSize,
-      "a head must have an even number of features, up to 256")
-    try require(
-      maxPositionEmbeddings > 0, "max_position_embeddings", maxPositionEmbeddings,
-      "it must be at least 1")
-    try require(hiddenAct == "silu", "hidden_act", hiddenAct, "experts know silu only")
-    try require(rmsNormEps > 0, "rms_norm_eps", rmsNormEps, "it must be above 0")
-    if let slidingWindow {
-      try require(slidingWindow > 0, "sliding_window", slidingWindow, "it must be at least 1")
-    }
+    try decoderShape.validate()
+    try requireSizes(
+      ("max_position_embeddings", maxPositionEmbeddings, SizeLimit.tokens),
+      ("sliding_window", slidingWindow, SizeLimit.tokens))
+    try requireWord("hidden_act", hiddenAct, ["silu"])
+    try requirePositive(("rms_norm_eps", rmsNormEps), ("rope_theta", ropeTheta))
+    try requireNotNegative(
+      ("initializer_range", initializerRange), ("router_aux_loss_coef", routerAuxLossCoef),
+      ("router_z_loss_coef", routerZLossCoef))
     try ropeParameters?.validate()
-    try require(theta > 0, "rope_theta", theta, "it must be above 0")
     try requireExperts(
       numLocalExperts, named: "num_local_experts", perToken: numExpertsPerTok,
       named: "num_experts_per_tok")
@@ -93,14 +74,17 @@ public struct MixtralConfig: ModelConfig {
       "noise on the router's input is not supported, so it must be 0")
   }
 
-  var headSize: Int { headDim ?? hiddenSize / max(numAttentionHeads, 1) }
+  var headSize: Int { decoderShape.headSize }
   var theta: Double { ropeParameters?.ropeTheta ?? ropeTheta }
 
-  var attention: AttentionLayout {
-    AttentionLayout(
-      heads: numAttentionHeads, keyValueHeads: numKeyValueHeads, headSize: headSize,
-      window: slidingWindow)
+  var decoderShape: DecoderShape {
+    DecoderShape(
+      vocabSize: vocabSize, hiddenSize: hiddenSize, intermediateSize: intermediateSize,
+      numHiddenLayers: numHiddenLayers, numAttentionHeads: numAttentionHeads,
+      numKeyValueHeads: numKeyValueHeads, headDim: headDim)
   }
+
+  var attention: AttentionLayout { decoderShape.attentionLayout(window: slidingWindow) }
 
   var losses: RouterLossOptions? {
     guard outputRouterLogits else { return nil }
@@ -118,22 +102,12 @@ public struct RotarySettings: Sendable, Hashable, Codable {
   /// `default`.
   public var ropeType: String?
 
-  func validate() throws {
-    guard let ropeType, ropeType != "default" else { return }
-    throw ConfigError.invalid(
-      key: "rope_parameters.rope_type", value: ropeType, rule: "it must be default")
-  }
 }
 
-extension ModelConfig {
-  /// Throws unless there are experts, few enough, and a token takes no more than there are.
-  func requireExperts(
-    _ count: Int, named key: String, perToken: Int, named perTokenKey: String
-  ) throws {
-    try require(count > 0 && count <= 4096, key, count, "it must be in 1...4096")
-    try require(
-      perToken > 0 && perToken <= count, perTokenKey, perToken,
-      "it must be in 1...\(count), which is \(key)")
+extension RotarySettings: CheckedConfig {
+  public func validate() throws {
+    try requireWord("rope_parameters.rope_type", ropeType ?? "default", ["default"])
+    try requirePositive(("rope_parameters.rope_theta", ropeTheta))
   }
 }
 
@@ -175,37 +149,55 @@ public struct Mixtral: DecoderBackbone, RoutingBackbone {
   }
 }
 
+extension MixtralConfig: BackboneConfig {
+  public static var widthKey: WritableKeyPath<Self, Int> { \.hiddenSize }
+  public static var layersKey: WritableKeyPath<Self, Int> { \.numHiddenLayers }
+
+  public var facts: ModelFacts {
+    let layer =
+      LayerFacts.attention(hiddenSize, attention)
+      + .experts(
+        numLocalExperts, perToken: numExpertsPerTok, width: hiddenSize, inner: intermediateSize)
+      + .vectors(2 * hiddenSize)
+    return ModelFacts(
+      self, transformersClass: "MixtralForCausalLM",
+      total: numHiddenLayers * layer + .vectors(hiddenSize))
+  }
+
+  public var language: LanguageLayout {
+    LanguageLayout(
+      vocabulary: vocabSize, context: maxPositionEmbeddings, backbonePath: "model",
+      embeddingName: "embed_tokens", isTied: tieWordEmbeddings,
+      ignoredSuffixes: [".rotary_emb.inv_freq"])
+  }
+
+  public func makeBackbone(in scope: Scope) throws -> any Backbone { try Mixtral(self, in: scope) }
+
+  /// Newer libraries keep the experts of a layer in two tensors, and call the part `mlp`.
+  public func adapted(_ tensors: [String: Tensor]) throws -> [String: Tensor] {
+    try splitExperts(
+      tensors, from: ".mlp.", to: ".block_sparse_moe.", experts: numLocalExperts,
+      names: ["w1", "w3", "w2"])
+  }
+}
+
 extension Architecture {
   /// ``Mixtral`` in the registry.
   static let mixtral = Architecture(
     name: "mixtral",
     summary: "Decoder with experts: eight feed-forwards, two for each token",
-    paper: "Jiang et al., 2024, arXiv:2401.04088",
-    isRecurrent: false, backbonePath: "model", config: MixtralConfig.self,
-    make: { try Mixtral($0, in: $1) },
-    sized: { size in
-      [
-        "hidden_size": size.width, "num_hidden_layers": size.layers,
-        "num_attention_heads": size.heads, "num_key_value_heads": size.heads,
-        "max_position_embeddings": 2 * size.context, "sliding_window": size.context,
-        "vocab_size": size.vocabulary, "rope_theta": 10000.0,
-        "intermediate_size": size.expertSize(perToken: 2), "num_local_experts": 8,
-        "num_experts_per_tok": 2, "output_router_logits": true, "router_aux_loss_coef": 0.01,
-        "router_z_loss_coef": 0.001, "router_balance": "per_layer",
-      ]
-    },
-    language: { config in
-      LanguageLayout(
-        vocabulary: config.vocabSize, context: config.maxPositionEmbeddings,
-        embeddingName: "embed_tokens", isTied: config.tieWordEmbeddings,
-        ignoredSuffixes: [".rotary_emb.inv_freq"])
-    },
-    adapt: { tensors, config in
-      // Newer libraries keep the experts of a layer in two tensors, and call the part `mlp`.
-      try splitExperts(
-        tensors, from: ".mlp.", to: ".block_sparse_moe.", experts: config.numLocalExperts,
-        names: ["w1", "w3", "w2"])
-    })
+    paper: "Jiang et al., 2024, arXiv:2401.04088", isRecurrent: false
+  ) { size in
+    var config = MixtralConfig()
+    (config.hiddenSize, config.numHiddenLayers) = (size.width, size.layers)
+    (config.numAttentionHeads, config.numKeyValueHeads) = (size.heads, size.heads)
+    (config.maxPositionEmbeddings, config.slidingWindow) = (2 * size.context, size.context)
+    (config.vocabSize, config.ropeTheta) = (size.vocabulary, 10000)
+    config.intermediateSize = size.expertSize(perToken: 2)
+    (config.outputRouterLogits, config.routerBalance) = (true, .perLayer)
+    (config.routerAuxLossCoef, config.routerZLossCoef) = (0.01, 0.001)
+    return config
+  }
 }
 
 extension BackboneSize {

@@ -44,13 +44,8 @@ public struct PerformerConfig: ModelConfig {
 
   public func validate() throws {
     try validateStack()
-    if let nbFeatures {
-      try require(
-        nbFeatures > 0 && nbFeatures <= 4096, "nb_features", nbFeatures, "it must be in 1...4096")
-    }
-    try require(
-      ["softmax", "relu"].contains(kernelFunction), "kernel_function", kernelFunction,
-      "it must be softmax or relu")
+    try requireSizes(("nb_features", nbFeatures, 4096))
+    try requireWord("kernel_function", kernelFunction, ["softmax", "relu"])
     try require(
       [0, 1].contains(orthoScaling), "ortho_scaling", orthoScaling, "it must be 0 or 1")
   }
@@ -60,7 +55,23 @@ public struct PerformerConfig: ModelConfig {
   }
 }
 
-extension PerformerConfig: PreNormConfig {}
+extension PerformerConfig: PreNormConfig {
+  var featureLayout: FeatureLayout {
+    FeatureLayout(
+      heads: numAttentionHeads, headSize: headSize,
+      kind: kernelFunction == "relu" ? .relu : .exponential, features: features)
+  }
+
+  public var facts: ModelFacts {
+    stackFacts(.features(featureLayout) + .vectors(features * headSize))
+  }
+
+  public var language: LanguageLayout { languageLayout(backbonePath: "performer") }
+
+  public func makeBackbone(in scope: Scope) throws -> any Backbone {
+    try Performer(self, in: scope)
+  }
+}
 
 /// A pre-norm transformer whose attention is estimated by random features: linear in time, with a
 /// state of constant size.
@@ -79,8 +90,7 @@ public struct Performer: DecoderBackbone {
     let hasFixedNorms = config.orthoScaling == 1
     stack = try DecoderStack(config, in: scope) { scope, rotary in
       try FeatureAttention(
-        config, config.kernelFunction == "relu" ? .relu : .exponential, features: config.features,
-        rotary: rotary, in: scope
+        config, rotary: rotary, in: scope
       ) { layout in
         // The directions are constant, but a tensor of the checkpoint like any other.
         let directions = try scope.parameter(
@@ -100,16 +110,10 @@ extension Architecture {
   static let performer = Architecture(
     name: "performer",
     summary: "Attention estimated by random features: constant cost and state per token",
-    paper: "Choromanski et al., 2020, arXiv:2009.14794",
-    isRecurrent: true, backbonePath: "performer", config: PerformerConfig.self,
-    make: { try Performer($0, in: $1) },
-    sized: { size in
-      [
-        "hidden_size": size.width, "num_hidden_layers": size.layers,
-        "num_attention_heads": size.heads, "vocab_size": size.vocabulary,
-        "max_position_embeddings": 2 * size.context,
-        "position_embedding_type": (size.width / size.heads) % 2 == 0 ? "rotary" : "sinusoidal",
-      ]
-    },
-    language: { $0.languageLayout })
+    paper: "Choromanski et al., 2020, arXiv:2009.14794", isRecurrent: true
+  ) { size in
+    var config = PerformerConfig(stack: size)
+    if config.headSize % 2 == 1 { config.positionEmbeddingType = "sinusoidal" }
+    return config
+  }
 }

@@ -3,70 +3,78 @@ import ApusTensor
 
 /// The keys that Performer, Skyformer and the linear transformer share: those of a pre-norm
 /// transformer. What they mix tokens by stands in their own files.
-protocol PreNormConfig: ModelConfig {
-  var vocabSize: Int { get }
-  var hiddenSize: Int { get }
-  var numHiddenLayers: Int { get }
-  var numAttentionHeads: Int { get }
+protocol PreNormConfig: BackboneConfig {
+  var vocabSize: Int { get set }
+  var hiddenSize: Int { get set }
+  var numHiddenLayers: Int { get set }
+  var numAttentionHeads: Int { get set }
   var intermediateSize: Int? { get }
   var hiddenAct: String { get }
   var layerNormEps: Float { get }
-  var maxPositionEmbeddings: Int { get }
+  var maxPositionEmbeddings: Int { get set }
   var positionEmbeddingType: String { get }
   var ropeTheta: Double { get }
   var initializerRange: Float { get }
   var tieWordEmbeddings: Bool { get }
+  /// What queries and keys are turned into.
+  var featureLayout: FeatureLayout { get }
 }
 
 extension PreNormConfig {
+  public static var widthKey: WritableKeyPath<Self, Int> { \.hiddenSize }
+  public static var layersKey: WritableKeyPath<Self, Int> { \.numHiddenLayers }
+
+  /// A small one.
+  init(stack size: BackboneSize) {
+    self.init()
+    (hiddenSize, numHiddenLayers) = (size.width, size.layers)
+    (numAttentionHeads, vocabSize) = (size.heads, size.vocabulary)
+    maxPositionEmbeddings = 2 * size.context
+  }
+
   /// K.
   var headSize: Int { hiddenSize / numAttentionHeads }
 
   /// Checks the shared keys.
   func validateStack() throws {
-    try require(vocabSize > 0, "vocab_size", vocabSize, "it must be at least 1")
-    try require(
-      hiddenSize > 0 && hiddenSize <= 65536, "hidden_size", hiddenSize, "it must be in 1...65536")
-    try require(
-      numHiddenLayers > 0 && numHiddenLayers <= 1024, "num_hidden_layers", numHiddenLayers,
-      "it must be in 1...1024")
-    try require(
-      numAttentionHeads > 0 && hiddenSize % numAttentionHeads == 0, "num_attention_heads",
-      numAttentionHeads, "it must divide hidden_size, which is \(hiddenSize)")
-    try require(
-      headSize <= 256, "num_attention_heads", numAttentionHeads,
-      "a head may have at most 256 features")
-    if let intermediateSize {
-      try require(
-        intermediateSize > 0 && intermediateSize <= 262144, "intermediate_size", intermediateSize,
-        "it must be in 1...262144")
-    }
-    try require(
-      Activation(rawValue: hiddenAct) != nil, "hidden_act", hiddenAct,
-      "it must be one of \(Activation.allCases.map(\.rawValue).joined(separator: ", "))")
-    try require(layerNormEps > 0, "layer_norm_eps", layerNormEps, "it must be above 0")
-    try require(
-      maxPositionEmbeddings > 0 && maxPositionEmbeddings <= 1 << 24, "max_position_embeddings",
-      maxPositionEmbeddings, "it must be in 1...16777216")
-    try require(
-      ["learned", "sinusoidal", "rotary", "none"].contains(positionEmbeddingType),
+    let isTable = positionEmbeddingType == "learned"
+    try requireSizes(
+      ("vocab_size", vocabSize, SizeLimit.vocabulary),
+      ("hidden_size", hiddenSize, SizeLimit.width),
+      ("num_hidden_layers", numHiddenLayers, SizeLimit.layers),
+      ("intermediate_size", intermediateSize, SizeLimit.inner),
+      (
+        "max_position_embeddings", maxPositionEmbeddings,
+        isTable ? SizeLimit.table : SizeLimit.tokens
+      ))
+    try requireWord(
       "position_embedding_type", positionEmbeddingType,
-      "it must be learned, sinusoidal, rotary or none")
-    try require(
-      positionEmbeddingType != "rotary" || headSize % 2 == 0, "num_attention_heads",
-      numAttentionHeads, "rotary positions need an even head size")
-    try require(
-      ropeTheta.isFinite && ropeTheta > 0, "rope_theta", ropeTheta, "it must be above 0")
-    try require(
-      initializerRange >= 0, "initializer_range", initializerRange, "it must not be negative")
+      ["learned", "sinusoidal", "rotary", "none"])
+    try requireHeads(
+      "num_attention_heads", numAttentionHeads, of: ("hidden_size", hiddenSize),
+      turns: positionEmbeddingType == "rotary")
+    try requireWord("hidden_act", hiddenAct, Activation.allCases.map(\.rawValue))
+    try requirePositive(("layer_norm_eps", layerNormEps), ("rope_theta", ropeTheta))
+    try requireNotNegative(("initializer_range", initializerRange))
+  }
+
+  /// The facts of a stack whose layers mix tokens as `mixer` says.
+  func stackFacts(_ mixer: LayerFacts) -> ModelFacts {
+    let table = positionEmbeddingType == "learned" ? maxPositionEmbeddings : nil
+    let inner = intermediateSize ?? 4 * hiddenSize
+    let layer =
+      mixer + .feedForward(hiddenSize, inner: inner, bias: true) + .vectors(4 * hiddenSize)
+    return ModelFacts(
+      self, context: table,
+      total: numHiddenLayers * layer + .vectors(((table ?? 0) + 2) * hiddenSize))
   }
 
   /// How a language model stands around the stack.
-  var languageLayout: LanguageLayout {
+  func languageLayout(backbonePath: String) -> LanguageLayout {
     LanguageLayout(
       vocabulary: vocabSize,
       context: positionEmbeddingType == "learned" ? maxPositionEmbeddings : nil,
-      embeddingName: "embeddings", isTied: tieWordEmbeddings)
+      backbonePath: backbonePath, embeddingName: "embeddings", isTied: tieWordEmbeddings)
   }
 
   /// Projections into the residual stream start smaller by √(2 · blocks), as GPT-2 has it.
@@ -146,8 +154,6 @@ struct FeatureAttention: SequenceMixer {
   ///
   /// - Parameters:
   ///   - config: The shared keys.
-  ///   - kind: What queries and keys are turned into.
-  ///   - features: How many features; those of the head when nil.
   ///   - rotary: What turns queries and keys before that.
   ///   - start: How the projection to queries, keys and values starts.
   ///   - mixing: What the matrix between features is as a function of the weights.
@@ -155,12 +161,11 @@ struct FeatureAttention: SequenceMixer {
   ///   - weights: Makes what features come from.
   /// - Throws: ``CheckpointError`` when a checkpoint does not fit.
   init(
-    _ config: some PreNormConfig, _ kind: FeatureKind, features: Int? = nil,
-    rotary: RotaryPositions?, start: Initialization? = nil, mixing: ((Tensor) -> Tensor)? = nil,
-    in scope: Scope, weights: (FeatureLayout) throws -> Parameter? = { _ in nil }
+    _ config: some PreNormConfig, rotary: RotaryPositions?, start: Initialization? = nil,
+    mixing: ((Tensor) -> Tensor)? = nil, in scope: Scope,
+    weights: (FeatureLayout) throws -> Parameter? = { _ in nil }
   ) throws {
-    layout = FeatureLayout(
-      heads: config.numAttentionHeads, headSize: config.headSize, kind: kind, features: features)
+    layout = config.featureLayout
     (self.rotary, self.mixing) = (rotary, mixing)
     input = try Linear(
       config.hiddenSize, layout.fusedSize,

@@ -258,34 +258,97 @@ extension ReformerConfig {
   }
 }
 
+extension ReformerConfig: BackboneConfig {
+  public static var widthKey: WritableKeyPath<Self, Int> { \.hiddenSize }
+  public static var layersKey: WritableKeyPath<Self, Int> { \.layerCount }
+
+  /// How many layers there are; more repeat the kinds from the first on.
+  private var layerCount: Int {
+    get { attnLayers.count }
+    set {
+      let kinds = attnLayers
+      attnLayers = (0..<newValue).map { kinds[$0 % kinds.count] }
+    }
+  }
+
+  public var facts: ModelFacts {
+    let inner = numAttentionHeads * attentionHeadSize
+    let feedForward =
+      LayerFacts.feedForward(hiddenSize, inner: feedForwardSize, bias: true)
+      + .vectors(4 * hiddenSize)
+    let start = LayerFacts.vectors(4 * hiddenSize + positionParameters)
+    var total = attnLayers.reduce(attnLayers.count * feedForward + start) {
+      let isHashed = $1 == "lsh"
+      return $0 + (isHashed ? lshLayout : localLayout).facts(canStream: canStream)
+        + (isHashed ? 2 : 3) * .linear(hiddenSize, inner) + .linear(inner, hiddenSize)
+    }
+    // Sorted lists have no state: all that came in is kept.
+    if !canStream { total.bytesPerToken = [.all: 4 * hiddenSize] }
+    return ModelFacts(
+      self, outputWidth: 2 * hiddenSize, context: context,
+      transformersClass: "ReformerModelWithLMHead", total: total)
+  }
+
+  private var positionParameters: Int {
+    switch positions {
+    case "axial": zip(axialPosShape, axialPosEmbdsDim).reduce(0) { $0 + $1.0 * $1.1 }
+    case "learned": maxPositionEmbeddings * hiddenSize
+    default: 0
+    }
+  }
+
+  public var language: LanguageLayout {
+    var layout = LanguageLayout(
+      vocabulary: vocabSize, context: context, backbonePath: "reformer",
+      embeddingName: "embeddings.word_embeddings", isTied: false,
+      // Masks of old files, and the head's bias once more.
+      ignoredSuffixes: ["mask_value_float16", "mask_value_float32", "lm_head.decoder.bias"])
+    (layout.headPath, layout.headBiasName) = ("lm_head.decoder", "lm_head.bias")
+    return layout
+  }
+
+  public func makeBackbone(in scope: Scope) throws -> any Backbone {
+    try Reformer(self, in: scope)
+  }
+
+  public func adapted(_ tensors: [String: Tensor]) throws -> [String: Tensor] {
+    withRotations(tensors)
+  }
+}
+
+extension LSHLayout {
+  /// Rotations, lists and their memory, without projections.
+  fileprivate func facts(canStream: Bool) -> LayerFacts {
+    let reach = Reach.blocks(block, before: before, buckets: buckets)
+    let hashing = buckets > 1 ? rotationShape.count : 0
+    var facts = LayerFacts.vectors(hashing) + .scan(operations: 2 * hashing, floats: 0)
+    facts.attention[reach] = 4 * heads * headSize * rounds
+    guard canStream else { return facts }
+    // Of each list how long it is, and where its blocks lie.
+    facts.fixedBytes = 4 * heads * rounds * buckets * (before + 2)
+    facts.bytesPerToken[reach] = 8 * heads * headSize * rounds
+    return facts
+  }
+}
+
 extension Architecture {
   /// ``Reformer`` in the registry.
   static let reformer = Architecture(
     name: "reformer",
     summary: "Attention among tokens that hash alike, in reversible layers",
-    paper: "Kitaev et al., 2020, arXiv:2001.04451",
-    isRecurrent: true, backbonePath: "reformer", config: ReformerConfig.self,
-    make: { try Reformer($0, in: $1) },
-    sized: { size in
-      let block = min(64, max(4, size.context / 8))
-      let kinds = (0..<size.layers).map { $0 % 2 == 0 && size.layers > 1 ? "local" : "lsh" }
-      return [
-        "hidden_size": size.width, "attn_layers": kinds, "vocab_size": size.vocabulary,
-        "num_attention_heads": size.heads,
-        "attention_head_size": (size.width / size.heads + 1) / 2 * 2,
-        "feed_forward_size": 4 * size.width, "max_position_embeddings": size.context,
-        "position_embedding": "rotary", "lsh_mode": "bucket-local", "num_hashes": 2,
-        "lsh_attn_chunk_length": block,
-        "local_attn_chunk_length": min(64, max(4, size.context / 4)),
-      ]
-    },
-    language: { config in
-      LanguageLayout(
-        vocabulary: config.vocabSize, context: config.context,
-        embeddingName: "embeddings.word_embeddings", isTied: false, headPath: "lm_head.decoder",
-        headBiasName: "lm_head.bias",
-        // Masks of old files, and the same bias once more.
-        ignoredSuffixes: ["mask_value_float16", "mask_value_float32", "lm_head.stack.bias"])
-    },
-    adapt: { tensors, config in config.withRotations(tensors) })
+    paper: "Kitaev et al., 2020, arXiv:2001.04451", isRecurrent: true
+  ) { size in
+    var config = ReformerConfig()
+    (config.hiddenSize, config.vocabSize) = (size.width, size.vocabulary)
+    config.attnLayers = (0..<size.layers).map {
+      $0 % 2 == 0 && size.layers > 1 ? "local" : "lsh"
+    }
+    config.numAttentionHeads = size.heads
+    config.attentionHeadSize = (size.width / size.heads + 1) / 2 * 2
+    (config.feedForwardSize, config.maxPositionEmbeddings) = (4 * size.width, size.context)
+    (config.positionEmbedding, config.lshMode, config.numHashes) = ("rotary", .bucketLocal, 2)
+    config.lshAttnChunkLength = min(64, max(4, size.context / 8))
+    config.localAttnChunkLength = min(64, max(4, size.context / 4))
+    return config
+  }
 }

@@ -71,27 +71,24 @@ public struct ReformerConfig: ModelConfig {
 
 extension ReformerConfig {
   public func validate() throws {
-    try require(vocabSize > 0, "vocab_size", vocabSize, "it must be at least 1")
-    try require(
-      hiddenSize > 0 && hiddenSize <= 65536, "hidden_size", hiddenSize, "it must be in 1...65536")
+    try requireSizes(
+      ("vocab_size", vocabSize, SizeLimit.vocabulary),
+      ("hidden_size", hiddenSize, SizeLimit.width),
+      ("num_attention_heads", numAttentionHeads, 1024),
+      ("attention_head_size", attentionHeadSize, 1024),
+      ("feed_forward_size", feedForwardSize, SizeLimit.inner),
+      ("lsh_attn_chunk_length", lshAttnChunkLength, 65536),
+      ("local_attn_chunk_length", localAttnChunkLength, 65536), ("num_hashes", numHashes, 64),
+      ("max_position_embeddings", maxPositionEmbeddings, SizeLimit.tokens))
     try require(
       (1...1024).contains(attnLayers.count), "attn_layers", attnLayers, "there must be 1 to 1024")
     try require(
       attnLayers.allSatisfy { ["lsh", "local"].contains($0) }, "attn_layers", attnLayers,
       "each must be lsh or local")
-    try require(
-      (1...1024).contains(numAttentionHeads), "num_attention_heads", numAttentionHeads,
-      "it must be in 1...1024")
-    try require(
-      (1...1024).contains(attentionHeadSize), "attention_head_size", attentionHeadSize,
-      "it must be in 1...1024")
-    try require(
-      (1...1_048_576).contains(feedForwardSize), "feed_forward_size", feedForwardSize,
-      "it must be in 1...1048576")
-    try require(
-      Activation(rawValue: hiddenAct) != nil, "hidden_act", hiddenAct,
-      "it must be relu, gelu, gelu_new or silu")
-    try require(layerNormEps > 0, "layer_norm_eps", layerNormEps, "it must be above 0")
+    try requireWord("hidden_act", hiddenAct, Activation.allCases.map(\.rawValue))
+    try requirePositive(("layer_norm_eps", layerNormEps), ("rope_theta", ropeTheta))
+    try requireNotNegative(
+      ("initializer_range", initializerRange), ("axial_norm_std", axialNormStd))
     try require(
       !tieWordEmbeddings, "tie_word_embeddings", tieWordEmbeddings,
       "the head reads twice hidden_size features, the embedding has hidden_size")
@@ -101,13 +98,6 @@ extension ReformerConfig {
   }
 
   private func validateBlocks() throws {
-    let blocks = [
-      ("lsh_attn_chunk_length", lshAttnChunkLength),
-      ("local_attn_chunk_length", localAttnChunkLength),
-    ]
-    for (key, length) in blocks {
-      try require((1...65536).contains(length), key, length, "it must be in 1...65536")
-    }
     let around = [
       ("lsh_num_chunks_before", lshNumChunksBefore), ("lsh_num_chunks_after", lshNumChunksAfter),
       ("local_num_chunks_before", localNumChunksBefore),
@@ -129,7 +119,6 @@ extension ReformerConfig {
   }
 
   private func validateBuckets() throws {
-    try require((1...64).contains(numHashes), "num_hashes", numHashes, "it must be in 1...64")
     let factors = numBuckets?.factors ?? []
     try require(
       numBuckets == nil || (1...8).contains(factors.count), "num_buckets", factors,
@@ -137,9 +126,9 @@ extension ReformerConfig {
     try require(
       factors.allSatisfy { (1...65536).contains($0) && ($0 % 2 == 0 || factors == [1]) },
       "num_buckets", factors, "each factor must be even, or a single 1, which means no hashing")
-    let buckets = factors.reduce(1) { min($0 * $1, 1 << 40) }
+    let lists = (factors + [numAttentionHeads, numHashes]).reduce(1) { $0.times($1) }
     try require(
-      buckets * numAttentionHeads * numHashes <= 1 << 24, "num_buckets", factors,
+      lists <= 1 << 24, "num_buckets", factors,
       "times num_attention_heads and num_hashes it must be at most \(1 << 24)")
     if let hashSeed {
       try require(hashSeed >= 0, "hash_seed", hashSeed, "it must be at least 0")
@@ -147,12 +136,10 @@ extension ReformerConfig {
   }
 
   private func validatePositions() throws {
-    try require(
-      (1...1 << 30).contains(maxPositionEmbeddings), "max_position_embeddings",
-      maxPositionEmbeddings, "it must be in 1...\(1 << 30)")
-    try require(
-      ["axial", "learned", "rotary", "none"].contains(positions), "position_embedding", positions,
-      "it must be axial, learned, rotary or none")
+    try requireWord("position_embedding", positions, ["axial", "learned", "rotary", "none"])
+    if positions == "learned" {
+      try requireSizes(("max_position_embeddings", maxPositionEmbeddings, SizeLimit.table))
+    }
     try require(
       positions != "rotary" || attentionHeadSize % 2 == 0, "attention_head_size",
       attentionHeadSize, "rotary positions need an even head size")

@@ -43,19 +43,29 @@ public struct SkyformerConfig: ModelConfig {
 
   public func validate() throws {
     try validateStack()
-    try require(
-      numLandmarks > 0 && numLandmarks <= 1024, "num_landmarks", numLandmarks,
-      "it must be in 1...1024")
-    try require(
-      landmarkGamma > 0 && landmarkGamma <= 10, "landmark_gamma", landmarkGamma,
-      "it must be above 0 and at most 10")
-    try require(
-      inverseIterations > 0 && inverseIterations <= 64, "inverse_iterations", inverseIterations,
-      "it must be in 1...64")
+    try requireSizes(
+      ("num_landmarks", numLandmarks, 1024), ("inverse_iterations", inverseIterations, 64))
+    try requirePositive(("landmark_gamma", landmarkGamma))
+    try require(landmarkGamma <= 10, "landmark_gamma", landmarkGamma, "it must be at most 10")
   }
 }
 
-extension SkyformerConfig: PreNormConfig {}
+extension SkyformerConfig: PreNormConfig {
+  var featureLayout: FeatureLayout {
+    FeatureLayout(
+      heads: numAttentionHeads, headSize: headSize, kind: .gaussian, features: numLandmarks)
+  }
+
+  public var facts: ModelFacts {
+    stackFacts(.features(featureLayout) + .vectors(numLandmarks * hiddenSize))
+  }
+
+  public var language: LanguageLayout { languageLayout(backbonePath: "skyformer") }
+
+  public func makeBackbone(in scope: Scope) throws -> any Backbone {
+    try Skyformer(self, in: scope)
+  }
+}
 
 /// A pre-norm transformer with kernelized attention through landmarks.
 ///
@@ -78,7 +88,7 @@ public struct Skyformer: DecoderBackbone {
     let (gamma, iterations) = (config.landmarkGamma, config.inverseIterations)
     stack = try DecoderStack(config, in: scope) { scope, rotary in
       try FeatureAttention(
-        config, .gaussian, features: config.numLandmarks, rotary: rotary,
+        config, rotary: rotary,
         start: .custom { shape, key in
           let matching = Tensor(normal: [2 * width, width], deviation: wide, key: key.derived(0))
           let values = Tensor(normal: [width, width], deviation: narrow, key: key.derived(1))
@@ -99,15 +109,10 @@ extension Architecture {
   static let skyformer = Architecture(
     name: "skyformer",
     summary: "Gaussian-kernel attention through learned landmarks (causal form: ours)",
-    paper: "Chen et al., 2021, arXiv:2111.00035",
-    isRecurrent: true, backbonePath: "skyformer", config: SkyformerConfig.self,
-    make: { try Skyformer($0, in: $1) },
-    sized: { size in
-      [
-        "hidden_size": size.width, "num_hidden_layers": size.layers,
-        "num_attention_heads": size.heads, "vocab_size": size.vocabulary,
-        "max_position_embeddings": 2 * size.context, "num_landmarks": 32,
-      ]
-    },
-    language: { $0.languageLayout })
+    paper: "Chen et al., 2021, arXiv:2111.00035", isRecurrent: true
+  ) { size in
+    var config = SkyformerConfig(stack: size)
+    config.numLandmarks = 32
+    return config
+  }
 }

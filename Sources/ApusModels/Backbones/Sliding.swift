@@ -1,5 +1,3 @@
-import ApusNN
-
 extension Architecture {
   /// ``Transformer`` with a short window in every layer: a token costs and remembers the same
   /// however many came before, and what lies further back reaches it through the layers below.
@@ -10,18 +8,8 @@ extension Architecture {
     name: "sliding", modelTypes: ["sliding"],
     summary: "Transformer that sees a quarter of the context in each layer, from a rolling cache",
     paper: "Child et al., 2019, arXiv:1904.10509; Beltagy et al., 2020, arXiv:2004.05150",
-    isRecurrent: true, backbonePath: "transformer", config: TransformerConfig.self,
-    make: { try Transformer($0, in: $1) },
-    sized: { size in
-      [
-        "model_type": "sliding", "n_embd": size.width, "n_layer": size.layers,
-        "n_positions": 2 * size.context, "n_head": size.heads, "vocab_size": size.vocabulary,
-        "sliding_window": min(256, max(2, size.context / 4)),
-      ]
-    },
-    language: { config in
-      LanguageLayout(
-        vocabulary: config.vocabSize, context: nil, embeddingName: "wte",
-        isTied: config.tieWordEmbeddings)
-    })
+    isRecurrent: true
+  ) {
+    TransformerConfig($0, modelType: "sliding", window: min(256, max(2, $0.context / 4)))
+  }
 }

@@ -65,49 +65,36 @@ public struct TransformerConfig: ModelConfig {
   }
 
   public func validate() throws {
-    try require(
-      ["gpt2", "sliding"].contains(modelType), "model_type", modelType,
-      "it must be gpt2 or sliding")
-    try require(vocabSize > 0, "vocab_size", vocabSize, "it must be at least 1")
-    try require(nPositions > 0, "n_positions", nPositions, "it must be at least 1")
-    try require(nEmbd > 0 && nEmbd <= 65536, "n_embd", nEmbd, "it must be in 1...65536")
-    try require(nLayer > 0 && nLayer <= 1024, "n_layer", nLayer, "it must be in 1...1024")
-    try require(
-      nHead > 0 && nEmbd % nHead == 0, "n_head", nHead, "it must divide n_embd, which is \(nEmbd)")
-    try require(nEmbd / nHead <= 256, "n_head", nHead, "a head may have at most 256 features")
-    let groups = nKvHead ?? nHead
-    try require(
-      groups > 0 && nHead % groups == 0, "n_kv_head", groups,
-      "it must divide n_head, which is \(nHead)")
-    if let nInner { try require(nInner > 0, "n_inner", nInner, "it must be at least 1") }
-    try require(
-      ["learned", "sinusoidal", "rotary", "none"].contains(positionEmbedding),
-      "position_embedding", positionEmbedding, "it must be learned, sinusoidal, rotary or none")
-    try require(
-      positionEmbedding != "rotary" || (nEmbd / nHead) % 2 == 0, "n_head", nHead,
-      "rotary positions need an even head size")
-    try require(
-      ["layer_norm", "rms_norm"].contains(normalization), "normalization", normalization,
-      "it must be layer_norm or rms_norm")
+    try requireWord("model_type", modelType, ["gpt2", "sliding"])
+    try requireSizes(
+      ("vocab_size", vocabSize, SizeLimit.vocabulary),
+      ("n_positions", nPositions, SizeLimit.table), ("n_embd", nEmbd, SizeLimit.width),
+      ("n_layer", nLayer, SizeLimit.layers), ("n_inner", nInner, SizeLimit.inner),
+      ("sliding_window", slidingWindow, SizeLimit.tokens))
+    try requireWord(
+      "position_embedding", positionEmbedding, ["learned", "sinusoidal", "rotary", "none"])
+    try requireHeads(
+      "n_head", nHead, of: ("n_embd", nEmbd), turns: positionEmbedding == "rotary")
+    try requireGroups("n_kv_head", nKvHead, of: ("n_head", nHead))
+    try requireWord("normalization", normalization, ["layer_norm", "rms_norm"])
     try require(
       activationFunction == "swiglu" || activation != nil, "activation_function",
       activationFunction, "it must be gelu_new, gelu, relu, silu or swiglu")
-    try require(
-      layerNormEpsilon > 0, "layer_norm_epsilon", layerNormEpsilon, "it must be above 0")
+    try requirePositive(("layer_norm_epsilon", layerNormEpsilon), ("rope_theta", ropeTheta))
+    try requireNotNegative(("initializer_range", initializerRange))
     try validateWindows()
   }
 
   private func validateWindows() throws {
-    if let slidingWindow {
-      try require(slidingWindow > 0, "sliding_window", slidingWindow, "it must be at least 1")
-    }
     if let attentionWindows {
       try require(
         slidingWindow == nil, "attention_windows", attentionWindows,
         "sliding_window gives every layer its window already")
       try require(
-        !attentionWindows.isEmpty && attentionWindows.allSatisfy { $0 >= 0 }, "attention_windows",
-        attentionWindows, "it must have at least one window, none below 0")
+        (1...SizeLimit.layers).contains(attentionWindows.count)
+          && attentionWindows.allSatisfy { (0...SizeLimit.tokens).contains($0) },
+        "attention_windows", attentionWindows,
+        "it must have at least one window, none below 0")
     }
     if modelType == "sliding" {
       try require(
@@ -197,26 +184,53 @@ public struct Transformer: DecoderBackbone {
   }
 }
 
+extension TransformerConfig: BackboneConfig {
+  public static var widthKey: WritableKeyPath<Self, Int> { \.nEmbd }
+  public static var layersKey: WritableKeyPath<Self, Int> { \.nLayer }
+
+  public var facts: ModelFacts {
+    let isNormed = normalization == "layer_norm" && useBias
+    let layer =
+      LayerFacts.feedForward(nEmbd, inner: innerSize, isGated: isGated, bias: useBias)
+      + .vectors((isNormed ? 4 : 2) * nEmbd)
+    let table = positionEmbedding == "learned" ? nPositions : nil
+    let isPublished =
+      modelType == "gpt2" && positionEmbedding == "learned" && normalization == "layer_norm"
+      && !isGated && useBias && nKvHead == nil && slidingWindow == nil && attentionWindows == nil
+    return ModelFacts(
+      self, context: table,
+      transformersClass: isPublished ? "GPT2LMHeadModel" : nil,
+      total: (0..<nLayer).reduce(nLayer * layer) {
+        $0 + .attention(nEmbd, attentionLayout(inLayer: $1), bias: useBias)
+      } + .vectors(((table ?? 0) + (isNormed ? 2 : 1)) * nEmbd))
+  }
+
+  public var language: LanguageLayout {
+    LanguageLayout(
+      vocabulary: vocabSize,
+      context: modelType == "sliding" || positionEmbedding == "none" ? nil : nPositions,
+      backbonePath: "transformer", embeddingName: "wte", isTied: tieWordEmbeddings,
+      ignoredSuffixes: [".attn.bias", ".attn.masked_bias"])
+  }
+
+  public func makeBackbone(in scope: Scope) throws -> any Backbone {
+    try Transformer(self, in: scope)
+  }
+
+  /// A small one that goes on forever: rotary positions, and a window.
+  init(_ size: BackboneSize, modelType: String, window: Int) {
+    self = .defaults(for: modelType)
+    (nEmbd, nLayer, nHead) = (size.width, size.layers, size.heads)
+    (nPositions, vocabSize) = (2 * size.context, size.vocabulary)
+    (positionEmbedding, slidingWindow) = ("rotary", window)
+  }
+}
+
 extension Architecture {
   /// ``Transformer`` in the registry.
   static let transformer = Architecture(
     name: "transformer",
     summary: "Pre-norm decoder with exact attention, computed tile by tile",
-    paper: "Vaswani et al., 2017, arXiv:1706.03762; Radford et al., 2019",
-    isRecurrent: false, backbonePath: "transformer", config: TransformerConfig.self,
-    make: { try Transformer($0, in: $1) },
-    sized: { size in
-      [
-        "n_embd": size.width, "n_layer": size.layers, "n_positions": 2 * size.context,
-        "n_head": size.heads, "vocab_size": size.vocabulary, "position_embedding": "rotary",
-        "sliding_window": size.context,
-      ]
-    },
-    language: { config in
-      LanguageLayout(
-        vocabulary: config.vocabSize,
-        context: config.positionEmbedding == "none" ? nil : config.nPositions,
-        embeddingName: "wte", isTied: config.tieWordEmbeddings,
-        ignoredSuffixes: [".attn.bias", ".attn.masked_bias"])
-    })
+    paper: "Vaswani et al., 2017, arXiv:1706.03762; Radford et al., 2019", isRecurrent: false
+  ) { TransformerConfig($0, modelType: "gpt2", window: $0.context) }
 }

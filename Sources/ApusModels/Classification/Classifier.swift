@@ -19,12 +19,8 @@ public struct ClassifierConfig: Codable, Sendable, Hashable {
     case last
   }
 
-  /// The registered name of its backbone.
-  public var architecture: String
-  /// Width, layers and look-back of the backbone.
-  public var size: BackboneSize
-  /// Keys of the backbone's configuration that differ from what the size gives.
-  public var settings: [String: ConfigValue] = [:]
+  /// The backbone, with its whole configuration; of its vocabulary nothing is used.
+  public var backbone: Blueprint
   /// What it reads.
   public var input: Input
   /// How many classes there are, C.
@@ -33,35 +29,50 @@ public struct ClassifierConfig: Codable, Sendable, Hashable {
   public var pooling = Pooling.mean
 
   /// Creates a configuration.
-  public init(
-    architecture: String, size: BackboneSize, settings: [String: ConfigValue] = [:], input: Input,
-    classes: Int, pooling: Pooling = .mean
-  ) {
-    self.architecture = architecture
-    self.size = size
-    self.settings = settings
-    self.input = input
-    self.classes = classes
-    self.pooling = pooling
+  public init(_ backbone: Blueprint, input: Input, classes: Int, pooling: Pooling = .mean) {
+    (self.backbone, self.input) = (backbone, input)
+    (self.classes, self.pooling) = (classes, pooling)
   }
 
+  private enum CodingKeys: String, CodingKey {
+    case backbone, input, classes, pooling, architecture, size, settings
+  }
+
+  /// Reads a configuration. What was saved before a backbone's configuration was has its size.
+  public init(from decoder: any Decoder) throws {
+    let keys = try decoder.container(keyedBy: CodingKeys.self)
+    if let found = try keys.decodeIfPresent(Blueprint.self, forKey: .backbone) {
+      backbone = found
+    } else {
+      backbone = try Architecture.named(try keys.decode(String.self, forKey: .architecture))
+        .configured(
+          size: try keys.decode(BackboneSize.self, forKey: .size),
+          settings: try keys.decode([String: ConfigValue].self, forKey: .settings))
+    }
+    input = try keys.decode(Input.self, forKey: .input)
+    classes = try keys.decode(Int.self, forKey: .classes)
+    pooling = try keys.decode(Pooling.self, forKey: .pooling)
+  }
+
+  /// Writes every key, of the backbone's configuration too.
+  public func encode(to encoder: any Encoder) throws {
+    var keys = encoder.container(keyedBy: CodingKeys.self)
+    try keys.encode(backbone, forKey: .backbone)
+    try keys.encode(input, forKey: .input)
+    try keys.encode(classes, forKey: .classes)
+    try keys.encode(pooling, forKey: .pooling)
+  }
+}
+
+extension ClassifierConfig: CheckedConfig {
   /// Throws ``ConfigError`` naming the key, its value and the rule broken.
   public func validate() throws {
-    func check(_ value: Int, _ key: String, _ range: ClosedRange<Int>) throws {
-      guard range.contains(value) else {
-        throw ConfigError.invalid(
-          key: key, value: "\(value)",
-          rule: "it must be in \(range.lowerBound)...\(range.upperBound)")
-      }
-    }
     switch input {
-    case .tokens(let vocabulary): try check(vocabulary, "vocabulary", 1...1_048_576)
-    case .features(let count): try check(count, "features", 1...65536)
+    case .tokens(let vocabulary): try requireSizes(("vocabulary", vocabulary, 1_048_576))
+    case .features(let count): try requireSizes(("features", count, 65536))
     }
-    try check(classes, "classes", 2...1_048_576)
-    try check(size.width, "width", 1...65536)
-    try check(size.layers, "layers", 1...1024)
-    try check(size.context, "context", 1...4_194_304)
+    try requireSizes(("classes", classes, 1_048_576))
+    try require(classes > 1, "classes", classes, "it must be at least 2")
   }
 }
 
@@ -90,17 +101,14 @@ public struct Classifier {
   public init(_ config: ClassifierConfig, in scope: Scope) throws {
     try config.validate()
     self.config = config
-    let architecture = try Architecture.named(config.architecture)
-    let width = config.size.width
+    let width = config.backbone.facts.width
     input =
       switch config.input {
       case .tokens(let vocabulary):
         .tokens(try Embedding(vocabulary, width, in: scope["embedding"]))
       case .features(let count): .features(try Linear(count, width, in: scope["input"]))
       }
-    backbone = try architecture.makeBackbone(
-      try architecture.makeConfiguration(size: config.size, settings: config.settings),
-      in: scope["backbone"])
+    backbone = try config.backbone.makeBackbone(in: scope["backbone"])
     head = try scope["head"].parameter(
       "weight", [config.classes, backbone.outputWidth], .normal(deviation: 0.02))
     parameters = try scope.finish()

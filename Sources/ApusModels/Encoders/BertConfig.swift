@@ -37,34 +37,19 @@ public struct BertConfig: ModelConfig {
   public init() {}
 
   public func validate() throws {
-    try require(
-      vocabSize > 0 && vocabSize <= 1 << 24, "vocab_size", vocabSize, "it must be in 1...16777216")
-    try require(
-      hiddenSize > 0 && hiddenSize <= 65536, "hidden_size", hiddenSize, "it must be in 1...65536")
-    try require(
-      numHiddenLayers > 0 && numHiddenLayers <= 1024, "num_hidden_layers", numHiddenLayers,
-      "it must be in 1...1024")
-    try require(
-      numAttentionHeads > 0 && hiddenSize % numAttentionHeads == 0, "num_attention_heads",
-      numAttentionHeads, "it must divide hidden_size, which is \(hiddenSize)")
-    try require(
-      hiddenSize / numAttentionHeads <= 256, "num_attention_heads", numAttentionHeads,
-      "a head may have at most 256 features")
-    try require(
-      intermediateSize > 0 && intermediateSize <= 1 << 20, "intermediate_size", intermediateSize,
-      "it must be in 1...1048576")
+    try requireSizes(
+      ("vocab_size", vocabSize, SizeLimit.vocabulary),
+      ("hidden_size", hiddenSize, SizeLimit.width),
+      ("num_hidden_layers", numHiddenLayers, SizeLimit.layers),
+      ("intermediate_size", intermediateSize, SizeLimit.inner),
+      ("max_position_embeddings", maxPositionEmbeddings, SizeLimit.table),
+      ("type_vocab_size", typeVocabSize, 65536))
+    try requireHeads("num_attention_heads", numAttentionHeads, of: ("hidden_size", hiddenSize))
     try require(
       activation != nil, "hidden_act", hiddenAct, "it must be gelu, gelu_new, relu, silu or tanh")
-    try require(
-      maxPositionEmbeddings > 0 && maxPositionEmbeddings <= 1 << 20, "max_position_embeddings",
-      maxPositionEmbeddings, "it must be in 1...1048576")
-    try require(
-      typeVocabSize > 0 && typeVocabSize <= 65536, "type_vocab_size", typeVocabSize,
-      "it must be in 1...65536")
-    try require(layerNormEps > 0, "layer_norm_eps", layerNormEps, "it must be above 0")
-    try require(
-      positionEmbeddingType == "absolute", "position_embedding_type", positionEmbeddingType,
-      "only absolute positions are known")
+    try requirePositive(("layer_norm_eps", layerNormEps))
+    try requireNotNegative(("initializer_range", initializerRange))
+    try requireWord("position_embedding_type", positionEmbeddingType, ["absolute"])
     try require(!isDecoder, "is_decoder", isDecoder, "only the encoder is known")
   }
 

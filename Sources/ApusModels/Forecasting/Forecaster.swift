@@ -2,12 +2,12 @@ import Foundation
 public import ApusNN
 public import ApusTensor
 
-/// What a ``Forecaster`` is asked for, and how large it is.
-public struct ForecasterConfig: Codable, Sendable, Hashable {
-  /// The registered name of its backbone.
-  public var architecture: String
-  /// Width, layers and look-back of the backbone.
-  public var size: BackboneSize
+/// What a ``Forecaster`` is asked for, and what its backbone is.
+public struct ForecasterConfig: Sendable, Hashable {
+  /// The backbone, with its whole configuration; of its vocabulary nothing is used.
+  public var backbone: Blueprint
+  /// Rows that a forecast rests on at least, L; it reads fewer than 2 L.
+  public var context: Int
   /// Features of one row, F: normalized values, covariates, calendar.
   public var inputs: Int
   /// Rows ahead, P.
@@ -19,50 +19,80 @@ public struct ForecasterConfig: Codable, Sendable, Hashable {
 
   /// Creates a configuration.
   public init(
-    architecture: String, size: BackboneSize, inputs: Int, horizon: Int, levels: [Double],
+    _ backbone: Blueprint, context: Int, inputs: Int, horizon: Int, levels: [Double],
     patch: Int = 1
   ) {
-    self.architecture = architecture
-    self.size = size
-    self.inputs = inputs
-    self.horizon = horizon
-    self.levels = levels
-    self.patch = patch
+    (self.backbone, self.context, self.inputs) = (backbone, context, inputs)
+    (self.horizon, self.levels, self.patch) = (horizon, levels, patch)
   }
 
-  /// Reads a configuration; what was saved before there were patches has none.
+  /// Creates a configuration whose backbone follows from a size, of which the context is in rows.
+  ///
+  /// - Throws: ``ConfigError``.
+  public init(
+    _ architecture: Architecture, size: BackboneSize, inputs: Int, horizon: Int, levels: [Double],
+    patch: Int = 1
+  ) throws {
+    var tokens = size
+    tokens.context = max(1, size.context / max(1, patch))
+    self.init(
+      try architecture.configured(size: tokens), context: size.context, inputs: inputs,
+      horizon: horizon, levels: levels, patch: patch)
+  }
+}
+
+extension ForecasterConfig: Codable {
+  private enum CodingKeys: String, CodingKey {
+    case backbone, context, inputs, horizon, levels, patch, architecture, size
+  }
+
+  /// Reads a configuration. What was saved before a backbone's configuration was has its size, and
+  /// before there were patches no patch.
   public init(from decoder: any Decoder) throws {
     let keys = try decoder.container(keyedBy: CodingKeys.self)
-    architecture = try keys.decode(String.self, forKey: .architecture)
-    size = try keys.decode(BackboneSize.self, forKey: .size)
-    inputs = try keys.decode(Int.self, forKey: .inputs)
-    horizon = try keys.decode(Int.self, forKey: .horizon)
-    levels = try keys.decode([Double].self, forKey: .levels)
-    patch = try keys.decodeIfPresent(Int.self, forKey: .patch) ?? 1
+    let inputs = try keys.decode(Int.self, forKey: .inputs)
+    let horizon = try keys.decode(Int.self, forKey: .horizon)
+    let levels = try keys.decode([Double].self, forKey: .levels)
+    let patch = try keys.decodeIfPresent(Int.self, forKey: .patch) ?? 1
+    if let backbone = try keys.decodeIfPresent(Blueprint.self, forKey: .backbone) {
+      self.init(
+        backbone, context: try keys.decode(Int.self, forKey: .context), inputs: inputs,
+        horizon: horizon, levels: levels, patch: patch)
+    } else {
+      try self.init(
+        .named(try keys.decode(String.self, forKey: .architecture)),
+        size: try keys.decode(BackboneSize.self, forKey: .size), inputs: inputs,
+        horizon: horizon, levels: levels, patch: patch)
+    }
   }
 
+  /// Writes every key, of the backbone's configuration too.
+  public func encode(to encoder: any Encoder) throws {
+    var keys = encoder.container(keyedBy: CodingKeys.self)
+    try keys.encode(backbone, forKey: .backbone)
+    try keys.encode(context, forKey: .context)
+    try keys.encode(inputs, forKey: .inputs)
+    try keys.encode(horizon, forKey: .horizon)
+    try keys.encode(levels, forKey: .levels)
+    try keys.encode(patch, forKey: .patch)
+  }
+}
+
+extension ForecasterConfig: CheckedConfig {
   /// Throws ``ConfigError`` naming the key, its value and the rule broken.
   public func validate() throws {
-    func check(_ good: Bool, _ key: String, _ value: some Any, _ rule: String) throws {
-      guard good else { throw ConfigError.invalid(key: key, value: "\(value)", rule: rule) }
-    }
-    try check((1...4096).contains(inputs), "inputs", inputs, "it must be in 1...4096")
-    try check((1...4096).contains(horizon), "horizon", horizon, "it must be in 1...4096")
-    try check((1...512).contains(levels.count), "levels", levels, "there must be 1 to 512")
-    try check(
-      levels.allSatisfy { $0 > 0 && $0 < 1 } && zip(levels, levels.dropFirst()).allSatisfy(<),
-      "levels", levels, "they must ascend inside (0, 1)")
-    try check((1...65536).contains(size.width), "width", size.width, "it must be in 1...65536")
-    try check((1...1024).contains(size.layers), "layers", size.layers, "it must be in 1...1024")
-    try check(
-      (1...1_048_576).contains(size.context), "context", size.context, "it must be in 1...1048576")
-    try check((1...1024).contains(patch), "patch", patch, "it must be in 1...1024")
-    try check(
-      size.context % patch == 0, "patch", patch, "it must divide the context, \(size.context)")
-    try check(
+    try requireSizes(
+      ("inputs", inputs, 4096), ("horizon", horizon, 4096), ("context", context, 1_048_576),
+      ("patch", patch, 1024))
+    try requireLevels(levels)
+    try require(context % patch == 0, "patch", patch, "it must divide the context, \(context)")
+    try require(
       inputs * patch <= 65536, "patch", patch,
-      "with \(inputs) inputs it must be at most \(65536 / inputs)"
-    )
+      "with \(inputs) inputs it must be at most \(65536 / inputs)")
+    let most = backbone.facts.context ?? .max
+    try require(
+      2 * (context / patch) <= most, "context", context,
+      "the model has \(most) positions, which must hold two contexts")
   }
 }
 
@@ -89,14 +119,10 @@ public struct Forecaster {
   public init(_ config: ForecasterConfig, in scope: Scope) throws {
     try config.validate()
     self.config = config
-    let architecture = try Architecture.named(config.architecture)
-    let width = config.size.width
     patches = Patches(length: config.patch)
-    input = try Linear(config.patch * config.inputs, width, in: scope["input"])
-    var size = config.size
-    size.context /= config.patch
-    backbone = try architecture.makeBackbone(
-      try architecture.makeConfiguration(size: size), in: scope["backbone"])
+    input = try Linear(
+      config.patch * config.inputs, config.backbone.facts.width, in: scope["input"])
+    backbone = try config.backbone.makeBackbone(in: scope["backbone"])
     // The forecast starts as the normal distribution of the past scale, whatever the input.
     head = try Linear(
       backbone.outputWidth, config.horizon * config.levels.count, start: .normal(deviation: 0.002),

@@ -5,14 +5,14 @@ public import ApusTensor
 ///
 /// Shapes: B batch, T time, D width, V vocabulary.
 public struct LanguageModel {
-  /// Which architecture the backbone is.
-  public let architecture: Architecture
-  /// The hyperparameters, as `config.json` has them.
-  public let config: any ModelConfig
+  /// The architecture and its configuration.
+  public let blueprint: Blueprint
   /// Every weight, in the order in which they were made.
   public let parameters: [Parameter]
   /// How it stands around its backbone.
   public let layout: LanguageLayout
+  /// Which architecture the backbone is.
+  public var architecture: Architecture { blueprint.architecture }
   /// V.
   public var vocabulary: Int { layout.vocabulary }
   /// The most tokens a sequence may have; nil when there is no bound.
@@ -22,19 +22,14 @@ public struct LanguageModel {
   let head: Parameter
   let headBias: Parameter?
 
-  /// Makes the model that `config` describes, with weights from `scope`.
+  /// Makes the model that `blueprint` describes, with weights from `scope`.
   ///
   /// - Throws: ``ConfigError``, or ``CheckpointError`` when the checkpoint does not fit.
-  public init(_ architecture: Architecture, config: any ModelConfig, in scope: Scope) throws {
-    guard let layout = architecture.language(config) else {
-      throw ConfigError.unknownModelType(
-        type(of: config).modelType, known: architecture.modelTypes)
-    }
-    self.architecture = architecture
-    self.config = config
-    self.layout = layout
-    let inner = architecture.backbonePath.isEmpty ? scope : scope[architecture.backbonePath]
-    backbone = try architecture.makeBackbone(config, in: inner)
+  public init(_ blueprint: Blueprint, in scope: Scope) throws {
+    let layout = blueprint.language
+    (self.blueprint, self.layout) = (blueprint, layout)
+    let inner = layout.backbonePath.isEmpty ? scope : scope[layout.backbonePath]
+    backbone = try blueprint.makeBackbone(in: inner)
     embedding = try Embedding(
       layout.vocabulary, backbone.width, start: .normal(deviation: layout.embeddingDeviation),
       in: inner[layout.embeddingName])
@@ -56,25 +51,18 @@ public struct LanguageModel {
   /// Makes the model of a published checkpoint.
   ///
   /// - Parameters:
-  ///   - architecture: The architecture.
-  ///   - config: Its hyperparameters.
+  ///   - blueprint: The architecture and its configuration.
   ///   - checkpoint: Tensors as published files name and lay them.
   /// - Throws: ``ConfigError``, or ``CheckpointError`` when the checkpoint does not fit.
-  public init(
-    _ architecture: Architecture, config: any ModelConfig, checkpoint: [String: Tensor]
-  ) throws {
-    try self.init(
-      architecture, config: config,
-      in: Scope(checkpoint: try architecture.adapted(checkpoint, to: config)))
+  public init(_ blueprint: Blueprint, checkpoint: [String: Tensor]) throws {
+    try self.init(blueprint, in: Scope(checkpoint: try blueprint.adapted(checkpoint)))
   }
 
   /// A model with fresh weights.
   ///
   /// - Throws: ``ConfigError``.
-  public init(
-    _ architecture: Architecture, config: any ModelConfig, key: RandomKey
-  ) throws {
-    try self.init(architecture, config: config, in: Scope(key: key))
+  public init(_ blueprint: Blueprint, key: RandomKey) throws {
+    try self.init(blueprint, in: Scope(key: key))
   }
 
   /// Mean cross-entropy, in nats per token, with the backbone's auxiliary loss on top.

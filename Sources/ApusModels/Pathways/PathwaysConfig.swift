@@ -1,5 +1,5 @@
 /// The shape of a ``Pathways`` model and the tasks that it knows.
-public struct PathwaysConfig: Codable, Sendable, Hashable {
+public struct PathwaysConfig: CheckedConfig, Codable, Sendable, Hashable {
   /// Width of the residual stream, D.
   public var width = 64
   /// Blocks of a mixer and experts, L.
@@ -40,30 +40,24 @@ public struct PathwaysConfig: Codable, Sendable, Hashable {
 
   /// Throws ``ConfigError`` naming the key, its value and the rule broken.
   public func validate() throws {
-    func check(_ good: Bool, _ key: String, _ value: some Any, _ rule: String) throws {
-      guard good else { throw ConfigError.invalid(key: key, value: "\(value)", rule: rule) }
-    }
-    for (key, value, most) in [
+    try requireSizes(
       ("width", width, 65536), ("blocks", blocks, 1024), ("expert_width", expertWidth, 65536),
       ("experts", experts, 4096), ("task_width", taskWidth, 65536), ("patch", patch, 4096),
       ("steering_rank", steeringRank, 1024), ("vocabulary", vocabulary, 1_048_576),
-      ("context", context, 1_048_576),
-    ] {
-      try check((1...most).contains(value), key, value, "it must be in 1...\(most)")
-    }
-    try check(
+      ("context", context, 1_048_576))
+    try require(
       heads > 0 && width % heads == 0 && width / heads % 2 == 0 && width / heads <= 256, "heads",
       heads, "it must divide the width of \(width) into even heads of at most 256")
-    try check(
+    try require(
       (1...experts).contains(perToken), "per_token", perToken, "it must be in 1...\(experts)")
     for (index, task) in tasks.enumerated() {
       try task.validate()
-      try check(
+      try require(
         !tasks[..<index].contains { $0.name == task.name }, "tasks", task.name,
         "two tasks cannot have one name")
       for seen in task.segments {
         let owner = tasks[..<index].first { $0.name == seen }
-        try check(
+        try require(
           owner?.isPublished == true, "segments", seen,
           "task '\(task.name)' may see published experts of earlier tasks only")
       }
@@ -72,7 +66,7 @@ public struct PathwaysConfig: Codable, Sendable, Hashable {
 }
 
 /// One task of a ``Pathways`` model.
-public struct PathwaysTask: Codable, Sendable, Hashable {
+public struct PathwaysTask: CheckedConfig, Codable, Sendable, Hashable {
   /// What a task asks for.
   public enum Head: Codable, Sendable, Hashable {
     /// The next byte at every position.
@@ -102,25 +96,20 @@ public struct PathwaysTask: Codable, Sendable, Hashable {
     self.head = head
   }
 
-  func validate() throws {
-    func check(_ good: Bool, _ key: String, _ value: some Any, _ rule: String) throws {
-      guard good else { throw ConfigError.invalid(key: key, value: "\(value)", rule: rule) }
-    }
-    try check(
+  /// Throws ``ConfigError`` naming the key, its value and the rule broken.
+  public func validate() throws {
+    try require(
       !name.isEmpty && name.count <= 64
         && name.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "-_".contains($0)) },
       "name", name, "a task's name has 1 to 64 letters, digits, - and _")
-    try check((0...64).contains(ownExperts), "own_experts", ownExperts, "it must be in 0...64")
+    try require((0...64).contains(ownExperts), "own_experts", ownExperts, "it must be in 0...64")
     switch head {
     case .language: break
     case .forecast(let horizon, let levels):
-      try check((1...4096).contains(horizon), "horizon", horizon, "it must be in 1...4096")
-      try check(
-        (1...512).contains(levels.count) && levels.allSatisfy { $0 > 0 && $0 < 1 }
-          && zip(levels, levels.dropFirst()).allSatisfy(<), "levels", levels,
-        "1 to 512 of them must ascend inside (0, 1)")
+      try requireSizes(("horizon", horizon, 4096))
+      try requireLevels(levels)
     case .classes(let count):
-      try check((2...65536).contains(count), "classes", count, "it must be in 2...65536")
+      try require((2...65536).contains(count), "classes", count, "it must be in 2...65536")
     }
   }
 }

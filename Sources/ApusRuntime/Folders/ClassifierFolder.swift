@@ -34,7 +34,8 @@ extension ModelFolder {
     try FolderContents(
       classifier.parameters,
       config: try encoded([
-        "model_type": "apus_classifier", "architecture": classifier.config.architecture,
+        "model_type": "apus_classifier",
+        "architecture": classifier.config.backbone.architecture.name,
       ]), card: card
     ).save(to: path)
   }

@@ -12,7 +12,7 @@ public struct EncoderFolder: Sendable {
   /// - Throws: ``ModelFolderError``, or what is wrong with its configuration or weights.
   public func load() throws -> Bert {
     let tensors = try weights.load { !$0.hasSuffix("embeddings.position_ids") }
-    return try Bert(BertConfig(json: Data(config.text().utf8)), checkpoint: tensors)
+    return try Bert(BertConfig(config), checkpoint: tensors)
   }
 }
 

@@ -65,7 +65,8 @@ extension ModelFolder {
         return FolderContents(
           forecaster.parameters,
           config: try ModelFolder.encoded([
-            "model_type": "apus_forecaster", "architecture": forecaster.config.architecture,
+            "model_type": "apus_forecaster",
+            "architecture": forecaster.config.backbone.architecture.name,
           ]), card: card)
       }
     }

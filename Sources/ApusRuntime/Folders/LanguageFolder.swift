@@ -21,14 +21,13 @@ public struct LanguageFolder: Sendable {
   /// Weights in float32 stay in the file, mapped read-only; others are converted to it.
   /// - Throws: ``ModelFolderError``, or what is wrong with its configuration or weights.
   public func load() throws -> SavedLanguageModel {
-    let json = Data(config.text().utf8)
-    let config = try architecture.makeConfiguration(json: json)
+    let blueprint = try architecture.configured(config)
     // Masks and the like may be of types that nothing else needs.
-    let ignored = architecture.languageLayout(of: config)?.ignoredSuffixes ?? []
+    let ignored = blueprint.language.ignoredSuffixes
     let tensors = try weights.load { name in !ignored.contains { name.hasSuffix($0) } }
     return SavedLanguageModel(
-      model: try LanguageModel(architecture, config: config, checkpoint: tensors),
-      tokenizer: tokenizer, publishedConfig: json)
+      model: try LanguageModel(blueprint, checkpoint: tensors),
+      tokenizer: tokenizer, publishedConfig: Data(config.text().utf8))
   }
 }
 

@@ -29,8 +29,8 @@ public struct ModelInspection: Sendable, Equatable, Encodable {
   public struct StateSize: Sendable, Equatable, Encodable {
     /// The part that does not grow.
     public var fixedBytes: Int
-    /// What each token adds: keys and values; 0 for a recurrent model. Nil when it is not known.
-    public var bytesPerToken: Int?
+    /// What each token adds: keys and values; 0 for a recurrent model.
+    public var bytesPerToken: Int
     /// After so many tokens it grows no more; nil when it always does.
     public var window: Int?
   }

@@ -69,20 +69,24 @@ extension ModelInspection {
 
   /// What a description makes of it.
   private mutating func describe(_ contents: ModelFolder.Contents) throws {
-    var facts: ConfigFacts?
+    var facts: LayerFacts?
     switch contents {
     case .language(let folder):
       try addWeights(folder.weights.files(), of: folder.weights)
       facts = try language(folder)
     case .encoder(let folder):
       try addWeights(folder.weights.files(), of: folder.weights)
-      facts = try encoder(folder)
+      try encoder(folder)
     case .forecaster(let folder):
       try addWeights(folder.weights.files(), of: folder.weights)
-      (modelType, architecture, canRun) = ("apus_forecaster", folder.config.architecture, true)
+      (modelType, architecture, canRun) = (
+        "apus_forecaster", folder.config.backbone.architecture.name, true
+      )
     case .classifier(let folder):
       try addWeights(folder.weights.files(), of: folder.weights)
-      (modelType, architecture, canRun) = ("apus_classifier", folder.config.architecture, true)
+      (modelType, architecture, canRun) = (
+        "apus_classifier", folder.config.backbone.architecture.name, true
+      )
     case .pathways(let folder):
       try addWeights(folder.weights.files(), of: folder.weights)
       (architecture, canRun) = ("pathways", true)
@@ -92,8 +96,12 @@ extension ModelInspection {
     case .unknown(let folder):
       let weights = FolderWeights(folder: folder.path, fingerprints: nil)
       try addWeights(weights.files(), of: weights)
-      facts = try folder.config.map { try ConfigFacts(Data($0.text().utf8)) }
-      modelType = facts?.modelType
+      if let keys = folder.config {
+        guard keys.members != nil else {
+          throw ConfigError.notAnObject(reason: "the outermost value is something else")
+        }
+        (modelType, config) = (keys["model_type"]?.string, wholeNumbers(keys))
+      }
       obstacle =
         folder.modelType.map { "Apus has no architecture for the model_type '\($0)'" }
         ?? "there is no config.json beside the weights"
@@ -103,50 +111,55 @@ extension ModelInspection {
     } else if let missing = shards.first(where: { $0.bytes == nil }) {
       (canRun, obstacle) = (false, "the shard \(missing.name) is missing")
     }
-    config = facts?.summary ?? [:]
     finish(facts)
   }
 
   /// Of a language model also its state, and its tensors where there are no weights to look at.
-  private mutating func language(_ folder: LanguageFolder) throws -> ConfigFacts {
-    let json = Data(folder.config.text().utf8)
-    var facts = try ConfigFacts(json)
-    (modelType, architecture) = (facts.modelType, folder.architecture.name)
+  ///
+  /// - Returns: Its facts, embedding and head with them; nil when it cannot be made.
+  private mutating func language(_ folder: LanguageFolder) throws -> LayerFacts? {
+    (modelType, architecture) = (folder.config["model_type"]?.string, folder.architecture.name)
+    config = wholeNumbers(folder.config)
+    return try describing {
+      let blueprint = try folder.architecture.configured(folder.config)
+      let model = try LanguageModel(blueprint, in: Scope.describing)
+      $0.config = wholeNumbers(try blueprint.config.document())
+      $0.state = StateSize(blueprint.facts.total)
+      $0.takeTensors(of: model.parameters)
+      return blueprint.languageTotal
+    }
+  }
+
+  private mutating func encoder(_ folder: EncoderFolder) throws {
+    (modelType, architecture) = (BertConfig.modelType, BertConfig.modelType)
+    config = wholeNumbers(folder.config)
+    _ = try describing {
+      let found = try BertConfig(folder.config)
+      $0.config = wholeNumbers(try found.document())
+      let names = $0.tensors.map(\.name)
+      let parts =
+        names.isEmpty
+        ? Bert.Parts(isPrefixed: false, hasMaskedLanguageHead: false, hasPooler: true)
+        : Bert.parts(ofNames: names)
+      $0.takeTensors(of: try Bert(found, parts: parts, in: Scope.describing).parameters)
+      return nil
+    }
+  }
+
+  /// What `body` finds out; a model that cannot be is no error, but what stands in its way is kept.
+  private mutating func describing(
+    _ body: (inout ModelInspection) throws -> LayerFacts?
+  ) throws -> LayerFacts? {
     do {
-      let model = try LanguageModel(
-        folder.architecture, config: folder.architecture.makeConfiguration(json: json),
-        in: Scope.describing)
-      facts = try facts.completed(by: model.config.json())
+      let facts = try body(&self)
       canRun = true
-      state = stateSize(model.initialState(batch: 1), facts)
-      takeTensors(of: model.parameters)
+      return facts
     } catch let error as ConfigError {
       obstacle = "\(error)"
     } catch let error as CheckpointError {
       obstacle = "\(error)"
     }
-    return facts
-  }
-
-  private mutating func encoder(_ folder: EncoderFolder) throws -> ConfigFacts {
-    let json = Data(folder.config.text().utf8)
-    var facts = try ConfigFacts(json)
-    (modelType, architecture) = (facts.modelType, BertConfig.modelType)
-    do {
-      let config = try BertConfig(json: json)
-      facts = try facts.completed(by: config.json())
-      let names = tensors.map(\.name)
-      let parts =
-        names.isEmpty
-        ? Bert.Parts(isPrefixed: false, hasMaskedLanguageHead: false, hasPooler: true)
-        : Bert.parts(ofNames: names)
-      let bert = try Bert(config, parts: parts, in: Scope.describing)
-      canRun = true
-      takeTensors(of: bert.parameters)
-    } catch let error as ConfigError {
-      obstacle = "\(error)"
-    }
-    return facts
+    return nil
   }
 
   private mutating func takeTensors(of parameters: [Parameter]) {
@@ -154,15 +167,7 @@ extension ModelInspection {
     tensors = parameters.map { TensorEntry(name: $0.name, shape: $0.shape.dimensions) }
   }
 
-  private func stateSize(_ state: BackboneState, _ facts: ConfigFacts) -> StateSize {
-    let growing = state.layers.count { $0 is AttentionState }
-    return StateSize(
-      fixedBytes: state.byteCount,
-      bytesPerToken: growing == 0 ? 0 : facts.keyValueBytes.map { growing * $0 },
-      window: growing == 0 ? nil : facts.window)
-  }
-
-  private mutating func finish(_ facts: ConfigFacts?) {
+  private mutating func finish(_ facts: LayerFacts?) {
     tensors.sort { $0.name < $1.name }
     func count(_ entries: some Sequence<TensorEntry>) -> Int {
       // Whole numbers and masks are no parameters.
@@ -171,13 +176,24 @@ extension ModelInspection {
     }
     parameters = count(tensors)
     (float32Bytes, bfloat16Bytes) = (4 * parameters, 2 * parameters)
-    if let (chosen, all) = facts?.experts {
-      // Weights of experts are those with a part of the name that says so.
-      let inExperts = count(
-        tensors.filter { $0.name.split(separator: ".").contains { $0 == "experts" } })
-      activeParameters = parameters - inExperts + inExperts / all * chosen
-    } else if canRun {
-      activeParameters = parameters
-    }
+    if canRun { activeParameters = parameters - (facts?.idle ?? 0) }
+  }
+}
+
+/// The keys of a configuration that are whole numbers.
+private func wholeNumbers(_ keys: JSONValue) -> [String: Int] {
+  let numbers = (keys.members ?? []).compactMap { member in
+    member.value.integer.map { (member.key, $0) }
+  }
+  return Dictionary(numbers, uniquingKeysWith: { first, _ in first })
+}
+
+extension ModelInspection.StateSize {
+  /// What the layers of a model remember.
+  fileprivate init(_ facts: LayerFacts) {
+    let bounds = facts.bytesPerToken.keys.map(\.bound)
+    fixedBytes = facts.fixedBytes
+    bytesPerToken = facts.bytesPerToken.values.reduce(0, +)
+    window = bounds.contains(nil) ? nil : bounds.compactMap(\.self).max()
   }
 }

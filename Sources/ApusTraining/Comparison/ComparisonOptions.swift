@@ -4,7 +4,8 @@ import Foundation
 
 /// How a comparison is to be made. The defaults suit one daily series and a laptop.
 public struct ComparisonOptions: Sendable {
-  /// Architectures by name; those of ``Architecture/standard`` when empty.
+  /// Architectures by name, or paths of `config.json`s, which are taken whole; those of
+  /// ``Architecture/standard`` when empty.
   public var models: [String] = []
   /// Rows ahead, P.
   public var horizon = 5
@@ -38,9 +39,30 @@ public struct ComparisonOptions: Sendable {
   /// Creates the default.
   public init() {}
 
-  /// The architectures that ``models`` names.
-  func architectures() throws -> [Architecture] {
-    models.isEmpty ? Architecture.standard : try models.map { try Architecture.named($0) }
+  /// What ``models`` names.
+  ///
+  /// - Throws: `ConfigError` for an unknown name, for a configuration that does not hold, and where two
+  ///   models would have one name; `ModelFolderError` for a file that is not there.
+  public func choices() throws -> [ModelChoice] {
+    guard !models.isEmpty else { return Architecture.standard.map(ModelChoice.architecture) }
+    let choices = try models.map { try ModelChoice($0) }
+    for (index, choice) in choices.enumerated()
+    where choices[..<index].contains(where: { $0.name == choice.name }) {
+      throw ConfigError.invalid(
+        key: "models", value: choice.name, rule: "two of one name cannot be told apart")
+    }
+    return choices
+  }
+
+  /// The backbone of a model, of which a person's sizes go first.
+  ///
+  /// - Parameters:
+  ///   - choice: The model.
+  ///   - usual: The size of an architecture without a configuration, blocks counted as layers.
+  /// - Throws: `ConfigError`.
+  func blueprint(_ choice: ModelChoice, usual: BackboneSize) throws -> Blueprint {
+    try choice.blueprint(
+      usual, width: width, layers: layers.map { $0 * choice.architecture.layersPerBlock })
   }
 }
 

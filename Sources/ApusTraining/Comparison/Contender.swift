@@ -2,10 +2,12 @@ import ApusEvaluation
 import ApusModels
 import ApusTensor
 
-/// One architecture in a comparison: trained once per seed under the common budget, its failures kept
+/// One model in a comparison: trained once per seed under the common budget, its failures kept
 /// as what its row will say.
 struct Contender<Model> {
-  let architecture: Architecture
+  let choice: ModelChoice
+  /// What the row is called.
+  var name: String { choice.name }
   /// One per seed that trained well.
   private(set) var runs: [Run] = []
   /// Why it failed, when it did.
@@ -18,7 +20,7 @@ struct Contender<Model> {
     let record: TrainingRecord
   }
 
-  init(_ architecture: Architecture) { self.architecture = architecture }
+  init(_ choice: ModelChoice) { self.choice = choice }
 
   /// The run whose weights validated best.
   var bestRun: Run? {
@@ -36,12 +38,12 @@ struct Contender<Model> {
   ///   - progress: Called after every step with the number of the seed.
   fileprivate mutating func train(
     _ options: ComparisonOptions, training: TrainerOptions,
-    make: (Architecture, UInt64) throws -> (Model, any TrainingTask),
+    make: (ModelChoice, UInt64) throws -> (Model, any TrainingTask),
     progress: @escaping (_ seed: Int, TrainingProgress) async -> Void
   ) async throws {
     for (number, seed) in options.seeds.enumerated() {
       do {
-        let (model, task) = try make(architecture, seed)
+        let (model, task) = try make(choice, seed)
         var own = training
         (own.seed, own.budget) = (seed, options.budget)
         let record = try await Trainer(own).run(task) { await progress(number, $0) }
@@ -63,7 +65,7 @@ struct Contender<Model> {
 
   /// The row with all that training tells: its failure, or what it cost.
   func row() -> ComparisonRow {
-    var row = ComparisonRow(name: architecture.name, kind: .model)
+    var row = ComparisonRow(name: name, kind: .model)
     if let failure { (row.status, row.message) = (failure.status, failure.message) }
     let records = runs.map(\.record)
     guard failure == nil, let first = records.first else { return row }
@@ -83,25 +85,25 @@ struct Contender<Model> {
 }
 
 extension Contender {
-  /// Trains every architecture that the options name, one after the other.
+  /// Trains every model that the options name, one after the other.
   ///
   /// - Parameters:
   ///   - options: Models, seeds, budget and the like.
   ///   - training: How runs go, but for seed and budget.
-  ///   - make: Makes the model of an architecture and a seed, and its task.
+  ///   - make: Makes the model of a choice and a seed, and its task.
   ///   - progress: Called after every step.
-  /// - Returns: One contender per architecture, trained or failed.
+  /// - Returns: One contender per model, trained or failed.
   /// - Throws: `ConfigError` for an unknown name, `CancellationError`.
   static func trained(
     _ options: ComparisonOptions, training: TrainerOptions,
-    make: (Architecture, UInt64) throws -> (Model, any TrainingTask),
+    make: (ModelChoice, UInt64) throws -> (Model, any TrainingTask),
     progress: @escaping (WorkProgress) async -> Void
   ) async throws -> [Contender] {
-    var contenders = try options.architectures().map { Contender($0) }
+    var contenders = try options.choices().map { Contender($0) }
     let runs = Double(contenders.count * options.seeds.count)
     let start = ContinuousClock.now
     for index in contenders.indices {
-      let name = contenders[index].architecture.name
+      let name = contenders[index].name
       try await contenders[index].train(options, training: training, make: make) { seed, state in
         let done = Double(index * options.seeds.count + seed) + state.share
         let elapsed = (ContinuousClock.now - start).seconds

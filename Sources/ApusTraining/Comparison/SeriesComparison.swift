@@ -61,20 +61,22 @@ public struct SeriesComparison: Sendable {
   private func contenders(
     _ problem: SeriesProblem, progress: @escaping (WorkProgress) async -> Void
   ) async throws -> [Contender<Forecaster>] {
-    func config(_ architecture: Architecture) -> ForecasterConfig {
-      let size = BackboneSize(
-        width: options.width ?? 64,
-        layers: architecture.layersPerBlock * (options.layers ?? 2), context: options.context)
-      return ForecasterConfig(
-        architecture: architecture.name, size: size, inputs: problem.recipe.inputs,
-        horizon: options.horizon, levels: options.levels, patch: options.patch)
+    let usual = BackboneSize(
+      width: options.width ?? 64, layers: options.layers ?? 2,
+      context: max(1, options.context / max(1, options.patch)))
+    func config(_ choice: ModelChoice) throws -> ForecasterConfig {
+      ForecasterConfig(
+        try options.blueprint(choice, usual: usual), context: options.context,
+        inputs: problem.recipe.inputs, horizon: options.horizon, levels: options.levels,
+        patch: options.patch)
     }
-    // What no architecture can do is wrong with the options, not with a row.
-    for architecture in try options.architectures() { try config(architecture).validate() }
+    // What no model can do is wrong with the options, not with a row.
+    try usual.validate()
+    for choice in try options.choices() { try (try? config(choice))?.validate() }
     return try await Contender.trained(
       options, training: .forecaster(learningRate: options.learningRate),
-      make: { architecture, seed in
-        let forecaster = try Forecaster(config(architecture), key: RandomKey(seed: seed))
+      make: { choice, seed in
+        let forecaster = try Forecaster(config(choice), key: RandomKey(seed: seed))
         return (
           forecaster,
           try ForecastingTask(forecaster, frames: problem.frames, split: problem.split)

@@ -26,9 +26,9 @@ struct SeriesJudgement {
         + baselines.map { try Self.entry($0, problem) }
     }
     self.judgement = judgement
-    let best = contenders.first { $0.architecture.name == judgement.verdict.model }
+    let best = contenders.first { $0.name == judgement.verdict.model }
     winner = best.flatMap { contender in
-      contender.bestRun.map { ($0.model, contender.architecture.name) }
+      contender.bestRun.map { ($0.model, contender.name) }
     }
     let bar = baselines.first { $0.name == judgement.verdict.baseline }
     examples = Self.examples(problem, contender: best, baseline: bar, origins: origins)
@@ -99,7 +99,7 @@ struct SeriesJudgement {
       if let contender, let learned {
         fans.append(
           ForecastFan(
-            name: contender.architecture.name, levels: levels, quantiles: learned[index]))
+            name: contender.name, levels: levels, quantiles: learned[index]))
       }
       if let baseline, let classical {
         fans.append(ForecastFan(name: baseline.name, levels: levels, quantiles: classical[index]))

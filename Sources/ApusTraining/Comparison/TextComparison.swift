@@ -62,14 +62,11 @@ public struct TextComparison: Sendable {
   ) async throws -> [Contender<LanguageModel>] {
     try await Contender.trained(
       options, training: .languageModel(learningRate: options.learningRate),
-      make: { architecture, seed in
-        let size = BackboneSize(
-          width: options.width ?? 128,
-          layers: architecture.layersPerBlock * (options.layers ?? 4), context: options.context,
-          vocabulary: problem.vocabulary)
+      make: { choice, seed in
+        let usual = BackboneSize(
+          width: 128, layers: 4, context: options.context, vocabulary: problem.vocabulary)
         let model = try LanguageModel(
-          architecture, config: try architecture.makeConfiguration(size: size),
-          key: RandomKey(seed: seed))
+          options.blueprint(choice, usual: usual), key: RandomKey(seed: seed))
         let task = try LanguageTask(
           model, training: problem.train, validation: problem.validation,
           batch: max(1, 4096 / options.context), context: options.context)
@@ -117,7 +114,7 @@ struct TextJudgement {
     }
     self.judgement = judgement
     let chosen = judgement.verdict.model
-    winner = contenders.first { $0.architecture.name == chosen }?.bestRun?.model
+    winner = contenders.first { $0.name == chosen }?.bestRun?.model
   }
 
   private static func entry(

@@ -66,7 +66,7 @@ public struct Composing: Sendable {
     _ firstPath: String, _ table: SeriesTable, _ progress: (WorkProgress) async -> Void
   ) async throws -> (Composition, ComposingSummary) {
     let first = try ModelFolder.open(firstPath).forecaster().load()
-    let lookBack = first.forecaster.config.size.context
+    let lookBack = first.forecaster.config.context
     let measured = try table.measured(as: first.recipe.measure)
     let blocks = SeriesBlocks(
       measured, lookBack: lookBack, horizon: first.forecaster.config.horizon)
@@ -186,7 +186,7 @@ public struct Composing: Sendable {
       ("measure", "\(saved.recipe.measure)", "\(first.recipe.measure)"),
       ("horizon", "\(one.horizon)", "\(other.horizon)"),
       ("levels", "\(one.levels)", "\(other.levels)"),
-      ("context", "\(one.size.context)", "\(other.size.context)"),
+      ("context", "\(one.context)", "\(other.context)"),
     ] where found != expected {
       throw ComposingError.mismatch(
         key: key, path: path, found: found, other: firstPath, expected: expected)

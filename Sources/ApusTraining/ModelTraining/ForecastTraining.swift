@@ -27,11 +27,13 @@ public struct ForecastTraining: Sendable {
     problemOptions.measure = options.measure
     problemOptions.covariates = options.covariates
     let problem = try SeriesProblem(table, options: problemOptions)
+    let context = options.context ?? 64
+    let usual = BackboneSize(
+      width: 64, layers: 2, context: max(1, context / max(1, options.patch)))
     let config = ForecasterConfig(
-      architecture: try options.model.architecture().name,
-      size: try options.size(width: 64, layers: 2, context: options.context ?? 64),
-      inputs: problem.recipe.inputs, horizon: options.horizon, levels: options.levels,
-      patch: options.patch)
+      try options.model.blueprint(usual, width: options.width, layers: options.layers),
+      context: context, inputs: problem.recipe.inputs, horizon: options.horizon,
+      levels: options.levels, patch: options.patch)
     let forecaster = try Forecaster(config, key: RandomKey(seed: options.seed))
     var task = try ForecastingTask(
       forecaster, frames: problem.frames, split: problem.split, batch: options.batch ?? 8)
@@ -66,7 +68,7 @@ public struct ForecastTraining: Sendable {
   ) async throws -> TrainingSummary {
     let (task, recipe) = try task()
     return try await options.train(
-      task, as: ("forecast", task.forecaster.config.architecture),
+      task, as: ("forecast", task.forecaster.config.backbone.architecture.name),
       with: .forecaster(learningRate: options.learningRate), output: output, resume: resume,
       progress: progress
     ) { _ in

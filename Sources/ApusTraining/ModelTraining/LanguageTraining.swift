@@ -24,9 +24,11 @@ public struct LanguageTraining: Sendable {
   private func task() throws -> LanguageTask {
     let context = options.context ?? 256
     let batch = options.batch ?? max(1, 4096 / context)
-    let config = try configuration(context: context)
-    let model = try LanguageModel(
-      try options.model.architecture(), config: config, key: RandomKey(seed: options.seed))
+    let usual = BackboneSize(
+      width: 128, layers: 4, context: context, vocabulary: corpus.tokenizer.vocabularySize)
+    let blueprint = try options.model.blueprint(
+      usual, width: options.width, layers: options.layers)
+    let model = try LanguageModel(blueprint, key: RandomKey(seed: options.seed))
     var task = try LanguageTask(
       model, training: corpus.train, validation: corpus.validation, batch: batch, context: context)
     struct Identity: Encodable {
@@ -35,22 +37,10 @@ public struct LanguageTraining: Sendable {
       let context: Int
     }
     let identity = Identity(tokenizer: corpus.tokenizer, batch: batch, context: context)
-    let text = try config.json() + JSONEncoder.tidy.encode(identity)
+    let text = try blueprint.json() + JSONEncoder.tidy.encode(identity)
     task.identity = TaskIdentity(
       configuration: String(decoding: text, as: UTF8.self), dataSHA256: source.sha256)
     return task
-  }
-
-  /// A published config keeps all it says but the vocabulary and what the options name.
-  private func configuration(context: Int) throws -> any ModelConfig {
-    let architecture = try options.model.architecture()
-    let vocabulary = corpus.tokenizer.vocabularySize
-    guard case .config(let data) = options.model, options.width == nil, options.layers == nil
-    else {
-      return try architecture.makeConfiguration(
-        size: options.size(width: 128, layers: 4, context: context, vocabulary: vocabulary))
-    }
-    return try architecture.makeConfiguration(json: data, overrides: ["vocab_size": vocabulary])
   }
 
   /// Trains, saves the weights that validated best, and reads the whole validation part with them.

@@ -1,40 +1,8 @@
 public import ApusData
-public import ApusModels
+import ApusModels
 import ApusRuntime
 public import ApusTensor
-public import Foundation
-
-/// Which architecture is trained, and how it is configured.
-public enum ModelChoice: Sendable {
-  /// One of the registry, in a size that the options say.
-  case architecture(Architecture)
-  /// The content of a `config.json`.
-  case config(Data)
-
-  /// Takes the name of an architecture or the path of a `config.json`.
-  ///
-  /// - Throws: `ConfigError` for an unknown name, `ModelFolderError` for a file that is not there.
-  public init(_ text: String) throws {
-    guard text.hasSuffix(".json") || Files.isFile(text) else {
-      self = .architecture(try Architecture.named(text))
-      return
-    }
-    guard let data = FileManager.default.contents(atPath: text) else {
-      throw ModelFolderError.missingFile(path: text, purpose: "the model's configuration")
-    }
-    self = .config(data)
-  }
-
-  /// The architecture.
-  ///
-  /// - Throws: `ConfigError`.
-  public func architecture() throws -> Architecture {
-    switch self {
-    case .architecture(let architecture): architecture
-    case .config(let data): try Architecture.reading(json: data).0
-    }
-  }
-}
+import Foundation
 
 /// How a model is trained from a file. What is left out suits one daily series, or a text, and a laptop.
 public struct ModelTrainingOptions: Sendable {
@@ -76,26 +44,6 @@ public struct ModelTrainingOptions: Sendable {
 
   /// Creates the default for a model.
   public init(_ model: ModelChoice) { self.model = model }
-
-  /// The size that a config or the defaults give, where the options say nothing.
-  func size(
-    width usualWidth: Int, layers usualLayers: Int, context: Int, vocabulary: Int = 1
-  ) throws -> BackboneSize {
-    let architecture = try model.architecture()
-    var size = BackboneSize(
-      width: usualWidth, layers: architecture.layersPerBlock * usualLayers,
-      context: context, vocabulary: vocabulary)
-    if case .config(let data) = model {
-      let config = try architecture.makeConfiguration(json: data)
-      let keys = try JSONSerialization.jsonObject(with: config.json()) as? [String: Any] ?? [:]
-      func first(_ names: [String]) -> Int? { names.compactMap { keys[$0] as? Int }.first }
-      size.width = first(["n_embd", "hidden_size"]) ?? size.width
-      size.layers = first(["n_layer", "num_hidden_layers"]) ?? size.layers
-    }
-    size.width = width ?? size.width
-    size.layers = layers ?? size.layers
-    return size
-  }
 
   /// Trains the model of a task and saves it with the weights that validated best.
   ///

@@ -18,15 +18,14 @@ package enum ProbeModel {
       width: options.width, layers: options.layers, context: options.context ?? longest,
       vocabulary: generator.vocabulary)
     let key = RandomKey(seed: options.seed)
+    let blueprint = try architecture.configured(size: size, settings: options.settings)
     if let classes = generator.classes {
       let config = ClassifierConfig(
-        architecture: architecture.name, size: size, settings: options.settings,
-        input: .tokens(vocabulary: generator.vocabulary), classes: classes,
+        blueprint, input: .tokens(vocabulary: generator.vocabulary), classes: classes,
         pooling: options.pooling)
       self = .classifier(try Classifier(config, key: key))
     } else {
-      let config = try architecture.makeConfiguration(size: size, settings: options.settings)
-      self = .language(try LanguageModel(architecture, config: config, key: key))
+      self = .language(try LanguageModel(blueprint, key: key))
     }
   }
 

@@ -30,7 +30,7 @@ struct MegalodonLearningTests {
     let size = BackboneSize(width: 24, layers: 1, context: 8)
     let model = try Forecaster(
       ForecasterConfig(
-        architecture: architecture, size: size, inputs: 1, horizon: 1, levels: [0.5]),
+        .named(architecture), size: size, inputs: 1, horizon: 1, levels: [0.5]),
       key: RandomKey(seed: 1))
     let weights = Tensor(repeating: 1, [16, 48, 1])
     var optimizer = TestOptimizer(model.parameters)
@@ -68,9 +68,9 @@ struct MegalodonLearningTests {
   /// Trains with chunks, or windows, of four tokens, and returns the share of right answers.
   static func accuracy(of name: String) throws -> Double {
     let architecture = try Architecture.named(name)
-    let size = try architecture.makeConfiguration(
+    let size = try architecture.configured(
       size: BackboneSize(width: 24, layers: 2, context: 4, vocabulary: 15))
-    let model = try LanguageModel(architecture, config: size, key: RandomKey(seed: 2))
+    let model = try LanguageModel(size, key: RandomKey(seed: 2))
     var optimizer = TestOptimizer(model.parameters)
     for step in 0..<400 as Range<UInt64> {
       let (tokens, targets) = questions(seed: step)
@@ -104,9 +104,9 @@ struct MegalodonLearningTests {
     .enabled(if: ProcessInfo.processInfo.environment["APUS_SLOW_TESTS"] != nil))
   func stream() throws {
     let architecture = try Architecture.named("megalodon")
-    let config = try architecture.makeConfiguration(
+    let config = try architecture.configured(
       size: BackboneSize(width: 32, layers: 2, context: 64, vocabulary: 29))
-    let model = try LanguageModel(architecture, config: config, key: RandomKey(seed: 3))
+    let model = try LanguageModel(config, key: RandomKey(seed: 3))
     var state = model.initialState(batch: 1)
     var bytes: [Int] = []
     var peaks: [Int] = []

@@ -10,9 +10,9 @@ struct MegalodonTests {
   /// A tiny model whose every size is odd against the others, with chunks of four tokens.
   struct Variant: Sendable, CustomTestStringConvertible {
     let testDescription: String
-    let overrides: [String: any Sendable]
+    let overrides: [String: ConfigValue]
 
-    static let tiny: [String: any Sendable] = [
+    static let tiny: [String: ConfigValue] = [
       "vocab_size": 7, "num_layers": 2, "model_dim": 12, "z_dim": 6, "value_dim": 10,
       "num_heads": 1, "ffn_hidden_dim": 9, "cema_ndim": 3, "chunk_size": 4, "norm_num_groups": 3,
     ]
@@ -32,15 +32,15 @@ struct MegalodonTests {
         ]),
     ]
 
-    func config(_ more: [String: any Sendable] = [:]) throws -> MegalodonConfig {
+    func config(_ more: [String: ConfigValue] = [:]) throws -> MegalodonConfig {
       try MegalodonConfig(
         json: nil, overrides: Self.tiny.merging(overrides) { $1 }.merging(more) { $1 })
     }
 
     /// A model whose every parameter was moved away from its start.
-    func shakenModel(_ more: [String: any Sendable] = [:]) throws -> LanguageModel {
+    func shakenModel(_ more: [String: ConfigValue] = [:]) throws -> LanguageModel {
       let model = try LanguageModel(
-        Architecture.named("megalodon"), config: config(more), key: RandomKey(seed: 1))
+        Blueprint(config(more)), key: RandomKey(seed: 1))
       for (index, parameter) in model.parameters.enumerated() {
         let noise = Tensor.random(parameter.shape, seed: 100 + UInt64(index), scale: 0.2)
         parameter.set(withoutGradient { parameter.value + noise })
@@ -141,7 +141,7 @@ struct MegalodonTests {
     }
     let changed = try Self.model(weights, layers: 1)
     var reference = MegalodonReference(
-      config: try variant.config(["num_layers": 0 + 1]),
+      config: try variant.config(["num_layers": 1]),
       weights: weights.mapValues { $0.values.map(Double.init) })
     let embedded = Self.sequences[0].map { token in
       weights["embed.weight"].map { Array($0.values[token * 12..<(token + 1) * 12]) } ?? []
@@ -159,7 +159,7 @@ struct MegalodonTests {
 
   static func model(_ weights: [String: Tensor], layers: Int) throws -> LanguageModel {
     try LanguageModel(
-      Architecture.named("megalodon"), config: Variant.all[0].config(["num_layers": layers]),
+      Blueprint(Variant.all[0].config(["num_layers": .integer(layers)])),
       in: Scope(checkpoint: weights))
   }
 
@@ -180,18 +180,20 @@ struct MegalodonTests {
     let config = try MegalodonConfig(
       json: nil,
       overrides: [
-        "num_layers": sizes.layers, "model_dim": sizes.width, "num_heads": sizes.heads,
-        "z_dim": sizes.keys, "value_dim": sizes.values, "ffn_hidden_dim": sizes.inner,
-        "norm_num_groups": sizes.groups, "swiglu": sizes.gated,
+        "num_layers": .integer(sizes.layers), "model_dim": .integer(sizes.width),
+        "num_heads": .integer(sizes.heads), "z_dim": .integer(sizes.keys),
+        "value_dim": .integer(sizes.values), "ffn_hidden_dim": .integer(sizes.inner),
+        "norm_num_groups": .integer(sizes.groups), "swiglu": .bool(sizes.gated),
       ])
-    #expect(config.parameterCount == sizes.expected)
+    #expect(try Blueprint(config).languageTotal.parameters == sizes.expected)
   }
 
   @Test("as many parameters as its configuration says", arguments: Variant.all)
   func counts(variant: Variant) throws {
     let model = try variant.shakenModel()
     #expect(
-      model.parameters.reduce(0) { $0 + $1.value.count } == (try variant.config().parameterCount))
+      model.parameters.reduce(0) { $0 + $1.value.count }
+        == (try Blueprint(variant.config()).languageTotal.parameters))
   }
 
   @Test("the state has the bytes of the formula, and does not grow")
@@ -215,7 +217,7 @@ struct MegalodonTests {
       ("chunk_size", 0), ("cema_ndim", 0),
     ] {
       #expect(throws: ConfigError.self, "\(key) \(value)") {
-        try Variant.all[0].config([key: value])
+        try Variant.all[0].config([key: .integer(value)])
       }
     }
     #expect(throws: ConfigError.self) { try Variant.all[0].config(["init_mode": "none"]) }
@@ -234,7 +236,7 @@ struct MegalodonTests {
       epsilon: 1e-8, weightDecay: 0.1, gradientScale: 1, step: 1)
     expectClose(gain.value.values, before.map { $0 * 0.99 }, relative: 1e-6)
     let kept = try LanguageModel(
-      Architecture.named("megalodon"), config: Variant.all[0].config(["decay_all": false]),
+      Blueprint(Variant.all[0].config(["decay_all": false])),
       key: RandomKey(seed: 1))
     for parameter in kept.parameters {
       let isMap =

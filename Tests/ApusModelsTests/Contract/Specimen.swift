@@ -8,7 +8,7 @@ import Testing
 /// A tiny model of an architecture, in its plain form or with settings of its own.
 struct Specimen: Sendable, CustomTestStringConvertible {
   let architecture: Architecture
-  let overrides: [String: any Sendable]
+  let overrides: [String: ConfigValue]
   let variant: String
   /// Whether the loss is the cross-entropy alone, without what keeps routers in balance.
   var isQuiet = false
@@ -24,7 +24,7 @@ struct Specimen: Sendable, CustomTestStringConvertible {
   /// Every registered architecture, then variants that take other paths through the code.
   static let all: [Specimen] = {
     let plain = Architecture.all.map { Specimen(architecture: $0, overrides: [:], variant: "") }
-    let variants: [(String, String, [String: any Sendable])] = [
+    let variants: [(String, String, [String: ConfigValue])] = [
       ("transformer", "windowed", ["sliding_window": 5]),
       (
         "transformer", "learned positions, scaled by layer",
@@ -42,26 +42,26 @@ struct Specimen: Sendable, CustomTestStringConvertible {
       ),
       (
         "transformer", "dense and banded layers in turn",
-        ["sliding_window": NSNull(), "attention_windows": [0, 5]]
+        ["sliding_window": nil, "attention_windows": [0, 5]]
       ),
       ("transformer", "without positions", ["position_embedding": "none"]),
       ("gpt1", "learned positions, silu", ["position_embedding": "learned", "afn": "silu"]),
       (
         "llama", "without a window, with biases, wide heads, untied",
         [
-          "model_type": "llama", "sliding_window": NSNull(), "num_attention_heads": 3,
+          "model_type": "llama", "sliding_window": nil, "num_attention_heads": 3,
           "num_key_value_heads": 1, "head_dim": 10, "attention_bias": true, "mlp_bias": true,
           "intermediate_size": 29, "tie_word_embeddings": false,
           "rope_parameters": [
             "rope_type": "yarn", "factor": 4.0, "rope_theta": 500.0,
-          ] as [String: any Sendable],
+          ],
         ]
       ),
       ("llama", "windowed", ["sliding_window": 5]),
       (
         "cohere", "with head norms and biases, untied",
         [
-          "model_type": "cohere", "sliding_window": NSNull(), "sliding_window_pattern": NSNull(),
+          "model_type": "cohere", "sliding_window": nil, "sliding_window_pattern": nil,
           "use_qk_norm": true, "attention_bias": true, "num_attention_heads": 4, "head_dim": 6,
           "num_key_value_heads": 2, "logit_scale": 0.5, "tie_word_embeddings": false,
         ]
@@ -152,7 +152,7 @@ struct Specimen: Sendable, CustomTestStringConvertible {
           "attn_config": ["kv_n_heads": 1],
           "ffn_config": [
             "moe_num_experts": 5, "moe_top_k": 2, "moe_normalize_expert_weights": 2.5,
-          ] as [String: any Sendable],
+          ],
         ]
       ),
       (
@@ -195,15 +195,14 @@ struct Specimen: Sendable, CustomTestStringConvertible {
     "performer, rectified features, learned positions, untied",
   ]
 
-  func config() throws -> any ModelConfig {
+  func config() throws -> Blueprint {
     let size = BackboneSize(
       width: 24, layers: 2, context: Self.context, vocabulary: Self.vocabulary)
-    let base = try architecture.makeConfiguration(size: size)
-    let config = try architecture.makeConfiguration(
-      json: try base.json(), overrides: overrides)
+    let base = try architecture.configured(size: size)
+    let config = try base.setting(overrides)
     let routing = Self.routing(
       config, isQuiet: isQuiet, takesAllExperts: takesAllExperts)
-    return try architecture.makeConfiguration(json: try config.json(), overrides: routing)
+    return try config.setting(routing)
   }
 
   /// The same without losses of routers.
@@ -222,24 +221,26 @@ struct Specimen: Sendable, CustomTestStringConvertible {
 
   /// What ``isQuiet`` and ``takesAllExperts`` ask of a configuration with experts.
   static func routing(
-    _ config: any ModelConfig, isQuiet: Bool, takesAllExperts: Bool
-  ) -> [String: any Sendable] {
-    let (key, all): (String, any Sendable)
-    switch config {
-    case let config as MixtralConfig: (key, all) = ("num_experts_per_tok", config.numLocalExperts)
+    _ blueprint: Blueprint, isQuiet: Bool, takesAllExperts: Bool
+  ) -> [String: ConfigValue] {
+    let (key, all): (String, ConfigValue)
+    switch blueprint.config {
+    case let config as MixtralConfig:
+      (key, all) = ("num_experts_per_tok", .integer(config.numLocalExperts))
     case let config as DBRXConfig:
-      (key, all) = ("ffn_config", ["moe_top_k": config.ffnConfig.moeNumExperts])
-    case let config as JambaConfig: (key, all) = ("num_experts_per_tok", config.numExperts)
+      (key, all) = ("ffn_config", ["moe_top_k": .integer(config.ffnConfig.moeNumExperts)])
+    case let config as JambaConfig:
+      (key, all) = ("num_experts_per_tok", .integer(config.numExperts))
     default: return [:]
     }
-    var keys: [String: any Sendable] = isQuiet ? ["output_router_logits": false] : [:]
+    var keys: [String: ConfigValue] = isQuiet ? ["output_router_logits": false] : [:]
     if takesAllExperts { keys[key] = all }
     return keys
   }
 
   /// A model whose weights are large enough for every path to matter.
   func model(seed: UInt64 = 1) throws -> LanguageModel {
-    try LanguageModel(architecture, config: config(), key: RandomKey(seed: seed))
+    try LanguageModel(config(), key: RandomKey(seed: seed))
   }
 
   /// The same with every parameter moved away from its start, so that no term vanishes.
