@@ -1,6 +1,6 @@
 import Foundation
 public import ApusNN
-import ApusTensor
+public import ApusTensor
 
 /// The hyperparameters of ``Mamba2``, under their published keys and with their published defaults;
 /// weights start as the authors start them, whatever later libraries do.
