@@ -59,7 +59,7 @@ let package = Package(
   ]
     + [
       "CApusKernels", "ApusTensor", "ApusNN", "ApusData", "ApusModels", "ApusRuntime",
-      "ApusEvaluation", "ApusTraining", "ApusCLI",
+      "ApusEvaluation", "ApusTraining", "Apus", "ApusCLI",
     ].map { name in
       .testTarget(
         name: "\(name)Tests",
