@@ -1,6 +1,6 @@
 # Every target calls one script of Scripts/; nothing is decided here.
 .DEFAULT_GOAL := help
-.PHONY: help compare test build bench format lint
+.PHONY: help compare test check build docs bench format lint
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -11,9 +11,15 @@ compare: ## Install what is missing, build, compare the models on the sample
 test: ## Install what is missing, build, check the style, run all tests
 	@Scripts/test
 
+check: ## Build without optimizing, run the fast tests: the inner loop
+	@Scripts/check
+
 build: ## Install what is missing, build the command
 	@Scripts/setup
 	@Scripts/build
+
+docs: ## Build the documentation of every module
+	@Scripts/docs
 
 bench: ## Time Apus beside its Python peers, where Python is there
 	@Scripts/bench

@@ -10,7 +10,7 @@ struct EncoderCommandTests {
 
   /// A copy of an encoder's fixture with a vocabulary, so that it takes text.
   static func model(in folder: TemporaryFolder) throws -> String {
-    let fixture = try #require(ScoreCommandTests.encoders.first { $0.hasSuffix("/minilm") })
+    let fixture = try #require(goldenFolders("/encoders").first { $0.hasSuffix("/minilm") })
     let model = folder.path + "/model"
     try FileManager.default.copyItem(atPath: fixture, toPath: model)
     let pieces =
@@ -46,20 +46,20 @@ struct EncoderCommandTests {
   @Test("what is no sentence encoder is refused with the code for it")
   func refused() throws {
     let folder = try TemporaryFolder()
-    let fixture = try #require(ScoreCommandTests.encoders.first { $0.hasSuffix("/minilm") })
+    let fixture = try #require(goldenFolders("/encoders").first { $0.hasSuffix("/minilm") })
     let bare = try apus("embed", "--model", fixture, input: "x")
     #expect(bare.status == 66 && bare.errors.contains("tokenizer.json or vocab.txt"))
     let ids = try folder.write("[1]", to: "ids.json")
     let headless = try apus("score", "--model", fixture, "--tokens", ids)
     #expect(headless.status == 65 && headless.errors.contains("apus embed"), "\(headless.errors)")
-    let language = try #require(ScoreCommandTests.fixtures.first { $0.hasSuffix("/gpt2") })
+    let language = try #require(goldenFolders().first { $0.hasSuffix("/gpt2") })
     #expect(try apus("embed", "--model", language, input: "x").status == 65)
     #expect(try apus("embed", "--model", "none", input: "x").status == 66)
   }
 
   @Test("inspect tells a folder, a file and a configuration apart")
   func inspect() throws {
-    let fixture = try #require(ScoreCommandTests.fixtures.first { $0.hasSuffix("/mamba") })
+    let fixture = try #require(goldenFolders().first { $0.hasSuffix("/mamba") })
     let folder = try apus("inspect", fixture, "--tensors")
     #expect(folder.status == 0 && folder.output.contains("architecture: mamba"))
     #expect(folder.output.contains("backbone.embeddings.weight\t[37, 20]\tF32\t2960"))

@@ -5,24 +5,6 @@ import Testing
 
 @Suite("apus score")
 struct ScoreCommandTests {
-  /// Every golden fixture of a language model: a folder with a model and a case.
-  static let fixtures = folders("")
-  /// The same of encoders.
-  static let encoders = folders("/encoders")
-
-  private static func folders(_ part: String) -> [String] {
-    let top =
-      URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-      .appending(path: "ApusModelsTests/Fixtures").path + part
-    return ((try? FileManager.default.contentsOfDirectory(atPath: top)) ?? []).sorted()
-      .map { top + "/" + $0 }
-      .filter { folder in
-        ["config.json", "model.safetensors", "case.safetensors"].allSatisfy {
-          FileManager.default.fileExists(atPath: folder + "/" + $0)
-        }
-      }
-  }
-
   /// The ids of each row without padding; nil where segments matter, which a list of ids has none of.
   private static func rows(_ known: [String: Tensor]) throws -> [[Int32]]? {
     let ids = try #require(known["input_ids"])
@@ -36,7 +18,9 @@ struct ScoreCommandTests {
     }
   }
 
-  @Test("writes the logits of every golden fixture", arguments: fixtures + encoders)
+  @Test(
+    "writes the logits of every golden fixture", .slow,
+    arguments: try goldenFolders() + goldenFolders("/encoders"))
   func golden(fixture: String) throws {
     let known = try Safetensors.load(fixture + "/case.safetensors")
     guard let expected = known["logits"], let rows = try Self.rows(known) else { return }
@@ -75,7 +59,7 @@ struct ScoreCommandTests {
   @Test("prints a line per token")
   func lines() throws {
     let folder = try TemporaryFolder()
-    let fixture = try #require(Self.fixtures.first { $0.hasSuffix("/gpt2") })
+    let fixture = try #require(goldenFolders().first { $0.hasSuffix("/gpt2") })
     let file = try folder.write("[5, 17, 2]", to: "ids.json")
     let result = try apus("score", "--model", fixture, "--tokens", file)
     #expect(result.status == 0 && result.lines.count == 3, "\(result.errors)")
@@ -96,7 +80,7 @@ struct ScoreCommandTests {
     ])
   func badTokens(text: String, part: String) throws {
     let folder = try TemporaryFolder()
-    let fixture = try #require(Self.fixtures.first { $0.hasSuffix("/gpt2") })
+    let fixture = try #require(goldenFolders().first { $0.hasSuffix("/gpt2") })
     let file = try folder.write(text, to: "ids.json")
     let output = folder.path + "/logits.safetensors"
     let result = try apus("score", "--model", fixture, "--tokens", file, "--logits", output)
@@ -114,7 +98,7 @@ struct ScoreCommandTests {
     func score(_ model: String, _ tokens: String) throws -> CommandResult {
       try apus("score", "--model", model, "--tokens", tokens)
     }
-    let fixture = try #require(Self.fixtures.first { $0.hasSuffix("/gpt2") })
+    let fixture = try #require(goldenFolders().first { $0.hasSuffix("/gpt2") })
     #expect(try score(folder.path + "/none", ids).status == 66)
     #expect(try score(fixture, folder.path + "/none.json").status == 66)
     _ = try folder.write(#"{"model_type": "frobnitz"}"#, to: "config.json")

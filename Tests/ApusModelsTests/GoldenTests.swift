@@ -8,17 +8,10 @@ import Testing
 /// Numbers that the reference implementation made of the same weights.
 @Suite("Golden fixtures", .tags(.golden))
 struct GoldenTests {
-  /// Every fixture of a language model: a folder with a case and a configuration.
-  static let names: [String] = {
-    let top =
-      (try? fixturePath("names")).map { URL(filePath: $0).deletingLastPathComponent().path } ?? ""
-    let folders = (try? FileManager.default.contentsOfDirectory(atPath: top)) ?? []
-    return folders.sorted().filter { name in
-      ["config.json", "case.safetensors", "model.safetensors", "versions.json"].allSatisfy {
-        FileManager.default.fileExists(atPath: "\(top)/\(name)/\($0)")
-      }
-    }
-  }()
+  /// The names of all fixtures of a language model.
+  static func names() throws -> [String] {
+    try goldenFolders().map { URL(filePath: $0).lastPathComponent }
+  }
 
   /// The part of `versions.json` that judges.
   struct Facts: Decodable {
@@ -51,14 +44,14 @@ struct GoldenTests {
       ids: try #require(tensors["input_ids"]), logits: try #require(tensors["logits"]))
   }
 
-  @Test("logits equal the reference's", arguments: names)
+  @Test("logits equal the reference's", arguments: try names())
   func logits(name: String) throws {
     let golden = try Self.load(name)
     let logits = withoutGradient { golden.model.logits(golden.ids) }
     expectClose(logits, golden.logits, absolute: golden.tolerance.logits)
   }
 
-  @Test("logits one token at a time equal the reference's", arguments: names)
+  @Test("logits one token at a time equal the reference's", arguments: try names())
   func stepByStep(name: String) throws {
     let golden = try Self.load(name)
     let expected = golden.tensors["step_logits"] ?? golden.logits
@@ -70,7 +63,7 @@ struct GoldenTests {
     }
   }
 
-  @Test("loss and gradients equal the reference's", arguments: names)
+  @Test("loss and gradients equal the reference's", arguments: try names())
   func gradients(name: String) throws {
     let golden = try Self.load(name)
     for parameter in golden.model.parameters { parameter.setTrainable(true) }

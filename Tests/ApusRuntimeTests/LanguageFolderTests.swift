@@ -28,7 +28,7 @@ struct LanguageFolderTests {
     return try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])
   }
 
-  @Test("a model comes back to the bit, from one file or many", arguments: architectures)
+  @Test("a model comes back to the bit, from one file or many", .slow, arguments: architectures)
   func roundTrip(name: String) throws {
     let model = try Self.model(name)
     try withTemporaryFolder { folder in

@@ -80,7 +80,14 @@ struct TestSupportTests {
   }
 
   @Test("say which fixture is missing")
-  func missingFixture() {
+  func missingFixture() throws {
     #expect(throws: FixtureError.self) { try fixturePath("no such fixture") }
+    #expect(throws: FixtureError.none(in: "/no/such/folder")) {
+      try fixtures(in: "/no/such/folder")
+    }
+    #expect(throws: FixtureError.self) { try goldenFolders("/no such part") }
+    let empty = TemporaryFolder()
+    #expect(throws: FixtureError.none(in: empty.path)) { try fixtures(in: empty.path) }
+    #expect(try goldenFolders().count > 30)
   }
 }

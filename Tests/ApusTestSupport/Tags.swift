@@ -1,3 +1,4 @@
+import Foundation
 package import Testing
 
 extension Tag {
@@ -9,6 +10,12 @@ extension Tag {
   @Tag package static var golden: Self
   /// A law over many random cases.
   @Tag package static var property: Self
-  /// Takes more than a few seconds.
-  @Tag package static var slow: Self
+}
+
+extension Trait where Self == ConditionTrait {
+  /// The test takes more than a second: the fast lane, `make check`, leaves it out.
+  package static var slow: Self {
+    .enabled(
+      if: ProcessInfo.processInfo.environment["APUS_LANE"] != "fast", "the fast lane leaves it out")
+  }
 }

@@ -22,7 +22,7 @@ struct ModelSelectionTests {
     }
   }
 
-  @Test("recommends none of ten equal models in 95 of 100 random walks")
+  @Test("recommends none of ten equal models in 95 of 100 random walks", .slow)
   func randomWalks() throws {
     // Five changes of a random walk ahead, from every origin; every model adds as much noise to the
     // naive forecast as the baseline carries itself, so that none is better, but some look better.
@@ -39,7 +39,7 @@ struct ModelSelectionTests {
     #expect(wrong.count <= 5, "wrong at seeds \(wrong)")
   }
 
-  @Test("recommends none of ten noisy models on heavy-tailed noise")
+  @Test("recommends none of ten noisy models on heavy-tailed noise", .slow)
   func heavyTails() throws {
     var wrong: [UInt64] = []
     for seed in UInt64(1)...100 {

@@ -2,6 +2,7 @@ import ApusData
 import ApusEvaluation
 import ApusTensor
 import ApusTraining
+import ApusTestSupport
 import Foundation
 import Testing
 
@@ -31,7 +32,7 @@ struct HonestyTests {
     return options
   }
 
-  @Test("it recommends a model on at most 5 of 100 random walks")
+  @Test("it recommends a model on at most 5 of 100 random walks", .slow)
   func randomWalks() async throws {
     let source = DataSource(name: "walk", data: Data())
     var recommended: [UInt64] = []

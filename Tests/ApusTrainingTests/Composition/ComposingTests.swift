@@ -36,7 +36,7 @@ struct ComposingTests {
     _ = try await ForecastTraining(table, source: source, options: options).run(output: folder)
   }
 
-  @Test("on a mixture of regimes it is at least as good as the best single expert")
+  @Test("on a mixture of regimes it is at least as good as the best single expert", .slow)
   func mixture() async throws {
     try await withTemporaryFolder { folder in
       try await train(table([0, 0, 0, 0, 0, 0], seed: 1), to: folder + "/season")

@@ -45,7 +45,8 @@ struct PathwaysTrainingTests {
     }
   }
 
-  @Test("tasks learned together get better, a task added keeps them, and the folder keeps all")
+  @Test(
+    "tasks learned together get better, a task added keeps them, and the folder keeps all", .slow)
   func endToEnd() async throws {
     let joint: [PathwaysExercise] = [.season, .shapes]
     let untrained = try Pathways(PathwaysTraining.config(joint), key: RandomKey(seed: 0))

@@ -1,6 +1,7 @@
 import ApusData
 import ApusModels
 import ApusTensor
+import ApusTestSupport
 import ApusTraining
 import Foundation
 import Testing
@@ -157,20 +158,17 @@ struct ProbeRecipeTests {
   }
 
   /// The recipes that come with the project.
-  static let committed: [String] = {
+  static func committed() throws -> [String] {
     let tests = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-    let folder = tests.appendingPathComponent("../../../Recipes").standardized.path
-    let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-    return names.filter { $0.hasSuffix(".json") }.sorted().map { folder + "/" + $0 }
-  }()
-
-  @Test("that come with the project make a probe")
-  func shipped() throws {
-    #expect(Self.committed.count >= 6)
-    for path in Self.committed {
-      let data = try #require(FileManager.default.contents(atPath: path))
-      #expect(throws: Never.self, "\(path)") { try Probe(ProbeOptions(recipe: data)) }
+    return try fixtures(in: tests.appendingPathComponent("../../../Recipes").standardized.path) {
+      $0.hasSuffix(".json")
     }
+  }
+
+  @Test("that come with the project make a probe", arguments: try committed())
+  func shipped(path: String) throws {
+    let data = try #require(FileManager.default.contents(atPath: path))
+    #expect(throws: Never.self) { try Probe(ProbeOptions(recipe: data)) }
   }
 
   @Test("that mean nothing are refused")
