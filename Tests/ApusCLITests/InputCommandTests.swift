@@ -13,7 +13,7 @@ struct InputCommandTests {
   @Test("a pipe, a folder or a device in the place of a file is refused at once")
   func special() throws {
     let folder = try TemporaryFolder()
-    let gpt2 = try #require(ScoreCommandTests.fixtures.first { $0.hasSuffix("/gpt2") })
+    let gpt2 = try #require(goldenFolders().first { $0.hasSuffix("/gpt2") })
     #expect(mkfifo(folder.path + "/pipe", 0o600) == 0)
     for file in [folder.path + "/pipe", folder.path, "/dev/zero"] {
       for arguments in [
