@@ -1,3 +1,4 @@
+import ApusModels
 import ApusTestSupport
 import Foundation
 
@@ -34,4 +35,27 @@ func series(_ count: Int, seed: UInt64) -> [(kind: String, values: [Double])] {
       }
     ),
   ]
+}
+
+extension BaselineRule {
+  /// A forecast from each origin, each by a memory of its own.
+  func predict(_ series: [Double], origins: [Int], task: ForecastTask) throws -> [BaselineForecast]
+  {
+    try origins.map { origin in
+      var memory = try memory(task)
+      for value in series.prefix(origin) { memory.push(value) }
+      return try memory.forecast()
+    }
+  }
+}
+
+extension AnchorRule {
+  /// The anchor for an origin and a step from 1.
+  func anchors(of series: [Double], task: ForecastTask) -> (Int, Int) -> Anchor {
+    { origin, step in
+      var anchors = anchors(task)
+      for value in series.prefix(origin) { anchors.push(value) }
+      return anchors.anchor(step)
+    }
+  }
 }

@@ -200,6 +200,45 @@ struct NaiveTests {
   }
 }
 
+@Suite("Baselines on a live series")
+struct BaselineStreamTests {
+  @Test("forecast after each row what a batch forecasts there, to the bit, holes and all")
+  func equalsBatch() throws {
+    for (kind, values) in series(240, seed: 4) {
+      let measure = try #require(ForecastTask.Kind(rawValue: kind))
+      let task = ForecastTask(horizon: 3, seasonLength: 5, measure: measure)
+      var holed = values
+      for row in stride(from: 17, to: holed.count, by: 23) { holed[row] = .nan }
+      for var baseline in Baseline.standard(for: task, lookback: 12) + [.mean, .windowMean(7)] {
+        try baseline.fit(holed, task: task)
+        let origins = Array(40...holed.count)
+        let batch = try baseline.forecasts(holed, origins: origins, task: task)
+        var stream = try baseline.stream(task)
+        for (row, value) in holed.enumerated() {
+          stream.push(value)
+          guard row + 1 >= 40 else { continue }
+          #expect(try stream.forecast() == batch[row - 39], "\(baseline.name) after row \(row)")
+        }
+      }
+    }
+  }
+
+  @Test("say that they know nothing yet")
+  func nothing() throws {
+    var naive = Baseline.naive
+    let task = ForecastTask(horizon: 1, measure: .level)
+    #expect(throws: BaselineError.notFitted(model: "naive")) { try naive.stream(task) }
+    try naive.fit((0..<20).map { Double($0 % 3) }, task: task)
+    var stream = try naive.stream(task)
+    stream.push(.nan)
+    #expect(throws: BaselineError.nothingBeforeOrigin(model: "naive", origin: 1)) {
+      try stream.forecast()
+    }
+    stream.push(2)
+    #expect(try stream.forecast().mean == [2])
+  }
+}
+
 @Suite("Historical quantiles")
 struct HistoricalQuantilesTests {
   @Test("rank what was seen before the origin")

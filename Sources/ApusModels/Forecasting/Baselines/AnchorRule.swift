@@ -19,8 +19,17 @@ package protocol AnchorRule: BaselineRule {
   var residuals: ResidualQuantiles { get set }
   /// Estimates the parameters, before residuals are taken.
   mutating func estimate(_ history: [Double], task: ForecastTask) throws
-  /// Runs over the series once and returns the anchor for an origin and a step from 1.
-  func anchors(of series: [Double], task: ForecastTask) -> (Int, Int) -> Anchor
+  /// What the rule keeps of a series; as it is before the first value.
+  associatedtype Anchors: AnchorMemory
+  func anchors(_ task: ForecastTask) -> Anchors
+}
+
+/// What an ``AnchorRule`` keeps of a series while values come.
+package protocol AnchorMemory: Sendable {
+  /// Takes in the next value; NaN where it is missing.
+  mutating func push(_ value: Double)
+  /// The anchor of the value `step` after the last, from 1. Asked for only after a value was present.
+  func anchor(_ step: Int) -> Anchor
 }
 
 extension AnchorRule {
@@ -29,25 +38,34 @@ extension AnchorRule {
     try estimate(history, task: task)
     let first = (history.firstIndex(where: \.isFinite) ?? 0) + 1
     residuals = try ResidualQuantiles(
-      of: history, from: max(warmUp, first), task: task, anchors: anchors(of: history, task: task))
+      of: history, from: max(warmUp, first), task: task, anchors: anchors(task))
   }
 
-  package func predict(_ series: [Double], origins: [Int], task: ForecastTask) throws
-    -> [BaselineForecast]
-  {
+  package func memory(_ task: ForecastTask) throws -> AnchoredMemory<Anchors> {
     guard task.horizon <= residuals.horizon else {
       throw RuleError.horizonTooLong(asked: task.horizon, fitted: residuals.horizon)
     }
-    let anchor = anchors(of: series, task: task)
-    let shapes = (1...task.horizon).map { residuals.quantiles(step: $0, levels: task.levels) }
-    return origins.map { origin in
-      let steps = (1...task.horizon).map { anchor(origin, $0) }
-      return BaselineForecast(
-        quantiles: zip(steps, shapes).map { step, shape in
-          shape.map { step.location + step.scale * $0 }
-        },
-        mean: steps.map(\.mean))
-    }
+    return AnchoredMemory(
+      anchors: anchors(task),
+      shapes: (1...task.horizon).map { residuals.quantiles(step: $0, levels: task.levels) })
+  }
+}
+
+/// The memory of an ``AnchorRule`` with the shape that its residuals had.
+package struct AnchoredMemory<Anchors: AnchorMemory>: BaselineMemory {
+  fileprivate var anchors: Anchors
+  /// `[P][Q]`.
+  fileprivate let shapes: [[Double]]
+
+  package mutating func push(_ value: Double) { anchors.push(value) }
+
+  package func forecast() -> BaselineForecast {
+    let steps = (1...shapes.count).map { anchors.anchor($0) }
+    return BaselineForecast(
+      quantiles: zip(steps, shapes).map { step, shape in
+        shape.map { step.location + step.scale * $0 }
+      },
+      mean: steps.map(\.mean))
   }
 }
 
@@ -71,26 +89,31 @@ package struct ResidualQuantiles: Sendable {
   /// where errors add up, widened by the square root of the ratio of the steps. Throws when even the
   /// first step has too few.
   init(
-    of history: [Double], from first: Int, task: ForecastTask, anchors: (Int, Int) -> Anchor
+    of history: [Double], from first: Int, task: ForecastTask, anchors: some AnchorMemory
   ) throws {
-    let origins = max(0, history.count - first)
-    let stride = max(1, origins / Self.mostOrigins)
-    for step in 1...task.horizon {
-      var sample: [Double] = []
-      for origin in Swift.stride(from: first, through: history.count - step, by: stride) {
-        let value = history[origin + step - 1]
-        guard value.isFinite else { continue }
-        let anchor = anchors(origin, step)
-        let error = value - anchor.location
-        let residual = anchor.scale > 0 ? error / anchor.scale : error == 0 ? 0 : .nan
-        if residual.isFinite { sample.append(residual) }
+    var anchors = anchors
+    let stride = max(1, max(0, history.count - first) / Self.mostOrigins)
+    var found = [[Double]](repeating: [], count: task.horizon)
+    for (origin, value) in history.enumerated() {
+      if origin >= first, (origin - first) % stride == 0 {
+        for step in 1...min(task.horizon, history.count - origin) {
+          let value = history[origin + step - 1]
+          guard value.isFinite else { continue }
+          let anchor = anchors.anchor(step)
+          let error = value - anchor.location
+          let residual = anchor.scale > 0 ? error / anchor.scale : error == 0 ? 0 : .nan
+          if residual.isFinite { found[step - 1].append(residual) }
+        }
       }
+      anchors.push(value)
+    }
+    for (index, sample) in found.enumerated() {
       if sample.count < Self.fewest {
         guard let last = samples.last else {
           throw RuleError.tooShort(found: sample.count, needed: first + Self.fewest)
         }
         let widening =
-          task.measure == .level ? (Double(step) / Double(step - 1)).squareRoot() : 1
+          task.measure == .level ? (Double(index + 1) / Double(index)).squareRoot() : 1
         samples.append(last.map { $0 * widening })
       } else {
         samples.append(sample.sorted())

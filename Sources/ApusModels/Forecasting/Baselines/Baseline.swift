@@ -1,6 +1,6 @@
 /// A classical forecaster: the bar that every architecture has to clear.
 ///
-/// Pick one by name, `Baseline.garch()`, or all that suit a task, ``standard(for:lookback:)``.
+/// Pick one by name, `Baseline.garch`, or all that suit a task, ``standard(for:lookback:)``.
 /// Every baseline scales with its series (a series in cents gets forecasts in cents), never
 /// crosses its quantiles, and either forecasts finite numbers or throws ``BaselineError``.
 public struct Baseline: SeriesForecaster {
@@ -31,28 +31,32 @@ public struct Baseline: SeriesForecaster {
   public func forecasts(_ series: [Double], origins: [Int], task: ForecastTask) throws
     -> [BaselineForecast]
   {
-    try task.validate()
-    guard isFitted else { throw BaselineError.notFitted(model: name) }
-    let firstValue = series.firstIndex(where: \.isFinite) ?? series.count
-    for origin in origins {
+    var stream = try stream(task)
+    var places: [Int: [Int]] = [:]
+    for (place, origin) in origins.enumerated() {
       guard origin > 0, origin <= series.count else {
         throw BaselineError.originOutside(origin: origin, count: series.count)
       }
-      guard origin > firstValue else {
-        throw BaselineError.nothingBeforeOrigin(model: name, origin: origin)
-      }
+      places[origin, default: []].append(place)
     }
-    var result = try naming { try rule.predict(series, origins: origins, task: task) }
-    for index in result.indices {
-      for step in result[index].quantiles.indices {
-        result[index].quantiles[step].sort()  // rounding may cross equal quantiles
-      }
-      let isFinite =
-        result[index].mean.allSatisfy(\.isFinite)
-        && result[index].quantiles.allSatisfy { $0.allSatisfy(\.isFinite) }
-      guard isFinite else { throw BaselineError.notFinite(model: name, origin: origins[index]) }
+    var result = [BaselineForecast](
+      repeating: BaselineForecast(quantiles: [], mean: []), count: origins.count)
+    for value in series.prefix(origins.max() ?? 0) {
+      stream.push(value)
+      guard let asked = places[stream.count] else { continue }
+      let forecast = try stream.forecast()
+      for place in asked { result[place] = forecast }
     }
     return result
+  }
+
+  /// Forecasts of a live series, from before its first value on: what it was fitted to is not in it.
+  ///
+  /// - Throws: ``BaselineError`` when it is not fitted, or not for such a task.
+  public func stream(_ task: ForecastTask) throws -> BaselineStream {
+    try task.validate()
+    guard isFitted else { throw BaselineError.notFitted(model: name) }
+    return BaselineStream(self, try naming { try rule.memory(task) })
   }
 
   private func single(_ history: ArraySlice<Double>, task: ForecastTask) throws
@@ -64,7 +68,7 @@ public struct Baseline: SeriesForecaster {
   }
 
   /// Puts the name into the errors of the rule, which does not know it.
-  private func naming<T>(_ body: () throws -> T) throws -> T {
+  fileprivate func naming<T>(_ body: () throws -> T) throws -> T {
     do { return try body() } catch RuleError.tooShort(let found, let needed) {
       throw BaselineError.historyTooShort(model: name, found: found, needed: needed)
     } catch RuleError.notApplicable(let measure) {
@@ -75,13 +79,61 @@ public struct Baseline: SeriesForecaster {
   }
 }
 
-/// The mathematics of a ``Baseline``. Tasks and origins are checked before it is asked.
+/// A fitted ``Baseline`` at work on a live series: one value in, one forecast out, at the same cost
+/// however many came before, but for the quantiles of all history.
+public struct BaselineStream: Sendable {
+  private let baseline: Baseline
+  private var memory: any BaselineMemory
+  private var hasValue = false
+  /// Values pushed so far, missing ones among them.
+  public private(set) var count = 0
+
+  fileprivate init(_ baseline: Baseline, _ memory: any BaselineMemory) {
+    (self.baseline, self.memory) = (baseline, memory)
+  }
+
+  /// Takes in the next value; NaN where it is missing.
+  public mutating func push(_ value: Double) {
+    memory.push(value)
+    count += 1
+    if value.isFinite { hasValue = true }
+  }
+
+  /// The forecast of the values that follow.
+  ///
+  /// - Throws: ``BaselineError`` when no value is there yet, too few are, or numbers leave their range.
+  public func forecast() throws -> BaselineForecast {
+    guard hasValue else {
+      throw BaselineError.nothingBeforeOrigin(model: baseline.name, origin: count)
+    }
+    var result = try baseline.naming { try memory.forecast() }
+    for step in result.quantiles.indices {
+      result.quantiles[step].sort()  // rounding may cross equal quantiles
+    }
+    let isFinite =
+      result.mean.allSatisfy(\.isFinite)
+      && result.quantiles.allSatisfy { $0.allSatisfy(\.isFinite) }
+    guard isFinite else { throw BaselineError.notFinite(model: baseline.name, origin: count) }
+    return result
+  }
+}
+
+/// The mathematics of a ``Baseline``. Tasks are checked before it is asked.
 package protocol BaselineRule: Sendable {
   /// Learns from the training history.
   mutating func learn(_ history: [Double], task: ForecastTask) throws
-  /// Forecasts from each origin, from the values before it alone.
-  func predict(_ series: [Double], origins: [Int], task: ForecastTask) throws
-    -> [BaselineForecast]
+  /// What the fitted rule keeps of a series; as it is before the first value.
+  associatedtype Memory: BaselineMemory
+  func memory(_ task: ForecastTask) throws -> Memory
+}
+
+/// What a rule keeps of a series while values come: the only way there is, so that a stream and a batch
+/// agree to the bit.
+package protocol BaselineMemory: Sendable {
+  /// Takes in the next value; NaN where it is missing.
+  mutating func push(_ value: Double)
+  /// Forecasts from the values so far; asked for only after one was present.
+  func forecast() throws -> BaselineForecast
 }
 
 /// What a rule reports; ``Baseline`` adds its name.

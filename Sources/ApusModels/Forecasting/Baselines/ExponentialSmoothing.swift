@@ -35,37 +35,53 @@ package struct ExponentialSmoothing: AnchorRule {
     parameters = Parameters(best.point)
   }
 
-  package func anchors(of series: [Double], task: ForecastTask) -> (Int, Int) -> Anchor {
-    let m = start.season.count
-    var (level, trend, season) = (start.level, start.trend, start.season)
-    var levels = [level]
-    var trends = [trend]
-    for (index, value) in series.enumerated() {
-      parameters.step(value, &level, &trend, &season, index)
-      levels.append(level)
-      trends.append(trend)
+  package func anchors(_ task: ForecastTask) -> Anchors {
+    Anchors(
+      parameters: parameters, state: start,
+      // φ + φ² + … + φ^h
+      damping: (1...task.horizon).map { step in
+        (1...step).reduce(0) { $0 + pow(parameters.phi, Double($1)) }
+      }, isVolatility: task.measure == .volatility)
+  }
+
+  package struct Anchors: AnchorMemory {
+    fileprivate let parameters: Parameters
+    fileprivate var state: State
+    let damping: [Double]
+    let isVolatility: Bool
+    private var range = RunningRange()
+
+    fileprivate init(parameters: Parameters, state: State, damping: [Double], isVolatility: Bool) {
+      (self.parameters, self.state) = (parameters, state)
+      (self.damping, self.isVolatility) = (damping, isVolatility)
     }
-    // φ + φ² + … + φ^h
-    let damping = (1...task.horizon).map { step in
-      (1...step).reduce(0) { $0 + pow(parameters.phi, Double($1)) }
+
+    package mutating func push(_ value: Double) {
+      parameters.step(value, &state)
+      range.push(value)
     }
-    let isVolatility = task.measure == .volatility
-    let range = RunningRange(series)
-    return { [season] origin, step in
-      let value =
-        levels[origin] + damping[step - 1] * trends[origin] + season[origin + (step - 1) % m]
+
+    package func anchor(_ step: Int) -> Anchor {
+      let value = state.level + damping[step - 1] * state.trend + state.season(step)
       guard isVolatility else { return Anchor(location: value, scale: 1, mean: value) }
-      let sane = range.clamp(value, before: origin)
+      let sane = range.clamp(value)
       return Anchor(location: 0, scale: sane, mean: sane)
     }
   }
 
-  /// Where smoothing starts.
-  private struct State {
+  /// Where smoothing stands.
+  fileprivate struct State {
     var level: Double
     var trend: Double
-    /// `[m]`, summing to 0.
+    /// `[m]`, in turn: the next value belongs to `season[count % m]`. Sums to 0 at the start.
     var season: [Double]
+    /// Values taken in.
+    var count = 0
+
+    /// The season of the value `step` ahead.
+    func season(_ step: Int) -> Double {
+      season[(count + (step - 1) % season.count) % season.count]
+    }
 
     init(level: Double, trend: Double, season: [Double]) {
       (self.level, self.trend, self.season) = (level, trend, season)
@@ -90,7 +106,7 @@ package struct ExponentialSmoothing: AnchorRule {
     }
   }
 
-  private struct Parameters {
+  fileprivate struct Parameters {
     var alpha = 0.999
     var beta = 0.0
     var gamma = 0.0
@@ -107,29 +123,25 @@ package struct ExponentialSmoothing: AnchorRule {
       phi = 0.8 + 0.18 * unit(point[3])
     }
 
-    /// Takes one value in; `season[index]` holds the season of that value. Returns the error.
+    /// Takes one value in. Returns the error.
     @discardableResult
-    func step(
-      _ value: Double, _ level: inout Double, _ trend: inout Double, _ season: inout [Double],
-      _ index: Int
-    ) -> Double {
-      let before = level + phi * trend
-      let error = value.isFinite ? value - before - season[index] : 0
-      level = before + alpha * error
-      trend = phi * trend + beta * error
-      season.append(season[index] + gamma * error)
+    func step(_ value: Double, _ state: inout State) -> Double {
+      let place = state.count % state.season.count
+      let before = state.level + phi * state.trend
+      let error = value.isFinite ? value - before - state.season[place] : 0
+      state.level = before + alpha * error
+      state.trend = phi * state.trend + beta * error
+      state.season[place] += gamma * error
+      state.count += 1
       return error
     }
 
     func squaredError(_ history: [Double], from start: State) -> Double {
-      var (level, trend, season) = (start.level, start.trend, start.season)
-      season.reserveCapacity(season.count + history.count)
-      var sum = 0.0
-      for (index, value) in history.enumerated() {
-        let error = step(value, &level, &trend, &season, index)
-        sum += error * error
+      var state = start
+      return history.reduce(0) { sum, value in
+        let error = step(value, &state)
+        return sum + error * error
       }
-      return sum
     }
   }
 }

@@ -24,7 +24,11 @@ package struct ExponentiallyWeighted: AnchorRule {
   package var warmUp: Int { 10 }
 
   package mutating func estimate(_ history: [Double], task: ForecastTask) {
-    let sizes = sizes(of: history, task: task)
+    var memory = Anchors(task.measure, decay: decay, smallest: 0)
+    let sizes = history.map { value in
+      defer { memory.push(value) }
+      return memory.size(of: value)
+    }
     let mean = RunningSums(sizes).mean(0..<sizes.count) ?? 0
     smallest =
       task.measure == .volatility ? smallestScale(of: sizes) : 1e-3 * mean.squareRoot()
@@ -32,65 +36,77 @@ package struct ExponentiallyWeighted: AnchorRule {
     // The Gaussian quasi-likelihood ranks scales rightly also when the data are not Gaussian.
     var best = Double.infinity
     for candidate in Array(stride(from: 0.70, through: 0.99, by: 0.01)) + [0.995] {
-      let smoothed = smoothed(sizes, decay: candidate)
+      var smoothed = SmoothedSize(decay: candidate)
       var loss = 0.0
-      for index in warmUp..<max(warmUp, sizes.count) where sizes[index].isFinite {
-        let scale = max(smoothed[index], 1e-6 * mean)
-        if scale > 0 { loss += log(scale) + sizes[index] / scale }
+      for (index, size) in sizes.enumerated() {
+        if index >= warmUp, size.isFinite {
+          let scale = max(smoothed.value, 1e-6 * mean)
+          if scale > 0 { loss += log(scale) + size / scale }
+        }
+        smoothed.push(size)
       }
       if loss < best { (best, decay) = (loss, candidate) }
     }
   }
 
-  package func anchors(of series: [Double], task: ForecastTask) -> (Int, Int) -> Anchor {
-    let smoothed = smoothed(sizes(of: series, task: task), decay: decay)
-    let filled = filledForward(series)
-    let smallest = smallest
-    let measure = task.measure
-    return { origin, _ in
-      switch measure {
-      case .returns:
-        Anchor(location: 0, scale: max(smoothed[origin].squareRoot(), smallest), mean: 0)
-      case .level:
-        Anchor(
-          location: filled[origin - 1], scale: max(smoothed[origin].squareRoot(), smallest),
-          mean: filled[origin - 1])
-      case .volatility:
-        Anchor(
-          location: 0, scale: max(smoothed[origin], smallest),
-          mean: max(smoothed[origin], smallest))
-      }
-    }
+  package func anchors(_ task: ForecastTask) -> Anchors {
+    Anchors(task.measure, decay: decay, smallest: smallest)
   }
 
-  /// What is smoothed: squares of returns or of differences, or the volatilities themselves.
-  private func sizes(of series: [Double], task: ForecastTask) -> [Double] {
-    switch task.measure {
-    case .returns: return series.map { $0 * $0 }
-    case .volatility: return series
-    case .level:
-      let filled = filledForward(series)
-      return series.indices.map { index in
-        guard index > 0, series[index].isFinite else { return .nan }
-        let change = series[index] - filled[index - 1]
+  package struct Anchors: AnchorMemory {
+    private let measure: ForecastTask.Kind
+    private let smallest: Double
+    private var smoothed: SmoothedSize
+    private var last = Double.nan
+
+    fileprivate init(_ measure: ForecastTask.Kind, decay: Double, smallest: Double) {
+      (self.measure, self.smallest) = (measure, smallest)
+      smoothed = SmoothedSize(decay: decay)
+    }
+
+    package mutating func push(_ value: Double) {
+      smoothed.push(size(of: value))
+      if value.isFinite { last = value }
+    }
+
+    /// What is smoothed of the next value: the square of a return or of a difference, or a volatility
+    /// itself.
+    fileprivate func size(of value: Double) -> Double {
+      switch measure {
+      case .returns: return value * value
+      case .volatility: return value
+      case .level:
+        let change = value - last
         return change * change
       }
     }
+
+    package func anchor(_ step: Int) -> Anchor {
+      switch measure {
+      case .returns:
+        Anchor(location: 0, scale: max(smoothed.value.squareRoot(), smallest), mean: 0)
+      case .level:
+        Anchor(location: last, scale: max(smoothed.value.squareRoot(), smallest), mean: last)
+      case .volatility:
+        Anchor(
+          location: 0, scale: max(smoothed.value, smallest), mean: max(smoothed.value, smallest))
+      }
+    }
   }
 
-  /// The smoothed size known at each origin, 0 through `sizes.count`.
-  ///
-  /// Early on each value gets the weight of a plain mean, so that no start value is needed.
-  private func smoothed(_ sizes: [Double], decay: Double) -> [Double] {
-    var (state, count) = (0.0, 0.0)
-    var result = [0.0]
-    for size in sizes {
-      if size.isFinite {
-        count += 1
-        state += max(1 - decay, 1 / count) * (size - state)
-      }
-      result.append(state)
+  /// An exponentially weighted mean. Early on each value gets the weight of a plain mean, so that no
+  /// start value is needed.
+  private struct SmoothedSize {
+    let decay: Double
+    private(set) var value = 0.0
+    private var count = 0.0
+
+    init(decay: Double) { self.decay = decay }
+
+    mutating func push(_ size: Double) {
+      guard size.isFinite else { return }
+      count += 1
+      value += max(1 - decay, 1 / count) * (size - value)
     }
-    return result
   }
 }

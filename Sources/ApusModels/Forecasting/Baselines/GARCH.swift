@@ -20,6 +20,15 @@ package struct GARCH: BaselineRule {
     package var degreesOfFreedom = 8.0
     /// How much of a variance is left after one step: α + γ/2 + β.
     package var persistence: Double { alpha + 0.5 * gamma + beta }
+
+    /// The variance expected after a return of which `variance` was expected.
+    fileprivate func variance(after variance: Double, return value: Double) -> Double {
+      let error = value - mean
+      let isPresent = error.isFinite
+      let square = isPresent ? error * error : variance  // what was to be expected
+      let reaction = isPresent ? alpha + (error < 0 ? gamma : 0) : alpha + 0.5 * gamma
+      return omega + reaction * square + beta * variance
+    }
   }
 
   let hasLeverage: Bool
@@ -60,26 +69,42 @@ package struct GARCH: BaselineRule {
     logLikelihood = fit.logLikelihood - count * log(deviation)
   }
 
-  package func predict(_ series: [Double], origins: [Int], task: ForecastTask) throws
-    -> [BaselineForecast]
-  {
+  package func memory(_ task: ForecastTask) throws -> Memory {
     guard task.horizon <= horizon else {
       throw RuleError.horizonTooLong(asked: task.horizon, fitted: horizon)
     }
-    let variances = variances(of: returns(of: series, task: task))
-    let filled = filledForward(series)
-    let nu = parameters.degreesOfFreedom
-    let t = StudentT(degreesOfFreedom: nu)
-    let shape = task.levels.map { t.quantile($0) * ((nu - 2) / nu).squareRoot() }
-    return origins.map { origin in
-      var (variance, total) = (variances[origin], 0.0)
+    return Memory(parameters, variance: firstVariance, task: task)
+  }
+
+  package struct Memory: BaselineMemory {
+    private let parameters: Parameters
+    private let isLevel: Bool
+    private let horizon: Int
+    /// Quantiles of a step of unit variance.
+    private let shape: [Double]
+    /// What is expected of the next value.
+    private var variance: Double
+    private var last = Double.nan
+
+    fileprivate init(_ parameters: Parameters, variance: Double, task: ForecastTask) {
+      (self.parameters, self.variance) = (parameters, variance)
+      (isLevel, horizon) = (task.measure == .level, task.horizon)
+      let nu = parameters.degreesOfFreedom
+      let t = StudentT(degreesOfFreedom: nu)
+      shape = task.levels.map { t.quantile($0) * ((nu - 2) / nu).squareRoot() }
+    }
+
+    package mutating func push(_ value: Double) {
+      variance = parameters.variance(after: variance, return: isLevel ? value - last : value)
+      if value.isFinite { last = value }
+    }
+
+    package func forecast() -> BaselineForecast {
+      var (variance, total) = (variance, 0.0)
       var forecast = BaselineForecast(quantiles: [], mean: [])
-      for step in 1...task.horizon {
+      for step in 1...horizon {
         total += variance
-        let isLevel = task.measure == .level
-        let mean =
-          isLevel
-          ? filled[origin - 1] + Double(step) * parameters.mean : parameters.mean
+        let mean = isLevel ? last + Double(step) * parameters.mean : parameters.mean
         let deviation = (isLevel ? total : variance).squareRoot()
         forecast.mean.append(mean)
         forecast.quantiles.append(shape.map { mean + deviation * $0 })
@@ -89,22 +114,14 @@ package struct GARCH: BaselineRule {
     }
   }
 
+  /// The variance expected of the first value.
+  private var firstVariance: Double { parameters.omega + parameters.persistence * backcast }
+
   /// The variance expected at each origin, 0 through `returns.count`.
   package func variances(of returns: [Double]) -> [Double] {
-    var variance = parameters.omega + parameters.persistence * backcast
-    var result = [variance]
-    for value in returns {
-      let error = value - parameters.mean
-      let isPresent = error.isFinite
-      let square = isPresent ? error * error : variance  // what was to be expected
-      let reaction =
-        isPresent
-        ? parameters.alpha + (error < 0 ? parameters.gamma : 0)
-        : parameters.alpha + 0.5 * parameters.gamma
-      variance = parameters.omega + reaction * square + parameters.beta * variance
-      result.append(variance)
+    returns.reduce(into: [firstVariance]) { found, value in
+      found.append(parameters.variance(after: found[found.count - 1], return: value))
     }
-    return result
   }
 
   private func returns(of series: [Double], task: ForecastTask) -> [Double] {

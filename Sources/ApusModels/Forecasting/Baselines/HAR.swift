@@ -27,13 +27,17 @@ package struct HAR: AnchorRule {
     let values = history.map { $0 > 0 && $0.isFinite ? $0 : .nan }
     let present = values.filter(\.isFinite)
     mean = present.reduce(0) { $0 + $1 / Double(present.count) }
-    let features = Features(values, isLogarithmic: isLogarithmic)
+    var memory = anchors(task)
+    let inputs = values.map { value in
+      defer { memory.push(value) }
+      return memory.inputs
+    }
     regressions = []
     for step in 1...task.horizon {
       var rows: [(inputs: [Double], output: Double)] = []
       for origin in stride(from: warmUp, through: values.count - step, by: 1) {
         let value = values[origin + step - 1]
-        guard value.isFinite, let inputs = features(origin) else { continue }
+        guard value.isFinite, let inputs = inputs[origin] else { continue }
         rows.append((inputs, isLogarithmic ? log(value) : value))
       }
       guard rows.count >= Self.fewestRows, let regression = Regression(rows) else {
@@ -44,45 +48,49 @@ package struct HAR: AnchorRule {
     }
   }
 
-  package func anchors(of series: [Double], task: ForecastTask) -> (Int, Int) -> Anchor {
-    let values = series.map { $0 > 0 && $0.isFinite ? $0 : .nan }
-    let features = Features(values, isLogarithmic: isLogarithmic)
-    let range = RunningRange(values)
-    return { origin, step in
+  package func anchors(_ task: ForecastTask) -> Anchors {
+    Anchors(isLogarithmic: isLogarithmic, regressions: regressions, mean: mean)
+  }
+
+  package struct Anchors: AnchorMemory {
+    let isLogarithmic: Bool
+    fileprivate let regressions: [Regression]
+    let mean: Double
+    private var last = Double.nan
+    private var sums = TrailingSums(last: 22)
+    private var range = RunningRange()
+
+    fileprivate init(isLogarithmic: Bool, regressions: [Regression], mean: Double) {
+      (self.isLogarithmic, self.regressions, self.mean) = (isLogarithmic, regressions, mean)
+    }
+
+    package mutating func push(_ value: Double) {
+      let value = value > 0 ? value : .nan
+      if value.isFinite { last = value }
+      sums.push(value)
+      range.push(value)
+    }
+
+    /// Last value, mean of five and mean of 22; nil while nothing positive was there.
+    fileprivate var inputs: [Double]? {
+      guard last.isFinite else { return nil }
+      // Where a whole week or month is missing the last value stands for it.
+      let inputs = [last, sums.mean(last: 5) ?? last, sums.mean(last: 22) ?? last]
+      return isLogarithmic ? inputs.map { log(max($0, .leastNormalMagnitude)) } : inputs
+    }
+
+    package func anchor(_ step: Int) -> Anchor {
       let regression = regressions[step - 1]
-      guard let inputs = features(origin) else {
-        return Anchor(location: 0, scale: mean, mean: mean)  // nothing positive so far
+      guard let inputs else {
+        return Anchor(location: 0, scale: mean, mean: mean)
       }
       let expected = regression(inputs)
       if isLogarithmic {
         return Anchor(
           location: 0, scale: exp(expected), mean: exp(expected + regression.residualVariance / 2))
       }
-      let sane = range.clamp(expected, before: origin)
+      let sane = range.clamp(expected)
       return Anchor(location: 0, scale: sane, mean: sane)
-    }
-  }
-
-  /// Last value, mean of five and mean of 22 before an origin.
-  private struct Features {
-    let filled: [Double]
-    let sums: RunningSums
-    let isLogarithmic: Bool
-
-    init(_ values: [Double], isLogarithmic: Bool) {
-      filled = filledForward(values)
-      sums = RunningSums(values)
-      self.isLogarithmic = isLogarithmic
-    }
-
-    func callAsFunction(_ origin: Int) -> [Double]? {
-      let last = filled[origin - 1]
-      guard last.isFinite else { return nil }
-      // Where a whole week or month is missing the last value stands for it.
-      let week = sums.mean(max(0, origin - 5)..<origin) ?? last
-      let month = sums.mean(max(0, origin - 22)..<origin) ?? last
-      let inputs = [last, week, month]
-      return isLogarithmic ? inputs.map { log(max($0, .leastNormalMagnitude)) } : inputs
     }
   }
 }

@@ -21,48 +21,86 @@ package struct HistoricalQuantiles: BaselineRule {
     horizon = task.horizon
   }
 
-  package func predict(_ series: [Double], origins: [Int], task: ForecastTask) throws
-    -> [BaselineForecast]
-  {
+  package func memory(_ task: ForecastTask) throws -> Memory {
     guard task.horizon <= horizon else {
       throw RuleError.horizonTooLong(asked: task.horizon, fitted: horizon)
     }
-    let filled = filledForward(series)
-    var forecasts = origins.map { _ in BaselineForecast(quantiles: [], mean: []) }
-    let order = origins.indices.sorted { origins[$0] < origins[$1] }
-    // A level needs one sample per step; otherwise every step shares the values themselves.
-    let isLevel = task.measure == .level
-    for step in 1...(isLevel ? task.horizon : 1) {
-      let values = isLevel ? changes(of: filled, over: step) : series
-      let sums = RunningSums(values)
-      var (sample, start, end) = (SortedSample(), 0, 0)
-      for index in order {
-        let origin = origins[index]
-        while end < origin {
-          sample.insert(values[end])
-          end += 1
-        }
-        while let window, start < origin - window {
-          sample.remove(values[start])
-          start += 1
-        }
-        guard sample.values.count >= min(Self.fewest, window ?? .max) else {
-          throw RuleError.tooShort(found: sample.values.count, needed: Self.fewest)
-        }
-        let base = isLevel ? filled[origin - 1] : 0
-        let row = task.levels.map { base + quantile(ofSorted: sample.values, at: $0) }
-        let mean = base + (sums.mean(start..<origin) ?? 0)
-        for _ in 0..<(isLevel ? 1 : task.horizon) {
-          forecasts[index].quantiles.append(row)
-          forecasts[index].mean.append(mean)
-        }
-      }
-    }
-    return forecasts
+    return Memory(window: window, task: task)
   }
 
-  /// The change over `step` values that ends at each index; NaN where there is none.
-  private func changes(of filled: [Double], over step: Int) -> [Double] {
-    filled.indices.map { $0 < step ? .nan : filled[$0] - filled[$0 - step] }
+  package struct Memory: BaselineMemory {
+    private let levels: [Double]
+    private let horizon: Int
+    /// For a level the changes over 1 to P steps; otherwise every step shares the values themselves.
+    private var samples: [Sample]
+    /// For a level the last P + 1 values, missing ones filled, newest last.
+    private var recent: [Double] = []
+    private let isLevel: Bool
+
+    fileprivate init(window: Int?, task: ForecastTask) {
+      (levels, horizon, isLevel) = (task.levels, task.horizon, task.measure == .level)
+      samples = (0..<(isLevel ? horizon : 1)).map { _ in Sample(window: window) }
+    }
+
+    package mutating func push(_ value: Double) {
+      guard isLevel else { return samples[0].push(value) }
+      recent.append(value.isFinite ? value : recent.last ?? .nan)
+      if recent.count > horizon + 1 { recent.removeFirst() }
+      let last = recent.count - 1
+      for index in samples.indices {
+        samples[index].push(last > index ? recent[last] - recent[last - index - 1] : .nan)
+      }
+    }
+
+    package func forecast() throws -> BaselineForecast {
+      var forecast = BaselineForecast(quantiles: [], mean: [])
+      let base = isLevel ? recent.last ?? .nan : 0
+      for sample in samples {
+        let row = try sample.quantiles(levels).map { base + $0 }
+        let mean = base + (sample.mean ?? 0)
+        for _ in 0..<(isLevel ? 1 : horizon) {
+          forecast.quantiles.append(row)
+          forecast.mean.append(mean)
+        }
+      }
+      return forecast
+    }
+  }
+
+  /// The last `window` values or all, in order.
+  private struct Sample {
+    private let window: Int?
+    private var sorted = SortedSample()
+    private var sums: TrailingSums
+    /// The last `window` values in turn.
+    private var ring: [Double] = []
+    private var place = 0
+
+    init(window: Int?) {
+      self.window = window
+      sums = TrailingSums(last: window)
+    }
+
+    mutating func push(_ value: Double) {
+      sums.push(value)
+      sorted.insert(value)
+      guard let window else { return }
+      if ring.count < window {
+        ring.append(value)
+      } else {
+        sorted.remove(ring[place])
+        ring[place] = value
+        place = (place + 1) % window
+      }
+    }
+
+    var mean: Double? { sums.mean(last: window) }
+
+    func quantiles(_ levels: [Double]) throws -> [Double] {
+      guard sorted.values.count >= min(HistoricalQuantiles.fewest, window ?? .max) else {
+        throw RuleError.tooShort(found: sorted.values.count, needed: HistoricalQuantiles.fewest)
+      }
+      return levels.map { quantile(ofSorted: sorted.values, at: $0) }
+    }
   }
 }

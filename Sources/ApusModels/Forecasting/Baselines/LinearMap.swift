@@ -81,19 +81,38 @@ package struct LinearMap: AnchorRule {
     }
   }
 
-  package func anchors(of series: [Double], task: ForecastTask) -> (Int, Int) -> Anchor {
-    let filled = filledForward(series)
-    let first = series.first(where: \.isFinite) ?? 0
-    let padded = [Double](repeating: first, count: lookback) + filled.map { $0.isNaN ? first : $0 }
-    let isVolatility = task.measure == .volatility
-    let range = RunningRange(series)
-    return { origin, step in
-      let row = weights[step - 1]
-      let last = isRelative ? padded[origin + lookback - 1] : 0
-      var value = intercepts[step - 1] + last
-      for index in 0..<lookback { value += row[index] * (padded[origin + index] - last) }
+  package func anchors(_ task: ForecastTask) -> Anchors {
+    Anchors(self, isVolatility: task.measure == .volatility)
+  }
+
+  package struct Anchors: AnchorMemory {
+    private let map: LinearMap
+    private let isVolatility: Bool
+    /// The last L values, missing ones filled; as many first values before there are L.
+    private var window: [Double] = []
+    private var range = RunningRange()
+
+    fileprivate init(_ map: LinearMap, isVolatility: Bool) {
+      (self.map, self.isVolatility) = (map, isVolatility)
+    }
+
+    package mutating func push(_ value: Double) {
+      range.push(value)
+      if window.isEmpty {
+        if value.isFinite { window = [Double](repeating: value, count: map.lookback) }
+      } else {
+        window.append(value.isFinite ? value : window[window.count - 1])
+        window.removeFirst()
+      }
+    }
+
+    package func anchor(_ step: Int) -> Anchor {
+      let row = map.weights[step - 1]
+      let last = map.isRelative ? window[window.count - 1] : 0
+      var value = map.intercepts[step - 1] + last
+      for (weight, input) in zip(row, window) { value += weight * (input - last) }
       guard isVolatility else { return Anchor(location: value, scale: 1, mean: value) }
-      let sane = range.clamp(value, before: origin)
+      let sane = range.clamp(value)
       return Anchor(location: 0, scale: sane, mean: sane)
     }
   }

@@ -34,44 +34,57 @@ package struct Naive: AnchorRule {
     smallest = smallestScale(of: history)
   }
 
-  package func anchors(of series: [Double], task: ForecastTask) -> (Int, Int) -> Anchor {
-    let point = points(of: series)
-    let smallest = smallest
-    let isVolatility = task.measure == .volatility
-    return { origin, step in
-      let value = point(origin, step)
-      guard isVolatility else { return Anchor(location: value, scale: 1, mean: value) }
+  package func anchors(_ task: ForecastTask) -> Anchors {
+    Anchors(form, season: season, smallest: task.measure == .volatility ? smallest : nil)
+  }
+
+  package struct Anchors: AnchorMemory {
+    private let form: Form
+    /// The smallest scale of a volatility; nil for other measures.
+    private let smallest: Double?
+    private var count = 0
+    private var last = Double.nan
+    private var first: (index: Int, value: Double)?
+    /// The last value present at each place of the season.
+    private var season: [Double]
+    private var sums: TrailingSums
+
+    fileprivate init(_ form: Form, season: Int, smallest: Double?) {
+      (self.form, self.smallest) = (form, smallest)
+      self.season = [Double](repeating: .nan, count: season)
+      var window: Int?
+      if case .mean(let count) = form { window = count }
+      sums = TrailingSums(last: window)
+    }
+
+    package mutating func push(_ value: Double) {
+      if value.isFinite {
+        last = value
+        season[count % season.count] = value
+        if first == nil { first = (count, value) }
+      }
+      sums.push(value)
+      count += 1
+    }
+
+    package func anchor(_ step: Int) -> Anchor {
+      let value = point(step)
+      guard let smallest else { return Anchor(location: value, scale: 1, mean: value) }
       let scale = max(value, smallest)
       return Anchor(location: 0, scale: scale, mean: scale)
     }
-  }
 
-  /// The point forecast for an origin and a step.
-  private func points(of series: [Double]) -> (Int, Int) -> Double {
-    let filled = filledForward(series)
-    switch form {
-    case .last:
-      return { origin, _ in filled[origin - 1] }
-    case .season:
-      let m = season
-      return { origin, step in
-        var index = origin - m + (step - 1) % m
-        while index >= 0, !series[index].isFinite { index -= m }
-        return index >= 0 ? series[index] : filled[origin - 1]
-      }
-    case .drift:
-      let first = series.firstIndex(where: \.isFinite) ?? 0
-      return { origin, step in
-        let span = origin - 1 - first
-        guard span > 0 else { return filled[origin - 1] }
-        let slope = (filled[origin - 1] - series[first]) / Double(span)
-        return filled[origin - 1] + Double(step) * slope
-      }
-    case .mean(let count):
-      let sums = RunningSums(series)
-      return { origin, _ in
-        let start = max(0, origin - (count ?? origin))
-        return sums.mean(start..<origin) ?? filled[origin - 1]
+    private func point(_ step: Int) -> Double {
+      switch form {
+      case .last: return last
+      case .season:
+        let before = season[(count + (step - 1) % season.count) % season.count]
+        return before.isFinite ? before : last
+      case .drift:
+        guard let first, count - 1 > first.index else { return last }
+        let slope = (last - first.value) / Double(count - 1 - first.index)
+        return last + Double(step) * slope
+      case .mean(let count): return sums.mean(last: count) ?? last
       }
     }
   }

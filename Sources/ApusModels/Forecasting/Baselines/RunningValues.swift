@@ -33,25 +33,54 @@ struct RunningSums {
   }
 }
 
+/// The same sums for values that come one by one: means over the last of them.
+struct TrailingSums {
+  /// How many of the last values a mean may cover; nil for all.
+  private let most: Int?
+  private var (sum, count) = (0.0, 0)
+  /// What ``sum`` and ``count`` were before each of the last values, oldest first from `start` on.
+  private var before: [(sum: Double, count: Int)] = []
+  private var start = 0
+  private var offset: Double?
+
+  init(last most: Int?) { self.most = most }
+
+  mutating func push(_ value: Double) {
+    if let most {
+      if before.count < most {
+        before.append((sum, count))
+      } else {
+        before[start] = (sum, count)
+        start = (start + 1) % most
+      }
+    }
+    guard value.isFinite else { return }
+    if offset == nil { offset = value }
+    sum += value - (offset ?? 0)
+    count += 1
+  }
+
+  /// The mean of the values present among the last `window`, which may be more than there are.
+  func mean(last window: Int? = nil) -> Double? {
+    var (base, seen) = (0.0, 0)
+    if let window, window < before.count || window == most, !before.isEmpty {
+      (base, seen) = before[(start + before.count - min(window, before.count)) % before.count]
+    }
+    guard count > seen else { return nil }
+    return (offset ?? 0) + (sum - base) / Double(count - seen)
+  }
+}
+
 /// The smallest and the largest value seen so far.
 struct RunningRange {
-  private var lows: [Double] = []
-  private var highs: [Double] = []
+  private var (low, high) = (Double.infinity, -Double.infinity)
 
-  init(_ series: [Double]) {
-    var (low, high) = (Double.infinity, -Double.infinity)
-    for value in series {
-      if value.isFinite { (low, high) = (min(low, value), max(high, value)) }
-      lows.append(low)
-      highs.append(high)
-    }
+  mutating func push(_ value: Double) {
+    if value.isFinite { (low, high) = (min(low, value), max(high, value)) }
   }
 
-  /// The nearest number to `value` inside the range of what precedes `origin`, if anything does.
-  func clamp(_ value: Double, before origin: Int) -> Double {
-    let (low, high) = (lows[origin - 1], highs[origin - 1])
-    return low <= high ? min(max(value, low), high) : value
-  }
+  /// The nearest number to `value` inside the range, if there is one.
+  func clamp(_ value: Double) -> Double { low <= high ? min(max(value, low), high) : value }
 }
 
 /// A thousandth of the root mean square of the values present.

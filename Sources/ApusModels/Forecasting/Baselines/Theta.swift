@@ -26,7 +26,7 @@ package struct Theta: AnchorRule {
       throw RuleError.tooShort(found: history.count, needed: 2 * m + 8)
     }
     season = Self.season(of: history, length: m)
-    let adjusted = adjusted(history)
+    let adjusted = history.enumerated().map { self.adjusted($0.element, at: $0.offset) }
     let rows = adjusted.enumerated().filter { $0.element.isFinite }
       .map { (inputs: [Double($0.offset)], output: $0.element) }
     slope = Regression(rows)?.slopes[0] ?? 0
@@ -38,28 +38,42 @@ package struct Theta: AnchorRule {
     }
   }
 
-  package func anchors(of series: [Double], task: ForecastTask) -> (Int, Int) -> Anchor {
-    var level = firstLevel
-    var levels = [level]
-    for value in adjusted(series) {
-      if value.isFinite { level += smoothing * (value - level) }
-      levels.append(level)
+  package func anchors(_ task: ForecastTask) -> Anchors {
+    Anchors(self, isVolatility: task.measure == .volatility)
+  }
+
+  package struct Anchors: AnchorMemory {
+    private let rule: Theta
+    private let isVolatility: Bool
+    private var level: Double
+    private var count = 0
+    private var range = RunningRange()
+
+    fileprivate init(_ rule: Theta, isVolatility: Bool) {
+      (self.rule, self.isVolatility) = (rule, isVolatility)
+      level = rule.firstLevel
     }
-    let isVolatility = task.measure == .volatility
-    let range = RunningRange(series)
-    return { origin, step in
-      let seen = (1 - pow(1 - smoothing, Double(origin))) / smoothing
+
+    package mutating func push(_ value: Double) {
+      if value.isFinite { level += rule.smoothing * (rule.adjusted(value, at: count) - level) }
+      range.push(value)
+      count += 1
+    }
+
+    package func anchor(_ step: Int) -> Anchor {
+      let (slope, smoothing, season) = (rule.slope, rule.smoothing, rule.season)
+      let seen = (1 - pow(1 - smoothing, Double(count))) / smoothing
       let line = slope / 2 * (Double(step - 1) + seen)
-      let value = levels[origin] + line + season[(origin + step - 1) % season.count]
+      let value = level + line + season[(count + step - 1) % season.count]
       guard isVolatility else { return Anchor(location: value, scale: 1, mean: value) }
-      let sane = range.clamp(value, before: origin)
+      let sane = range.clamp(value)
       return Anchor(location: 0, scale: sane, mean: sane)
     }
   }
 
-  private func adjusted(_ series: [Double]) -> [Double] {
-    season.count == 1
-      ? series : series.enumerated().map { $0.element - season[$0.offset % season.count] }
+  /// A value without its season.
+  private func adjusted(_ value: Double, at index: Int) -> Double {
+    season.count == 1 ? value : value - season[index % season.count]
   }
 
   private func squaredError(_ adjusted: [Double], smoothing: Double) -> Double {
