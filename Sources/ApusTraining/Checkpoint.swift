@@ -54,6 +54,30 @@ package struct Manifest: Codable {
   /// The checkpoint with the weights that had validated best by then.
   package var bestStep: Int?
   package var files: [File] = []
+
+  /// Describes a checkpoint whose files are not written yet.
+  init(step: Int, parentStep: Int?, bestStep: Int?) {
+    (self.step, self.parentStep, self.bestStep) = (step, parentStep, bestStep)
+  }
+
+  /// Reads the manifest of a checkpoint's folder.
+  ///
+  /// - Throws: ``TrainingError/newerCheckpoint(path:found:known:)``, `JSONFileError` with the key that is
+  ///   wrong, `FileError`.
+  init(at folder: String) throws {
+    let path = "\(folder)/MANIFEST.json"
+    let json = try JSONValue(path: path, limit: 1 << 20)
+    if let found = json["formatVersion"]?.integer, found > CheckpointStore.formatVersion {
+      throw TrainingError.newerCheckpoint(
+        path: folder, found: found, known: CheckpointStore.formatVersion)
+    }
+    self = try json.decoded(as: Manifest.self, path: path)
+    for (key, step) in [("step", step), ("bestStep", bestStep ?? 0)]
+    where !(0...CheckpointStore.mostSteps).contains(step) {
+      throw JSONFileError.wrongValue(
+        path: path, key: key, problem: "\(step) is no number of steps")
+    }
+  }
 }
 
 /// A checkpoint on the disk that was found in order.
@@ -72,12 +96,23 @@ package struct StoredCheckpoint {
     try Safetensors.load("\(path)/\(Checkpoint.optimizerFile)")
   }
 
-  /// The contents of `state.json`.
-  package func state() throws -> Data {
-    guard let data = FileManager.default.contents(atPath: "\(path)/\(Checkpoint.stateFile)") else {
-      throw TrainingError.damagedCheckpoint(path: path, problem: "state.json is missing")
+  /// The contents of `state.json`, checked.
+  ///
+  /// - Throws: ``TrainingError``.
+  func state() throws -> CheckpointState {
+    let file = "\(path)/\(Checkpoint.stateFile)"
+    do {
+      let json = try JSONValue(path: file, limit: 1 << 28)
+      if let found = json["formatVersion"]?.integer, found > CheckpointState.formatVersion {
+        throw TrainingError.newerCheckpoint(
+          path: path, found: found, known: CheckpointState.formatVersion)
+      }
+      let state = try json.decoded(as: CheckpointState.self, path: file)
+      try state.validate(step: manifest.step, path: file)
+      return state
+    } catch let error as JSONFileError {
+      throw TrainingError.damagedCheckpoint(path: path, problem: "\(error)")
     }
-    return data
   }
 }
 

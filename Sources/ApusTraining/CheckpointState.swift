@@ -19,7 +19,10 @@ struct CheckpointState: Codable {
     var counter: Int
   }
 
-  var formatVersion = CheckpointStore.formatVersion
+  /// The version of what stands here. In 1 the digest of the configuration knew sizes alone.
+  static let formatVersion = 2
+
+  var formatVersion = Self.formatVersion
   var run: RunState
   var step: Int
   var microStep = 0
@@ -66,26 +69,87 @@ struct CheckpointState: Codable {
   }
 }
 
+extension CheckpointState {
+  /// Throws where a number cannot be that of a run, so that nothing computed from it traps.
+  ///
+  /// - Parameters:
+  ///   - step: The step of the manifest.
+  ///   - path: What messages call the file.
+  /// - Throws: `JSONFileError` with the key.
+  func validate(step: Int, path: String) throws {
+    func require(_ holds: Bool, _ key: String, _ value: some Any) throws {
+      guard holds else {
+        throw JSONFileError.wrongValue(
+          path: path, key: key, problem: "\(value) cannot be that of a run of \(step) steps")
+      }
+    }
+    func positive(_ value: Double, _ key: String) throws {
+      try require(value >= 0 && value.isFinite, key, value)
+    }
+    func mark(_ step: Int, _ seconds: Double, _ key: String) throws {
+      try require((0...self.step).contains(step), key + ".step", step)
+      try positive(seconds, key + ".seconds")
+    }
+    let record = run.record
+    try require(self.step == step, "step", self.step)
+    try require(run.step == step, "run.step", run.step)
+    for (key, count) in [
+      ("skippedInRow", run.skippedInRow), ("validationsSinceBest", run.validationsSinceBest),
+      ("record.steps", record.steps), ("record.skippedSteps", record.skippedSteps),
+    ] { try require((0...step).contains(count), "run.\(key)", count) }
+    for (key, count) in [("units", record.units), ("peakBytes", record.peakBytes)] {
+      try require((0...1 << 60).contains(count), "run.record.\(key)", count)
+    }
+    for (key, value) in [
+      ("spentSeconds", run.spentSeconds), ("stepSeconds", run.stepSeconds),
+      ("lastValidationSeconds", run.lastValidationSeconds), ("lossWeight", run.lossWeight),
+      ("record.seconds", record.seconds), ("record.validationSeconds", record.validationSeconds),
+      ("record.unitsPerSecond", record.unitsPerSecond),
+    ] { try positive(value, "run.\(key)") }
+    try positive(learningRate, "learningRate")
+    try require(run.lossSum.isFinite, "run.lossSum", run.lossSum)
+    if let last = run.lastValidation {
+      try mark(last.step, last.seconds, "run.lastValidation")
+      try positive(last.share, "run.lastValidation.share")
+    }
+    for (index, point) in record.curve.enumerated() {
+      let key = "run.record.curve[\(index)]"
+      try mark(point.step, point.seconds, key)
+      for loss in [point.trainLoss, point.validationLoss] {
+        try require(loss?.isFinite ?? true, key, loss ?? 0)
+      }
+    }
+    if let best = record.best {
+      try mark(best.step, 0, "run.record.best")
+      try require(
+        best.validationLoss.isFinite, "run.record.best.validationLoss", best.validationLoss)
+    }
+  }
+}
+
 /// What must be the same when a run is resumed.
 struct RunIdentity {
   let configSHA256: String
+  /// As checkpoints of format 1 have it.
+  private let formerSHA256: String
   let dataSHA256: String
 
   init(options: TrainerOptions, task: some TrainingTask) throws {
     var essential = options
     essential.checkpoints = nil  // where and how often files are written changes no result
-    var text = try JSONEncoder.tidy.encode(essential)
-    text += Data(task.identity.configuration.utf8)
-    for parameter in task.parameters {
-      text += Data("\n\(parameter.name) \(parameter.shape) \(parameter.isTrainable)".utf8)
+    let trainer = try JSONEncoder.tidy.encode(essential)
+    let parameters = task.parameters.map { "\n\($0.name) \($0.shape) \($0.isTrainable)" }.joined()
+    func digest(_ configuration: String) -> String {
+      Digest.sha256(of: trainer + Data((configuration + parameters).utf8))
     }
-    configSHA256 = Digest.sha256(of: text)
+    configSHA256 = digest(task.identity.configuration)
+    formerSHA256 = digest(task.identity.formerConfiguration ?? task.identity.configuration)
     dataSHA256 = task.identity.dataSHA256
   }
 
   /// Refuses to go on with what `state` was not made with.
   func check(_ state: CheckpointState, options: TrainerOptions, path: String) throws {
-    guard state.configSHA256 == configSHA256 else {
+    guard state.configSHA256 == (state.formatVersion > 1 ? configSHA256 : formerSHA256) else {
       throw TrainingError.otherConfiguration(
         path: path, differences: try differences(state.options, options))
     }
@@ -97,13 +161,11 @@ struct RunIdentity {
   /// The names of the options that differ, with both values.
   private func differences(_ old: TrainerOptions, _ new: TrainerOptions) throws -> [String] {
     func table(_ options: TrainerOptions) throws -> [String: String] {
-      let data = try JSONEncoder().encode(options)
-      let object = try JSONSerialization.jsonObject(with: data) as? [String: Any] ?? [:]
-      return try object.mapValues {
-        let text = try JSONSerialization.data(
-          withJSONObject: $0, options: [.sortedKeys, .fragmentsAllowed])
-        return String(decoding: text, as: UTF8.self)
-      }
+      let json = try JSONValue(try JSONEncoder.tidy.encode(options), name: "options")
+      return Dictionary(
+        (json.members ?? []).map { member in
+          (member.key, member.value.text().filter { !$0.isWhitespace })
+        }, uniquingKeysWith: { first, _ in first })
     }
     let (before, now) = (try table(old), try table(new))
     return Set(before.keys).union(now.keys).subtracting(["checkpoints"]).sorted()

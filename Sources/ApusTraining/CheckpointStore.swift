@@ -13,6 +13,8 @@ import Foundation
 package final class CheckpointStore {
   /// The version of the layout that is written, and the newest that is read.
   package static let formatVersion = 1
+  /// The most steps of a run: every product of steps and micro-batches is far below 64 bits.
+  static let mostSteps = 1 << 40
 
   /// Where the checkpoints lie.
   package let directory: String
@@ -37,7 +39,7 @@ package final class CheckpointStore {
     self.files = files
     self.freeBytes = freeBytes
     self.lock = lock
-    try sweep()
+    try files.sweep(directory)
   }
 
   deinit { Files.unlock(lock) }
@@ -54,14 +56,14 @@ package final class CheckpointStore {
     let temporary = "\(directory)/.tmp-\(Self.name(manifest.step))-\(Files.process)"
     do {
       try requireSpace(for: checkpoint.byteCount)
-      try removeTree(temporary)
+      try files.removeTree(temporary)
       try fill(temporary, with: checkpoint)
     } catch {
-      try? removeTree(temporary)
+      try? files.removeTree(temporary)
       throw error
     }
     let place = path(of: manifest.step)
-    if Files.isFolder(place) { try discard(place) }
+    if Files.kind(of: place) != nil { try discard(place) }
     try files.rename(temporary, to: place)
     try files.syncFolder(directory)
     try point("LATEST", to: manifest.step)
@@ -106,26 +108,28 @@ package final class CheckpointStore {
   // MARK: Reading
 
   /// Whether there is any checkpoint, good or bad.
-  package var isEmpty: Bool { steps.isEmpty }
+  package var isEmpty: Bool { get throws { try steps.isEmpty } }
 
-  /// The newest checkpoint whose every byte is as it was written. Damaged newer ones are moved aside.
+  /// The newest checkpoint whose every byte is as it was written. Damaged ones after it are moved aside;
+  /// those that a newer Apus wrote, or that the system cannot read now, are not damaged and stay.
   ///
   /// - Returns: Nil when there is none at all; and what to tell the user about damaged ones.
-  /// - Throws: ``TrainingError/noValidCheckpoint(path:reason:)`` when all are damaged.
+  /// - Throws: ``TrainingError/noValidCheckpoint(path:reason:)`` when all are damaged,
+  ///   ``TrainingError/newerCheckpoint(path:found:known:)``, `FileError`.
   package func newest() throws -> (StoredCheckpoint?, messages: [String]) {
     var messages: [String] = []
     var reason: String?
-    for step in steps.reversed() {
+    for step in try steps.reversed() {
       do {
         let found = try verified(step)
         // What a kill left out between the rename and the names.
         try point("LATEST", to: step)
         if let best = found.manifest.bestStep { try point("BEST", to: best) }
         return (found, messages)
-      } catch let error as TrainingError {
+      } catch let error as TrainingError where error.isDamage {
         reason = reason ?? error.description
         let aside = "\(directory)/damaged-\(Self.name(step))"
-        try removeTree(aside)
+        try files.removeTree(aside)
         try files.rename(path(of: step), to: aside)
         messages.append(
           "\(error.description) It is now '\(aside)'; the run goes on from the one before.")
@@ -137,25 +141,28 @@ package final class CheckpointStore {
 
   /// The checkpoint of a step, every byte of it checked.
   ///
-  /// - Throws: ``TrainingError/damagedCheckpoint(path:problem:)``.
+  /// - Throws: ``TrainingError/damagedCheckpoint(path:problem:)``,
+  ///   ``TrainingError/newerCheckpoint(path:found:known:)``; `FileError` where the system cannot read it.
   package func verified(_ step: Int) throws -> StoredCheckpoint {
     let place = path(of: step)
     func damaged(_ problem: String) -> TrainingError {
       .damagedCheckpoint(path: place, problem: problem)
     }
-    guard let data = FileManager.default.contents(atPath: place + "/MANIFEST.json"),
-      let manifest = try? JSONDecoder().decode(Manifest.self, from: data)
-    else { throw damaged("its MANIFEST.json is missing or unreadable") }
-    guard manifest.formatVersion <= Self.formatVersion else {
-      throw damaged("it has format \(manifest.formatVersion), and this is an older Apus")
+    let manifest: Manifest
+    do {
+      manifest = try Manifest(at: place)
+    } catch let error as JSONFileError {
+      throw damaged("\(error)")
+    } catch let error as FileError where error.isMissing {
+      throw damaged("its MANIFEST.json is missing")
     }
     guard manifest.step == step, manifest.files.map(\.name) == Checkpoint.fileNames else {
       throw damaged("its MANIFEST.json belongs to another checkpoint")
     }
     for file in manifest.files {
-      guard let (size, sha256) = try? Digest.sizeAndSHA256("\(place)/\(file.name)") else {
-        throw damaged("\(file.name) is missing")
-      }
+      let path = "\(place)/\(file.name)"
+      guard Files.kind(of: path) == .file else { throw damaged("\(file.name) is missing") }
+      let (size, sha256) = try Digest.sizeAndSHA256(path)
       guard size == file.size else {
         throw damaged("\(file.name) has \(size) bytes instead of \(file.size)")
       }
@@ -166,11 +173,12 @@ package final class CheckpointStore {
 
   // MARK: Housekeeping
 
-  /// The steps of all checkpoints, ascending.
-  package var steps: [Int] { names.compactMap(Self.step).sorted() }
-
-  private var names: [String] {
-    (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
+  /// The steps of all checkpoints, ascending. A link is none, whatever it is called.
+  package var steps: [Int] {
+    get throws {
+      try Files.names(in: directory).compactMap(Self.step)
+        .filter { Files.kind(of: path(of: $0)) == .folder }.sorted()
+    }
   }
 
   private static func name(_ step: Int) -> String { "ckpt-\(step)" }
@@ -185,22 +193,17 @@ package final class CheckpointStore {
 
   /// The step that LATEST or BEST names.
   package func step(named name: String) -> Int? {
-    guard let data = FileManager.default.contents(atPath: "\(directory)/\(name)") else {
-      return nil
-    }
-    return Self.step(String(decoding: data, as: UTF8.self).trimmingCharacters(in: .newlines))
+    guard let bytes = try? Files.contents(of: "\(directory)/\(name)", limit: 64) else { return nil }
+    return Self.step(String(decoding: bytes, as: UTF8.self).trimmingCharacters(in: .newlines))
   }
 
   /// Removes all but the last few, those that LATEST and BEST name, and those that hold the best
   /// weights of one that stays.
   private func prune() throws {
-    let all = steps
+    let all = try steps
     var kept = Set(all.suffix(keepLast) + ["LATEST", "BEST"].compactMap(step))
     for step in kept {
-      guard let data = FileManager.default.contents(atPath: path(of: step) + "/MANIFEST.json"),
-        let manifest = try? JSONDecoder().decode(Manifest.self, from: data)
-      else { continue }
-      if let best = manifest.bestStep { kept.insert(best) }
+      if let best = (try? Manifest(at: path(of: step)))?.bestStep { kept.insert(best) }
     }
     for step in all where !kept.contains(step) { try discard(path(of: step)) }
   }
@@ -209,28 +212,8 @@ package final class CheckpointStore {
   private func discard(_ path: String) throws {
     let name = path.split(separator: "/").last ?? ""
     let doomed = "\(directory)/.tmp-old-\(name)-\(Files.process)"
-    try removeTree(doomed)
+    try files.removeTree(doomed)
     try files.rename(path, to: doomed)
-    try removeTree(doomed)
-  }
-
-  private func removeTree(_ folder: String) throws {
-    guard let names = try? FileManager.default.contentsOfDirectory(atPath: folder) else { return }
-    for name in names { try files.remove("\(folder)/\(name)") }
-    try files.removeFolder(folder)
-  }
-
-  /// Removes what processes that are gone left half done.
-  private func sweep() throws {
-    let names = names.filter {
-      $0.hasPrefix(".tmp-") || $0.hasPrefix("LATEST.tmp-") || $0.hasPrefix("BEST.tmp-")
-    }
-    for name in names {
-      guard let number = name.split(separator: "-").last.flatMap({ Int32($0) }) else { continue }
-      // Of our own number there can only be what an earlier process left: we have just begun.
-      guard number == Files.process || !Files.isAlive(process: number) else { continue }
-      let path = "\(directory)/\(name)"
-      if Files.isFolder(path) { try removeTree(path) } else { try files.remove(path) }
-    }
+    try files.removeTree(doomed)
   }
 }

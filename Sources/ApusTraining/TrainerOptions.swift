@@ -118,7 +118,10 @@ public struct TrainerOptions: Codable, Hashable, Sendable {
     try require(
       budget.seconds != nil || budget.steps != nil, "budget", "nothing", "seconds or steps")
     if let seconds = budget.seconds { try finite(seconds, "budget.seconds") }
-    if let steps = budget.steps { try require(steps >= 0, "budget.steps", steps, "at least 0") }
+    if let steps = budget.steps {
+      try require(
+        (0...CheckpointStore.mostSteps).contains(steps), "budget.steps", steps, "in 0...2⁴⁰")
+    }
     try finite(schedule.peak, "schedule.peak")
     try finite(schedule.floor, "schedule.floor")
     try require(
@@ -135,7 +138,7 @@ public struct TrainerOptions: Codable, Hashable, Sendable {
     try require(epsilon > 0 && epsilon.isFinite, "epsilon", epsilon, "a number above 0")
     try finite(weightDecay, "weightDecay")
     if let clip { try require(clip > 0 && clip.isFinite, "clip", clip, "a number above 0") }
-    try require(microBatches >= 1, "microBatches", microBatches, "at least 1")
+    try require((1...1 << 20).contains(microBatches), "microBatches", microBatches, "in 1...2²⁰")
     if let patience { try require(patience >= 1, "patience", patience, "at least 1") }
     try require(
       maximumSkippedSteps >= 1, "maximumSkippedSteps", maximumSkippedSteps, "at least 1")

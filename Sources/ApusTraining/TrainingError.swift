@@ -18,6 +18,8 @@ public enum TrainingError: Error, Equatable {
   case noSpace(path: String, needed: Int, found: Int)
   /// A checkpoint is not as it was written.
   case damagedCheckpoint(path: String, problem: String)
+  /// A checkpoint was written by a newer Apus.
+  case newerCheckpoint(path: String, found: Int, known: Int)
   /// Every checkpoint of a folder is damaged.
   case noValidCheckpoint(path: String, reason: String)
   /// A run was begun with other options or another model.
@@ -30,11 +32,22 @@ public enum TrainingError: Error, Equatable {
   case lastCheckpoint(path: String, reason: String)
 }
 
+extension TrainingError {
+  /// Whether a checkpoint is not as it was written, so that another may take its place.
+  var isDamage: Bool {
+    switch self {
+    case .damagedCheckpoint, .wrongTensor: true
+    default: false
+    }
+  }
+}
+
 extension TrainingError: ApusError {
   public var exitStatus: ExitStatus {
     switch self {
     case .option, .otherConfiguration: .usage
-    case .otherData, .damagedCheckpoint, .noValidCheckpoint, .wrongTensor: .badData
+    case .otherData, .damagedCheckpoint, .newerCheckpoint, .noValidCheckpoint, .wrongTensor:
+      .badData
     case .occupied, .busy: .cannotCreate
     case .noSpace, .lastCheckpoint: .inputOutput
     case .noParameters, .duplicateParameter: .configuration
@@ -69,6 +82,11 @@ extension TrainingError: ApusError {
       """
     case .damagedCheckpoint(let path, let problem):
       "The checkpoint '\(path)' is damaged: \(problem)."
+    case .newerCheckpoint(let path, let found, let known):
+      """
+      The checkpoint '\(path)' has format \(found), and this Apus reads formats up to \(known). \
+      Resume with a newer Apus.
+      """
     case .noValidCheckpoint(let path, let reason):
       """
       No checkpoint in '\(path)' can be used; the newest says: \(reason) \

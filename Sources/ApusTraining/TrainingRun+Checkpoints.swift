@@ -15,7 +15,7 @@ extension TrainingRun {
       let (found, messages) = try store.newest()
       for message in messages { await tell(message) }
       if let found { try await restore(found, identity) }
-    } else if !store.isEmpty {
+    } else if try !store.isEmpty {
       throw TrainingError.occupied(path: store.directory)
     }
     lastSave = mark
@@ -27,13 +27,7 @@ extension TrainingRun {
   // MARK: Restoring
 
   private func restore(_ checkpoint: StoredCheckpoint, _ identity: RunIdentity) async throws {
-    let saved: CheckpointState
-    do {
-      saved = try JSONDecoder().decode(CheckpointState.self, from: checkpoint.state())
-    } catch is DecodingError {
-      throw TrainingError.damagedCheckpoint(
-        path: checkpoint.path, problem: "state.json is not what this Apus writes")
-    }
+    let saved = try checkpoint.state()
     try identity.check(saved, options: options, path: checkpoint.path)
     let model = try checkpoint.model()
     for parameter in task.parameters { parameter.set(try tensor(for: parameter, in: model)) }
@@ -59,7 +53,7 @@ extension TrainingRun {
       let source = best.step == state.step ? checkpoint : try store.verified(best.step)
       let model = try source.model()
       bestWeights = try optimizer.parameters.map { try tensor(for: $0, in: model).copied() }
-    } catch let error as TrainingError {
+    } catch let error as TrainingError where error.isDamage {
       state.record.best = nil
       state.validationsSinceBest = 0
       await tell(
