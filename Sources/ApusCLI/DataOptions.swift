@@ -2,7 +2,7 @@ import Apus
 import ArgumentParser
 import Foundation
 
-/// What the user knows about the columns of a table.
+/// The user's statements about the columns of a table.
 struct ColumnOptions: ParsableArguments {
   @Option(
     help: "The column to forecast, or several separated by commas, * for all; else inferred.")
@@ -92,7 +92,7 @@ func requireRange(_ options: [(name: String, value: Int?, most: Int)]) throws {
 
 /// Writes to standard output at once.
 ///
-/// - Throws: `FileError` when nobody can take it, as on a full disk.
+/// - Throws: `FileError` when it cannot be written, as on a full disk.
 func emit(_ text: String, end: String = "\n") throws {
   do {
     try FileHandle.standardOutput.write(contentsOf: Data((text + end).utf8))

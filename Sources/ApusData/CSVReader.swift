@@ -52,7 +52,7 @@ struct CSVTable {
   /// - Parameters:
   ///   - source: The file.
   ///   - delimiter: The byte between fields.
-  ///   - start: Where to begin; a line begins here.
+  ///   - start: The offset to begin at, the start of a line.
   ///   - line: The number of that line.
   ///   - maximumRows: Stop after so many rows.
   /// - Throws: ``SeriesError/unterminatedQuote(file:line:)``,

@@ -7,7 +7,7 @@
   import Glibc
 #endif
 
-/// How a ``CausalScaler`` sees a series.
+/// The scaling of a ``CausalScaler``.
 public enum ScaleKind: String, Codable, Sendable, CaseIterable {
   /// Swings around zero: location 0, scale the root mean square.
   case returns
@@ -27,7 +27,7 @@ public enum ScaleKind: String, Codable, Sendable, CaseIterable {
   }
 }
 
-/// What a ``CausalScaler`` makes of one row.
+/// The features of one row.
 public struct ScaledRow: Sendable, Equatable {
   /// Inputs of a model, `[CausalScaler.featureCount]`, finite and of order one.
   public var features: [Double]
@@ -52,7 +52,7 @@ public struct ScaledRow: Sendable, Equatable {
 ///   a series that stood still does not make its next step a thousand deviations.
 /// - Where nothing is known of the scale (all zeros so far) it is a thousandth of the level, or 1.
 public struct CausalScaler: Sendable, Equatable {
-  /// How the series is seen.
+  /// The kind of scaling.
   public let kind: ScaleKind
   /// The weights λ, fastest first; the first one gives the scale of forecasts.
   public let decays: [Double]
@@ -88,7 +88,7 @@ public struct CausalScaler: Sendable, Equatable {
   /// Number of features of each row.
   public var featureCount: Int { 2 * decays.count + 1 }
 
-  /// Takes in the next row and describes it.
+  /// Appends the next row and describes it.
   ///
   /// - Parameter value: The value of the row; NaN where it is missing.
   /// - Returns: Features, location and scale as known at the end of the row.

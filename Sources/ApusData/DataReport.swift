@@ -16,9 +16,9 @@ public struct DataReport: Codable, Sendable, Equatable {
   public var lastTime: Timestamp?
   /// Column names in the order of the file.
   public var columns: [String] = []
-  /// What was decided about the columns, and why.
+  /// The decisions about the columns, with reasons.
   public var choices: [Choice] = []
-  /// What was assumed about the file, as sentences.
+  /// The assumptions about the file, as sentences.
   public var notes: [String] = []
   /// Irregularities, each kind once.
   public var findings: [Finding] = []
@@ -30,7 +30,7 @@ public struct DataReport: Codable, Sendable, Equatable {
 
   /// One decision.
   public struct Choice: Codable, Sendable, Equatable {
-    /// What was decided: `time`, `series`, `target`, `covariates`, `frequency`.
+    /// The subject of the decision: `time`, `series`, `target`, `covariates`, `frequency`.
     public var subject: String
     /// The answer.
     public var chosen: String
@@ -58,7 +58,7 @@ public struct DataReport: Codable, Sendable, Equatable {
     case gap
     /// Short holes in a market's calendar, taken as holidays.
     case closure
-    /// The target stands still.
+    /// The target does not change.
     case constantStretch
     /// A price that is zero or negative.
     case nonPositivePrice
@@ -70,9 +70,9 @@ public struct DataReport: Codable, Sendable, Equatable {
 
   /// All cases of one kind.
   public struct Finding: Codable, Sendable, Equatable {
-    /// What is irregular.
+    /// The kind of irregularity.
     public var kind: Kind
-    /// How many cases.
+    /// The number of cases.
     public var count: Int
     /// Rows concerned: missing rows of gaps, rows in constant stretches; otherwise ``count``.
     public var rows: Int
@@ -88,7 +88,7 @@ public struct DataReport: Codable, Sendable, Equatable {
     public var series: String?
     /// When.
     public var time: Timestamp?
-    /// What was found.
+    /// The finding.
     public var detail: String
   }
 

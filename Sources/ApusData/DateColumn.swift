@@ -55,7 +55,8 @@ struct DateColumn: Sendable {
   ///
   /// - Parameters:
   ///   - count: How many cells.
-  ///   - style: What ``guessStyle(of:)`` found; the two orders of day and month are told apart here.
+  ///   - style: What ``guessStyle(of:)`` found; the two orders of day and month are distinguished
+  ///     here.
   ///   - dayFirst: The user's word on day and month, which ends the matter.
   ///   - isUniversal: Whether times with a zone move to Coordinated Universal Time; nil decides by the
   ///     column.

@@ -1,4 +1,4 @@
-/// How a column writes its dates. Found for a whole column, never cell by cell.
+/// The format of dates in a column. Found for a whole column, never cell by cell.
 public enum DateStyle: String, Codable, Sendable, CaseIterable {
   /// `2015-12-31`, `2015/1/2`, `2015.12.31`, with or without a time and a zone.
   case yearMonthDay

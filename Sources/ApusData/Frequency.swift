@@ -51,24 +51,24 @@ public enum Frequency: Hashable, Codable, Sendable {
   }
 }
 
-/// How rows follow each other in time: a frequency, and when nothing is to be expected.
+/// The times of rows: a frequency, and when nothing is to be expected.
 ///
 /// A market is closed at night, on weekends and on holidays; those holes are no gaps.
 public struct Cadence: Hashable, Codable, Sendable {
   /// The distance between rows.
   public private(set) var frequency: Frequency
-  /// Which weekdays have rows, Monday first; all of them unless the frequency is
+  /// Whether each weekday has rows, Monday first; all of them unless the frequency is
   /// ``Frequency/businessDays``.
   public private(set) var openWeekdays: [Bool]
-  /// For intraday rows: which slots of the week have rows, from Monday 00:00 in steps of the frequency;
-  /// empty when all have.
+  /// The intraday slots: which slots of the week have rows, from Monday 00:00 in steps of the
+  /// frequency; empty when all have.
   public private(set) var openSlots: [Bool]
   /// Seconds by which rows lie behind full multiples of an intraday step.
   public private(set) var phaseSeconds: Int
-  /// For months: rows stand on the last day, or the last weekday, of the month.
+  /// Whether monthly rows are on the last day, or the last weekday, of the month.
   public private(set) var monthEnd: MonthEnd
 
-  /// On which day of its month a monthly row stands.
+  /// The day of the month of a monthly row.
   public enum MonthEnd: String, Codable, Sendable {
     /// The same day each month.
     case fixedDay
@@ -90,7 +90,8 @@ public struct Cadence: Hashable, Codable, Sendable {
     monthEnd = .fixedDay
   }
 
-  /// Reads a stored cadence; refuses one whose rows would never come, or from which no slot follows.
+  /// Reads a stored cadence; rejects one whose rows would never come, or from which no slot
+  /// follows.
   public init(from decoder: any Decoder) throws {
     let keys = try decoder.container(keyedBy: CodingKeys.self)
     frequency = try keys.decode(Frequency.self, forKey: .frequency)

@@ -1,6 +1,6 @@
 public import ApusTensor
 
-/// What is forecast about a series.
+/// The quantity that is forecast of a series.
 public enum Measure: String, Codable, Sendable, CaseIterable {
   /// Logarithmic returns `r_t = ln(P_t / P_{t-1})` of a positive series.
   case returns

@@ -14,11 +14,11 @@ public struct MeasureStream: Sendable {
   public struct Row: Sendable, Equatable {
     /// The target, measured; NaN where missing.
     public var value: Double
-    /// In the order of ``MeasureStream/covariateNames``; NaN where missing.
+    /// The covariates in the order of ``MeasureStream/covariateNames``; NaN where missing.
     public var covariates: [Double]
   }
 
-  /// What the series is turned into.
+  /// The measure.
   public let measure: Measure
   /// The covariates that come out, by name.
   public let covariateNames: [String]
@@ -37,7 +37,7 @@ public struct MeasureStream: Sendable {
     roles = covariates.map { PriceColumn(columnName: $0) }
   }
 
-  /// Takes in a row.
+  /// Appends a row.
   ///
   /// - Parameters:
   ///   - value: The target as the file has it; NaN where missing.

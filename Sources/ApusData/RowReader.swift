@@ -8,7 +8,7 @@ public struct LiveRow: Sendable, Equatable {
   public var stamp: Timestamp
   /// The target; NaN where missing.
   public var value: Double
-  /// In the order of ``RowReader/covariateNames``; NaN where missing.
+  /// The covariates in the order of ``RowReader/covariateNames``; NaN where missing.
   public var covariates: [Double]
 }
 
@@ -16,7 +16,7 @@ public struct LiveRow: Sendable, Equatable {
 public struct RowError: Error, Equatable, Sendable {
   /// The number of the line, from 1.
   public var line: Int
-  /// What was found and what was expected.
+  /// The finding and the expectation.
   public var problem: String
 
   /// Records what is wrong with a line.
@@ -76,7 +76,7 @@ public struct RowReader {
     self.isNeeded = isNeeded
   }
 
-  /// Takes in a line, without its end.
+  /// Reads a line, without its end.
   ///
   /// - Returns: The row; nil for a header, a comment or an empty line.
   /// - Throws: ``RowError`` for a line that is to be passed over, ``SeriesError`` when the columns asked

@@ -72,7 +72,7 @@ extension SeriesTable {
       noteAbsences(from: calendar, lines)
       return
     }
-    // Series of one row share their stamps; their holes are told once.
+    // Series of one row share their stamps; their gaps are reported once.
     var seen: [Timestamp] = []
     for (index, one) in series.enumerated() where one.timestamps != seen {
       seen = one.timestamps

@@ -1,4 +1,4 @@
-/// What the user knows about a file. Everything left out is inferred, and the report says how.
+/// The user's statements about a file. Everything omitted is inferred, and the report says how.
 public struct SeriesOptions: Sendable, Codable, Equatable {
   /// Column of the time; nil infers it. Files without one are read as consecutive steps.
   public var time: String?
@@ -16,14 +16,14 @@ public struct SeriesOptions: Sendable, Codable, Equatable {
   public var format: TableFormat?
   /// The byte between fields; nil infers it.
   public var delimiter: UInt8?
-  /// What to do with a second, different row for one time. Default: the last one counts.
+  /// The rule for a second, different row of one time. Default: the last one counts.
   public var duplicates = DuplicateRule.keepLast
   /// The share of bad rows, 0 to 1, above which reading fails. Default: one in ten.
   public var badRowTolerance = 0.1
   /// Largest file in bytes. Default: 2 GiB less one, what 31 bits can index.
   public var maximumBytes = Int(Int32.max)
 
-  /// Which of several rows for one time counts.
+  /// The choice among several rows of one time.
   public enum DuplicateRule: String, Codable, Sendable, CaseIterable {
     /// The row furthest down the file.
     case keepLast

@@ -50,7 +50,7 @@ public struct Split: Sendable, Equatable {
     case test
   }
 
-  /// How much each part gets.
+  /// The sizes of the parts.
   public enum Sizes: Sendable, Equatable {
     /// Shares of the time axis; validation is what training and test leave of it, as
     /// `⌊train·T⌋`, rest, `⌊test·T⌋`.
@@ -235,7 +235,7 @@ extension Split.Part {
 }
 
 extension TimeSeries {
-  /// How many rows lie before a moment.
+  /// The number of rows before a moment.
   public func rows(before stamp: Timestamp) -> Int {
     var (low, high) = (0, count)
     while low < high {

@@ -5,7 +5,8 @@ public struct StandardScaler: Codable, Sendable, Equatable {
   /// Standard deviation of each column; 1 where it is constant or empty, so that it scales to 0.
   public let deviations: [Double]
 
-  /// Reads a stored scaler; refuses one that has not a mean and a positive deviation of each column.
+  /// Reads a stored scaler; rejects one that has not a mean and a positive deviation of each
+  /// column.
   public init(from decoder: any Decoder) throws {
     let keys = try decoder.container(keyedBy: CodingKeys.self)
     means = try keys.decode([Double].self, forKey: .means)

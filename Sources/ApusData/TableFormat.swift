@@ -63,6 +63,7 @@ extension Cadence {
   /// - Parameters:
   ///   - other: How the rows follow each other.
   ///   - stamps: Theirs, in order.
+  /// - Returns: False only where the rows cannot follow each other like this.
   public func admits(_ other: Cadence, stamps: [Timestamp]) -> Bool {
     switch (frequency, other.frequency) {
     case (.irregular, let found): found != .steps

@@ -1,4 +1,4 @@
-/// What a token of plain text is.
+/// The unit of a token of plain text.
 public enum TextUnit: String, Codable, Sendable, CaseIterable {
   /// A Unicode scalar, what most languages call a character.
   case characters
@@ -51,7 +51,7 @@ public struct CharacterTokenizer: Sendable, Equatable {
 extension CharacterTokenizer: Codable {
   private enum CodingKeys: String, CodingKey { case symbols }
 
-  /// Decodes the vocabulary; refuses a symbol that occurs twice.
+  /// Decodes the vocabulary; rejects a symbol that occurs twice.
   public init(from decoder: any Decoder) throws {
     let container = try decoder.container(keyedBy: CodingKeys.self)
     let symbols = Array(try container.decode(String.self, forKey: .symbols).unicodeScalars)
@@ -91,9 +91,9 @@ public struct ByteTokenizer: Codable, Sendable, Equatable {
 
 /// The tokenizer of a plain text.
 public enum TextTokenizer: Codable, Sendable, Equatable {
-  /// By Unicode scalars.
+  /// Unicode scalars.
   case characters(CharacterTokenizer)
-  /// By bytes.
+  /// Bytes.
   case bytes(ByteTokenizer)
 
   /// Fits the tokenizer of a unit on a training text.

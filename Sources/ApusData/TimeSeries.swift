@@ -75,9 +75,9 @@ public struct SeriesTable: Sendable, Equatable {
   public var targetName: String
   /// Names of the covariates that every series has, in order.
   public var covariateNames: [String]
-  /// How the rows follow each other.
+  /// The times of the rows.
   public var cadence: Cadence
-  /// What was read, and everything worth knowing about it.
+  /// The report of the reader.
   public var report: DataReport
   /// How its file is written; nil for series made elsewhere.
   public var format: TableFormat?

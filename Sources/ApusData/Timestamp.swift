@@ -14,12 +14,12 @@ public struct Timestamp: Hashable, Sendable {
   /// Creates the moment of a calendar date, or nil when there is no such date.
   ///
   /// - Parameters:
-  ///   - year: From 1 to 9999.
-  ///   - month: From 1 to 12.
-  ///   - day: From 1 to the length of the month.
-  ///   - hour: From 0 to 24; 24 only as 24:00:00, the start of the next day.
-  ///   - minute: From 0 to 59.
-  ///   - second: From 0 to 60; 60, a leap second, is the start of the next minute.
+  ///   - year: The year, 1 to 9999.
+  ///   - month: The month, 1 to 12.
+  ///   - day: The day, 1 to the length of the month.
+  ///   - hour: The hour, 0 to 24; 24 only as 24:00:00, the start of the next day.
+  ///   - minute: The minute, 0 to 59.
+  ///   - second: The second, 0 to 60; 60, a leap second, is the start of the next minute.
   public init?(
     year: Int, month: Int, day: Int, hour: Int = 0, minute: Int = 0, second: Int = 0
   ) {

@@ -17,11 +17,12 @@ public protocol BackboneConfig: ModelConfig {
   var language: LanguageLayout { get }
   /// Makes the backbone, with weights from `scope`.
   ///
-  /// - Throws: ``CheckpointError`` when a checkpoint does not fit.
+  /// - Throws: `CheckpointError` when a checkpoint does not fit.
   func makeBackbone(in scope: Scope) throws -> any Backbone
-  /// Renames, joins or splits tensors of published files that lie otherwise; by default none does.
+  /// Renames, joins or splits tensors of published files that are stored differently; by default
+  /// none does.
   ///
-  /// - Throws: ``CheckpointError`` when a tensor cannot be brought into shape.
+  /// - Throws: `CheckpointError` when a tensor cannot be brought into shape.
   func adapted(_ tensors: [String: Tensor]) throws -> [String: Tensor]
 }
 
@@ -47,13 +48,13 @@ public struct Architecture: Sendable {
   public let name: String
   /// The `model_type`s of its checkpoints, the first being its own.
   public let modelTypes: [String]
-  /// What it is, in a line.
+  /// A summary in one line.
   public let summary: String
-  /// Where it comes from.
+  /// The publication.
   public let paper: String
   /// Whether one more token costs the same however many came before.
   public let isRecurrent: Bool
-  /// How many of its layers cost about as much as one block of attention and feed-forward.
+  /// The number of its layers that cost about as much as one block of attention and feed-forward.
   public let layersPerBlock: Int
   private let configuration: any BackboneConfig.Type
   private let sized: @Sendable (BackboneSize) -> any BackboneConfig
@@ -64,7 +65,7 @@ public struct Architecture: Sendable {
   ///   - name: The name that commands use.
   ///   - modelTypes: The `model_type`s that its configuration reads; the configuration's own when nil.
   ///   - summary: What it is, in a line.
-  ///   - paper: Where it comes from.
+  ///   - paper: The publication.
   ///   - isRecurrent: Whether one more token costs the same however many came before.
   ///   - layersPerBlock: How many of its layers cost about as much as one block of attention and
   ///     feed-forward.
@@ -87,7 +88,8 @@ public struct Architecture: Sendable {
   ///
   /// - Parameters:
   ///   - size: The size.
-  ///   - settings: Keys that differ from what the size gives; unknown ones are refused.
+  ///   - settings: Keys that differ from what the size gives; unknown ones are rejected.
+  /// - Returns: The architecture with its configuration.
   /// - Throws: ``ConfigError``.
   public func configured(
     size: BackboneSize, settings: [String: ConfigValue] = [:]
@@ -107,14 +109,15 @@ public struct Architecture: Sendable {
 
   /// A configuration of some keys over the defaults.
   ///
-  /// - Parameter overrides: Keys from a person; unknown ones are refused.
+  /// - Parameter overrides: Keys from a person; unknown ones are rejected.
+  /// - Returns: The architecture with its configuration.
   /// - Throws: ``ConfigError``.
   public func configured(overrides: [String: ConfigValue]) throws -> Blueprint {
     try configured(overrides: .object(overrides))
   }
 }
 
-/// How a language model stands around its backbone.
+/// The parts of a language model around its backbone.
 public struct LanguageLayout: Sendable, Hashable {
   /// V.
   public var vocabulary: Int
@@ -126,7 +129,7 @@ public struct LanguageLayout: Sendable, Hashable {
   public var embeddingName: String
   /// Whether the head is the transposed embedding.
   public var isTied: Bool
-  /// The head's path where it has weights of its own.
+  /// The path of the output head where it has its own weights.
   public var headPath = "lm_head"
   /// The name of the head's bias, where it has one.
   public var headBiasName: String?
@@ -158,7 +161,7 @@ public struct LanguageLayout: Sendable, Hashable {
   }
 }
 
-/// How large a backbone is to be, in words that every architecture understands.
+/// The size of a backbone, in terms that every architecture understands.
 public struct BackboneSize: Sendable, Hashable, Codable {
   /// D.
   public var width: Int
@@ -214,7 +217,7 @@ extension Architecture {
     .lstm,
   ]
 
-  /// A few of different families, which a comparison tries when nobody names any.
+  /// A few of different families, which a comparison tries when none is named.
   public static let standard: [Architecture] = [.transformer, .mamba, .lstm]
 
   private static let registered = Mutex<[Architecture]>([])
@@ -249,7 +252,7 @@ extension Architecture {
   private func answers(to name: String) -> Bool { self.name == name || modelTypes.contains(name) }
 }
 
-/// What can be wrong with an architecture that is to be registered.
+/// An error of an architecture that is to be registered.
 public enum RegistryError: Error, Equatable {
   /// Another one has this name or `model_type`.
   case taken(name: String)
@@ -258,7 +261,7 @@ public enum RegistryError: Error, Equatable {
 extension RegistryError: ApusError {
   public var exitStatus: ExitStatus { .configuration }
 
-  /// What was found, what to do.
+  /// A sentence: what was found, what to do.
   public var description: String {
     switch self {
     case .taken(let name):

@@ -32,7 +32,7 @@ public struct Blueprint: Sendable {
   ///
   /// - Parameters:
   ///   - json: The file's content, whose unknown keys pass.
-  ///   - overrides: Keys from a person; unknown ones are refused.
+  ///   - overrides: Keys from a person; unknown ones are rejected.
   /// - Throws: ``ConfigError``.
   public init(json: Data, overrides: [String: ConfigValue] = [:]) throws {
     try self.init(JSONValue(config: json), overrides: .object(overrides))
@@ -81,7 +81,7 @@ public struct Blueprint: Sendable {
   /// The backbone, with weights from `scope`.
   ///
   /// - Throws: ``ConfigError/tooLarge(parameters:most:)`` before anything is allocated, or
-  ///   ``CheckpointError`` when a checkpoint does not fit.
+  ///   `CheckpointError` when a checkpoint does not fit.
   public func makeBackbone(in scope: Scope) throws -> any Backbone {
     if !scope.isLoading, !scope.isDescribing {
       try requireRoom(Int(clamping: ProcessInfo.processInfo.physicalMemory) / DType.float32.size)

@@ -74,6 +74,7 @@ extension CheckedConfig {
   ///   - heads: H.
   ///   - width: What they divide: its key and its value, already checked.
   ///   - turns: Whether rotary positions turn pairs of features, so that their number must be even.
+  /// - Throws: ``ConfigError/invalid(key:value:rule:)``.
   public func requireHeads(
     _ key: String, _ heads: Int, of width: (key: String, value: Int), turns: Bool = false
   ) throws {

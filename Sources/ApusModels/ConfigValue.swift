@@ -4,10 +4,15 @@ package import ApusTensor
 public enum ConfigValue: Sendable, Hashable {
   /// None, where a key may have none, and else its default.
   case null
+  /// True or false.
   case bool(Bool)
+  /// A whole number.
   case integer(Int)
+  /// A fraction.
   case number(Double)
+  /// A text.
   case text(String)
+  /// A list.
   case array([ConfigValue])
   /// The keys of a part, of which those that are not named stay as they are.
   case object([String: ConfigValue])

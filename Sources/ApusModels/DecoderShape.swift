@@ -7,7 +7,7 @@ struct DecoderShape: CheckedConfig {
   var intermediateSize: Int
   var numHiddenLayers: Int
   var numAttentionHeads: Int
-  /// As many as query heads when nil.
+  /// The number of key-value heads. Default: as many as query heads.
   var numKeyValueHeads: Int?
   /// Width through heads when nil.
   var headDim: Int?

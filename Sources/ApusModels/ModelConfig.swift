@@ -16,7 +16,7 @@ public protocol ModelConfig: CheckedConfig, Codable, Sendable {
   static func defaults(for modelType: String) -> Self
 }
 
-/// What can be wrong with a configuration.
+/// An error of a configuration.
 public enum ConfigError: Error, Equatable {
   /// The text is no JSON object.
   case notAnObject(reason: String)
@@ -35,7 +35,7 @@ public enum ConfigError: Error, Equatable {
 extension ConfigError: ApusError {
   public var exitStatus: ExitStatus { .configuration }
 
-  /// What was found, what was expected, what to do.
+  /// A sentence: what was found, what was expected, what to do.
   public var description: String {
     switch self {
     case .notAnObject(let reason):
@@ -69,7 +69,7 @@ extension ModelConfig {
   /// A null in a file says "none" where there may be none, and "the default" elsewhere.
   /// - Parameters:
   ///   - json: A published file, whose unknown keys pass; nil for none.
-  ///   - overrides: Keys from a person; unknown ones are refused.
+  ///   - overrides: Keys from a person; unknown ones are rejected.
   /// - Throws: ``ConfigError``.
   public init(json: Data?, overrides: [String: ConfigValue] = [:]) throws {
     try self.init(

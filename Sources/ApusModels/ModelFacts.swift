@@ -211,6 +211,7 @@ extension LayerFacts {
   ///   - layout: Heads and window.
   ///   - bias: Whether queries, keys and values have biases.
   ///   - outputBias: Whether the output projection has one; as `bias` says when nil.
+  /// - Returns: The facts of the layer.
   public static func attention(
     _ width: Int, _ layout: AttentionLayout, bias: Bool = false, outputBias: Bool? = nil
   ) -> LayerFacts {
@@ -252,6 +253,7 @@ extension LayerFacts {
   /// - Parameters:
   ///   - operations: Of a token.
   ///   - floats: That are remembered.
+  /// - Returns: The facts of the layer.
   package static func scan(operations: Int, floats: Int) -> LayerFacts {
     var facts = LayerFacts()
     (facts.scan, facts.fixedBytes) = (operations, floats.times(4))

@@ -1,7 +1,7 @@
 package import ApusNN
 import Foundation
 
-/// How rotary frequencies are chosen: the object `rope_parameters`, or `rope_scaling` in older
+/// The scaling of rotary frequencies: the object `rope_parameters`, or `rope_scaling` in older
 /// files.
 ///
 /// Which keys count depends on the type; a key that is nil takes the value that its comment says.
@@ -14,7 +14,7 @@ public struct RotaryParameters: Codable, Sendable, Hashable {
   public var ropeTheta: Double?
   /// The part of a head's features that turn; 1 when nil.
   public var partialRotaryFactor: Double?
-  /// How many times longer than trained for sequences may get.
+  /// The factor by which sequences may exceed the training length.
   public var factor: Double?
   /// The context of training; `max_position_embeddings` when nil.
   public var originalMaxPositionEmbeddings: Int?

@@ -36,7 +36,7 @@ public struct Attention {
   ///   - start: How the weights start; uniform in ±1/√inputs when nil.
   ///   - headNorm: The epsilon of a normalization of each query and key head before positions
   ///     (``HeadNorm``); nil for none.
-  ///   - scope: Where the weights come from.
+  ///   - scope: The source of the weights.
   /// - Throws: ``CheckpointError`` when a checkpoint does not fit.
   public init(
     _ width: Int, layout: AttentionLayout, rotary: RotaryPositions?, bias: Bool = false,

@@ -36,7 +36,7 @@ extension Backbone {
   public func callAsFunction(_ x: Tensor) -> Tensor { output(x).hidden }
 }
 
-/// What a backbone makes of whole sequences.
+/// The outputs of a backbone for whole sequences.
 public struct BackboneOutput {
   /// `[B, T, outputWidth]`.
   public var hidden: Tensor

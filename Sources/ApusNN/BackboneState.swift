@@ -80,6 +80,7 @@ extension BackboneState {
   /// tell any more, such as one whose state is a running sum.
   ///
   /// - Parameter tokens: B numbers, none above its sequence's position.
+  /// - Returns: The state, or nil.
   public func prefix(_ tokens: [Int]) -> BackboneState? {
     precondition(
       tokens.count == batch && zip(tokens, positions).allSatisfy { 0 <= $0 && $0 <= $1 },

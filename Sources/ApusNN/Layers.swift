@@ -12,7 +12,7 @@ public struct Linear {
   public let weight: Parameter
   /// `[outputs]`, or nil.
   public let bias: Parameter?
-  /// Whether the weight lies as GPT-2's checkpoints have it.
+  /// Whether the weight is stored `[inputs, outputs]`, as in GPT-2's checkpoints.
   public let inputsFirst: Bool
 
   /// Creates the layer, taking `weight` and, where asked, `bias` from `scope`.
@@ -23,8 +23,8 @@ public struct Linear {
   ///   - bias: Whether there is one.
   ///   - start: The weight's start; by default uniform in ±1/√inputs, as is the bias's.
   ///   - biasStart: The bias's start; zeros when only `start` is given.
-  ///   - inputsFirst: Whether the weight lies as GPT-2's checkpoints have it.
-  ///   - scope: Where the weights come from.
+  ///   - inputsFirst: Whether the weight is stored `[inputs, outputs]`, as in GPT-2's checkpoints.
+  ///   - scope: The source of the weights.
   /// - Throws: ``CheckpointError`` when a checkpoint does not fit.
   public init(
     _ inputs: Int, _ outputs: Int, bias: Bool = true, start: Initialization? = nil,

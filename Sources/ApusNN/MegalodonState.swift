@@ -1,15 +1,15 @@
 public import ApusTensor
 
-/// What one block of Megalodon remembers between tokens: running statistics, the moving average, and
+/// The state of one block of Megalodon: running statistics, the moving average, and
 /// the chunk of keys and values that is being filled. It does not grow with time.
 ///
 /// Ma et al., 2024, *Megalodon*, arXiv:2404.08801.
 public struct MegalodonState: Sendable {
-  /// Of the timestep normalization.
+  /// The state of the timestep normalization.
   public var norm: TimestepNormState
-  /// Of the complex moving average.
+  /// The state of the complex moving average.
   public var average: ComplexEMAState
-  /// Of the attention inside chunks.
+  /// The keys and values of the current chunk.
   public var attention: ChunkedAttentionState
 
   /// Puts the parts together.

@@ -1,6 +1,6 @@
 public import ApusTensor
 
-/// What checkpoints call the parts of a mixture of experts, and how its matrices lie.
+/// The published names of the parts of a mixture of experts, and how its matrices are stored.
 public struct ExpertNames: Sendable {
   /// The path of the router.
   public var router: String
@@ -8,9 +8,9 @@ public struct ExpertNames: Sendable {
   public var experts: String
   /// The gate's matrix, under each expert's number or under the experts' path when fused.
   public var gate: String
-  /// That of the map beside the gate.
+  /// The name of the map beside the gate.
   public var up: String
-  /// That of the map back to the width.
+  /// The name of the output projection.
   public var down: String
   /// Whether one tensor `[X · F, D]` holds the matrices of all experts, also those of `down`, which
   /// then lie as `[F, D]`; else each expert has linear maps of its own.
@@ -40,7 +40,7 @@ public struct MixtureOfExperts {
   public let router: Parameter
   /// k.
   public let perToken: Int
-  /// How gates follow from the router's probabilities.
+  /// The rule of the gates.
   public let rule: RouterRule
   private let gate: [Parameter]
   private let up: [Parameter]
@@ -59,7 +59,7 @@ public struct MixtureOfExperts {
   ///   - names: What checkpoints call the parts.
   ///   - start: The start of every weight but `down`'s.
   ///   - downStart: The start of `down`; `start` when nil.
-  ///   - scope: Where the weights come from.
+  ///   - scope: The source of the weights.
   /// - Throws: ``CheckpointError`` when a checkpoint does not fit.
   public init(
     width: Int, hiddenSize: Int, experts: Int, perToken: Int, rule: RouterRule,
@@ -120,13 +120,13 @@ public struct MixtureOfExperts {
   }
 }
 
-/// What comes out of a part of a model that may route.
+/// The outputs of a part of a model that may route.
 public struct RoutedOutput {
   /// The result.
   public var hidden: Tensor
   /// The router's logits, `[..., X]`; nil where nothing is routed.
   public var logits: Tensor?
-  /// Which experts each token took; nil where nothing is routed or it was not kept.
+  /// The experts of each token; nil where there are none or they were not kept.
   public var routes: ExpertRoutes?
 
   /// Puts the parts together.

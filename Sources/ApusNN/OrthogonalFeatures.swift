@@ -2,7 +2,7 @@ public import ApusTensor
 
 extension Tensor {
   /// Orthogonal random directions, `[features, size]`: rows of random rotations, one rotation per
-  /// block of `size` rows, each row of a length of its own.
+  /// block of `size` rows, each row of its own length.
   ///
   /// Choromanski et al., 2020, *Rethinking Attention with Performers*, arXiv:2009.14794. A rotation is
   /// the Q of a matrix of normal numbers with R's diagonal positive, which Gram and Schmidt's process

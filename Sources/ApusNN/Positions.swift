@@ -104,6 +104,7 @@ public final class RotaryPositions: Sendable {
 /// What is added to the tokens for their positions. Rotary positions belong to the mixers and add
 /// nothing.
 public enum AddedPositions {
+  /// No positions.
   case none
   /// One vector for each position, `[positions, D]`; sequences end there.
   case learned(Parameter)
@@ -121,6 +122,7 @@ public enum AddedPositions {
   ///   - width: D.
   ///   - deviation: Of their start.
   ///   - scope: Where the weight comes from.
+  /// - Returns: The positions.
   /// - Throws: ``CheckpointError`` when a checkpoint does not fit.
   public static func learned(
     _ count: Int, width: Int, deviation: Float, in scope: Scope

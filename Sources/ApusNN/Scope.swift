@@ -57,7 +57,7 @@ public struct Scope {
   ///   - name: The last part of the published name.
   ///   - shape: The shape that the configuration asks for.
   ///   - start: The values when starting afresh.
-  ///   - isDecayed: Whether weight decay applies; by default to matrices only.
+  ///   - isDecayed: Whether weight decay applies. Default: matrices only.
   ///   - isTrainable: Whether training changes it; if not, it is saved and loaded, and that is all.
   /// - Returns: The parameter; the same one when the name was asked for before.
   /// - Throws: ``CheckpointError`` when a checkpoint has no such tensor or another shape.
@@ -100,7 +100,7 @@ public struct Scope {
   ///
   /// - Parameter ignored: Says which unused names of a checkpoint are known to be of no use.
   /// - Returns: The model's parameters.
-  /// - Throws: ``CheckpointError`` when the checkpoint holds tensors that nobody asked for.
+  /// - Throws: ``CheckpointError`` when the checkpoint holds tensors that were not asked for.
   @discardableResult
   public func finish(ignoring ignored: (String) -> Bool = { _ in false }) throws -> [Parameter] {
     if let checkpoint = source.checkpoint {
@@ -143,10 +143,13 @@ private func stableHash(_ text: String) -> UInt64 {
   text.utf8.reduce(14_695_981_039_346_656_037) { ($0 ^ UInt64($1)) &* 1_099_511_628_211 }
 }
 
-/// How a parameter starts.
+/// The initialization of a parameter.
 public enum Initialization: Sendable {
+  /// All zeros.
   case zeros
+  /// All ones.
   case ones
+  /// One value everywhere.
   case constant(Float)
   /// Normal with mean 0.
   case normal(deviation: Float)
@@ -170,7 +173,7 @@ public enum Initialization: Sendable {
   }
 }
 
-/// What can be wrong with a checkpoint's tensors.
+/// An error of a checkpoint's tensors.
 public enum CheckpointError: Error, Equatable {
   /// The configuration asks for a tensor that the checkpoint lacks.
   case missingTensor(name: String)
@@ -185,7 +188,7 @@ public enum CheckpointError: Error, Equatable {
 extension CheckpointError: ApusError {
   public var exitStatus: ExitStatus { .badData }
 
-  /// What was found, what was expected, what to do.
+  /// A sentence: what was found, what was expected, what to do.
   public var description: String {
     switch self {
     case .missingTensor(let name):

@@ -15,7 +15,7 @@ public struct SideBySide {
   ///   - maps: Name and outputs of each map, in the order of the row.
   ///   - bias: Whether there are biases; they start at zero.
   ///   - start: How the weights start; uniform in ±1/√inputs when nil.
-  ///   - scope: Where the weights come from.
+  ///   - scope: The source of the weights.
   /// - Throws: ``CheckpointError`` when a checkpoint does not fit.
   public init(
     _ inputs: Int, _ maps: [(name: String, outputs: Int)], bias: Bool = false,
@@ -53,7 +53,7 @@ public struct GatedFeedForward {
   ///   - inner: Features between the maps.
   ///   - bias: Whether the three maps have biases.
   ///   - start: How the weights start; uniform in ±1/√inputs when nil.
-  ///   - scope: Where the weights come from.
+  ///   - scope: The source of the weights.
   /// - Throws: ``CheckpointError`` when a checkpoint does not fit.
   public init(
     _ width: Int, inner: Int, bias: Bool = false, start: Initialization? = nil, in scope: Scope

@@ -5,7 +5,7 @@ public import ApusData
 ///
 /// Stored with the model, so that a forecast is made exactly as the training rows were.
 public struct FeatureRecipe: Codable, Sendable, Equatable {
-  /// What is forecast about the series.
+  /// The quantity that is forecast of the series.
   public var measure: Measure
   /// How the target is seen by its causal scaler.
   public var kind: ScaleKind
@@ -53,7 +53,7 @@ public struct FeatureRecipe: Codable, Sendable, Equatable {
     calendar = features.count > 0 ? features : nil
   }
 
-  /// Reads a stored recipe; refuses one whose scaler is not that of its covariates.
+  /// Reads a stored recipe; rejects one whose scaler is not that of its covariates.
   public init(from decoder: any Decoder) throws {
     let keys = try decoder.container(keyedBy: CodingKeys.self)
     measure = try keys.decode(Measure.self, forKey: .measure)
@@ -96,7 +96,7 @@ public struct FeatureRecipe: Codable, Sendable, Equatable {
   }
 }
 
-/// What can be wrong with the data that a recipe is asked to use.
+/// An error of the data for a recipe.
 public enum RecipeError: Error, Equatable {
   /// The data lacks a covariate.
   case missingCovariate(String, known: [String])
@@ -105,7 +105,7 @@ public enum RecipeError: Error, Equatable {
 extension RecipeError: ApusError {
   public var exitStatus: ExitStatus { .badData }
 
-  /// What was found, what was expected, what to do.
+  /// A sentence: what was found, what was expected, what to do.
   public var description: String {
     switch self {
     case .missingCovariate(let name, let known):
@@ -130,7 +130,8 @@ public struct FeatureRow: Sendable, Equatable {
   public var isScaled: Bool
 }
 
-/// Rows to features, one at a time: the only way there is, so that a stream and a batch agree to the bit.
+/// Rows to features, one at a time, for streams and batches alike, so that a stream and a batch
+/// agree to the bit.
 public struct FeatureStream: Sendable {
   private let recipe: FeatureRecipe
   private var scaler: CausalScaler
@@ -141,11 +142,11 @@ public struct FeatureStream: Sendable {
     scaler = CausalScaler(recipe.kind)
   }
 
-  /// Takes in the next row.
+  /// Appends the next row.
   ///
   /// - Parameters:
   ///   - value: The target, measured; NaN where missing.
-  ///   - covariates: In the order of the recipe; NaN where missing.
+  ///   - covariates: The covariates in the order of the recipe; NaN where missing.
   ///   - stamp: The row's time.
   /// - Returns: The row as a model sees it.
   public mutating func push(

@@ -40,6 +40,7 @@ private func shortText(_ value: Double) -> String {
 ///   - text: The field.
 ///   - guardsFormulas: Whether a text that begins as spreadsheets' formulas do, and is no number, gets an
 ///     apostrophe before it.
+/// - Returns: The field as it is written.
 func csvField(_ text: String, guardsFormulas: Bool) -> String {
   let isFormula = text.utf8.first.map("=+-@\t\r".utf8.contains) ?? false && Double(text) == nil
   let text = guardsFormulas && isFormula ? "'" + text : text
@@ -94,7 +95,7 @@ public enum ForecastError: Error, Equatable {
 extension ForecastError: ApusError {
   public var exitStatus: ExitStatus { .badData }
 
-  /// What was found, what was expected, what to do.
+  /// A sentence: what was found, what was expected, what to do.
   public var description: String {
     switch self {
     case .noHistory(let series, let rows):

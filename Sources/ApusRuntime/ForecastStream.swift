@@ -18,11 +18,11 @@ public struct ForecastStream {
     memory = BlockMemory(forecaster)
   }
 
-  /// Takes in a row and forecasts the rows after it.
+  /// Appends a row and forecasts the rows after it.
   ///
   /// - Parameters:
   ///   - value: The target, measured; NaN where missing.
-  ///   - covariates: In the order of the recipe.
+  ///   - covariates: The covariates in the order of the recipe.
   ///   - stamp: The row's time.
   /// - Returns: Quantiles `[P][Q]` in units of the measure.
   /// - Throws: ``NotFiniteError``.
@@ -61,7 +61,7 @@ struct BlockMemory {
       Tensor(block, [1, block.count / inputs, inputs]), state: &current)
   }
 
-  /// Takes in a row and forecasts the rows after it: `[P][Q]` in units of the measure.
+  /// Appends a row and forecasts the rows after it: `[P][Q]` in units of the measure.
   mutating func push(_ row: FeatureRow) throws(NotFiniteError) -> [[Double]] {
     if rows > 0, rows % forecaster.config.context == 0 {
       swap(&current, &next)

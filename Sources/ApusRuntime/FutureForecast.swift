@@ -1,7 +1,7 @@
 public import ApusData
 import ApusModels
 
-/// What follows the last row of every series of a table.
+/// The forecast after the last row of every series of a table.
 ///
 /// Quantiles are in units of the measure that the model was trained on: logarithmic returns of single steps
 /// for returns, variances of single steps for volatility, values for the level.
@@ -12,7 +12,7 @@ public struct FutureForecast: Encodable, Sendable {
     public var uniqueId: String
     /// The last row that the forecast has read.
     public var cutoff: String
-    /// The P times ahead. Holidays are not known and not skipped.
+    /// The times of the P steps ahead. Holidays are not known and not skipped.
     public var ds: [String]
     /// `[P][Q]`.
     public var quantiles: [[Double]]
@@ -22,11 +22,11 @@ public struct FutureForecast: Encodable, Sendable {
 
   /// The architecture.
   public let model: String
-  /// What is forecast about the series.
+  /// The quantity that is forecast of the series.
   public let measure: Measure
   /// The quantile levels, Q.
   public let levels: [Double]
-  /// In the order of the table.
+  /// The series, in the order of the table.
   public let series: [Series]
 
   init(model: String, measure: Measure, levels: [Double], series: [Series]) {
@@ -95,6 +95,7 @@ public struct FutureForecast: Encodable, Sendable {
   ///
   /// - Parameter guardsFormulas: Whether a name by which a spreadsheet would begin a formula gets an
   ///   apostrophe before it. Default: true, as people open CSV in spreadsheets.
+  /// - Returns: The lines of the table.
   public func csv(guardsFormulas: Bool = true) -> String {
     let columns = ForecastColumns(model: model, levels: levels)
     var lines = [(["unique_id", "ds"] + columns.all.map(\.name)).joined(separator: ",")]

@@ -9,7 +9,7 @@ public struct LineForecast: Sendable, Equatable {
   public var uniqueId: String?
   /// The row that the forecast has read last.
   public var cutoff: String
-  /// The P times ahead.
+  /// The times of the P steps ahead.
   public var ds: [String]
   /// The quantile levels, Q.
   public var levels: [Double]
@@ -121,7 +121,7 @@ public struct LineForecasts {
     }
   }
 
-  /// Takes in a line.
+  /// Reads a line.
   ///
   /// - Parameter line: Without its end.
   /// - Returns: The forecast; nil for a header, a comment or an empty line.
@@ -171,8 +171,8 @@ public struct LineForecasts {
 
   // MARK: CSV
 
-  /// The header of ``csv(_:)``: `unique_id`, `cutoff`, then for each step ahead the columns of
-  /// ``FutureForecast/csv()`` with the step in their name, as `mamba-1`, `mamba-1-lo-90`.
+  /// The header of `csv(_:)`: `unique_id`, `cutoff`, then for each step ahead the columns of
+  /// ``FutureForecast/csv(guardsFormulas:)`` with the step in their name, as `mamba-1`, `mamba-1-lo-90`.
   public var csvHeader: String {
     let config = saved.forecaster.config
     let steps = (1...config.horizon).flatMap { step in

@@ -20,7 +20,7 @@ public struct NotFiniteError: Error, Equatable {
 extension NotFiniteError: ApusError {
   public var exitStatus: ExitStatus { .badData }
 
-  /// What was found, what to do.
+  /// A sentence: what was found, what to do.
   public var description: String {
     let cause =
       tensor.map { "its tensor '\($0)' holds one; save or fetch the model again" }

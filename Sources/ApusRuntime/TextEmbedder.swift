@@ -48,7 +48,7 @@ public struct TextEmbedder {
   ///   - texts: The texts; an empty one has a vector too.
   ///   - first: The number of the first text, by which errors name them.
   ///   - tokensAtOnce: About how many tokens one pass takes. It changes speed and memory only.
-  /// - Returns: As many vectors of ``SentenceEncoder/dimensions`` numbers as there are texts.
+  /// - Returns: As many vectors of `SentenceEncoder.dimensions` numbers as there are texts.
   /// - Throws: ``NotFiniteError`` when a vector is not finite.
   public func vectors(
     _ texts: [String], first: Int = 0, tokensAtOnce: Int = 4096

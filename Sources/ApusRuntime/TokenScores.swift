@@ -32,7 +32,7 @@ public struct TokenScores: Sendable, Equatable {
   /// - Parameters:
   ///   - tokens: The ids.
   ///   - model: The model.
-  ///   - block: Tokens at once; by default as many as make 32 MB of logits, 512 at most.
+  ///   - block: Tokens at once. Default: as many as make 32 MB of logits, 512 at most.
   ///   - logits: Called with the logits of one block after the other, `[rows, V]`.
   /// - Throws: ``ScoreError``, ``NotFiniteError``, or what `logits` throws.
   public init(
@@ -89,9 +89,10 @@ extension TokenScores {
   /// - Parameters:
   ///   - file: A JSON array of token ids.
   ///   - path: The model's folder.
-  ///   - logits: Where the logits go, as one float32 tensor `logits` `[T, V]` of a safetensors file;
-  ///     written while they are computed, and not there at all when anything fails. Nil: nowhere.
-  /// - Throws: ``ModelFolderError``, ``ScoreError``, ``TokenFileError``, or what is wrong with the
+  ///   - logits: The file for the logits: one float32 tensor `logits` `[T, V]` of a safetensors
+  ///     file; written while they are computed, and not there at all when anything fails. Nil:
+  ///     nowhere.
+  /// - Throws: ``ModelFolderError``, ``ScoreError``, `TokenFileError`, or what is wrong with the
   ///   model's configuration or weights.
   public init(ofFile file: String, modelAt path: String, logits: String? = nil) throws {
     let tokens = try TokenFile.ids(at: file)
@@ -178,7 +179,7 @@ public enum ScoreError: Error, Equatable {
 extension ScoreError: ApusError {
   public var exitStatus: ExitStatus { .badData }
 
-  /// What was found, what was expected, what to do.
+  /// A sentence: what was found, what was expected, what to do.
   public var description: String {
     switch self {
     case .empty: "There are no tokens to score. Give at least one."

@@ -35,6 +35,7 @@ public enum ExitStatus: Int32, Sendable, CaseIterable {
 /// - Parameters:
 ///   - name: What was typed.
 ///   - known: What could have been meant.
+/// - Returns: The question, or an empty text.
 package func suggestion(for name: String, among known: [String]) -> String {
   nearest(to: name, in: known).map { " Did you mean '\($0)'?" } ?? ""
 }

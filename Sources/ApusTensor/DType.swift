@@ -1,8 +1,12 @@
-/// What the elements of a tensor are. Arithmetic is in ``float32``; the others are for storage.
+/// The type of the elements of a tensor. Arithmetic is in ``float32``; the others are for storage.
 public enum DType: String, Sendable, Hashable, CaseIterable, Codable {
+  /// IEEE single precision.
   case float32 = "F32"
+  /// The upper half of single precision.
   case bfloat16 = "BF16"
+  /// IEEE half precision.
   case float16 = "F16"
+  /// Signed integers, for ids.
   case int32 = "I32"
 
   /// Bytes of one element.

@@ -14,6 +14,7 @@ extension Files {
   /// - Parameters:
   ///   - path: The file.
   ///   - limit: The most bytes it may have.
+  /// - Returns: The bytes.
   /// - Throws: ``FileError``: `EISDIR` for a folder, `ESPIPE` for a pipe or a device, `EFBIG` for a file
   ///   above the limit, or what the system says.
   package static func contents(of path: String, limit: Int) throws(FileError) -> [UInt8] {
@@ -84,8 +85,8 @@ public struct LineReader {
 
   /// The next line without its end, a line feed with or without a carriage return; nil at the end.
   ///
-  /// Of a line longer than ``limit`` only the first `limit + 1` bytes come, by which it can be told; the
-  /// rest is passed over. What is no UTF-8 becomes U+FFFD.
+  /// Of a line longer than ``limit`` only the first `limit + 1` bytes come, which identifies it;
+  /// the rest is passed over. What is no UTF-8 becomes U+FFFD.
   ///
   /// - Throws: ``FileError``.
   public mutating func next() throws(FileError) -> String? {

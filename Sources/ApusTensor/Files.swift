@@ -26,7 +26,7 @@ package struct Files {
   /// Creates the file layer.
   package init(before: @escaping (Operation) throws -> Void = { _ in }) { self.before = before }
 
-  /// Makes a folder, and those above it, unless it stands already.
+  /// Makes a folder, and those above it, unless it exists.
   package func makeFolder(_ path: String) throws {
     if Self.isFolder(path) { return }
     let parent = Self.folder(of: path)
@@ -59,7 +59,7 @@ package struct Files {
     guard close(descriptor) == 0 || errno == EINTR else { throw FileError("write", path) }
   }
 
-  /// Replaces a file as a whole: whoever opens it finds the old contents or the new, and an old one
+  /// Replaces a file as a whole: a reader finds the old contents or the new, and an old one
   /// that is open or mapped stays as it was.
   package func replace(_ path: String, _ body: (FileWriter) throws -> Void) throws {
     // A device or a pipe is no file to put another in the place of.
@@ -75,7 +75,7 @@ package struct Files {
     try syncFolder(Self.folder(of: path))
   }
 
-  /// Replaces a file by bytes that stand in memory.
+  /// Replaces a file by bytes in memory.
   package func replace(_ path: String, with bytes: some Sequence<UInt8>) throws {
     try replace(path) { try $0.write(Array(bytes)) }
   }
@@ -161,7 +161,7 @@ package struct Files {
 // MARK: Looking
 
 extension Files {
-  /// The folder a path stands in.
+  /// The parent folder of a path.
   package static func folder(of path: String) -> String {
     guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return "." }
     return slash == path.startIndex ? "/" : String(path[..<slash])
@@ -367,7 +367,7 @@ extension FileError: ApusError {
     isMissing ? .missingInput : isRefused ? .badData : .inputOutput
   }
 
-  /// What was found, what to do.
+  /// A sentence: what was found, what to do.
   public var description: String {
     let advice =
       switch code {

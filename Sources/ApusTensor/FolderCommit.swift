@@ -25,7 +25,7 @@ extension Files {
   ///   - folder: The folder; made when missing.
   ///   - isObsolete: Which files go, by name, unless written anew: files of weights only.
   ///   - body: Writes the files.
-  /// - Throws: `FileError`, and what `body` throws; then the old files stand.
+  /// - Throws: `FileError`, and what `body` throws; then the old files stay.
   package func commit(
     to folder: String, removing isObsolete: (String) -> Bool = { _ in false },
     _ body: (FolderDraft) throws -> Void
@@ -143,13 +143,14 @@ package struct FolderDraft {
   /// - Parameters:
   ///   - name: Its name in the folder, or in a folder of it: `winner/config.json`.
   ///   - body: Fills it.
+  /// - Throws: ``FileError``, and what `body` throws.
   package func write(_ name: String, _ body: (FileWriter) throws -> Void) throws {
     let place = "\(path)/\(name)"
     try files.makeFolder(Files.folder(of: place))
     try files.write(place, body)
   }
 
-  /// Writes a file of bytes that stand in memory.
+  /// Writes a file of bytes in memory.
   package func write(_ name: String, _ bytes: some Sequence<UInt8>) throws {
     try write(name) { try $0.write(Array(bytes)) }
   }

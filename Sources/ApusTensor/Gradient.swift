@@ -46,7 +46,7 @@ package final class History {
   }
 }
 
-/// How arithmetic is carried out where the caller stands.
+/// The settings of arithmetic in the current task.
 public struct Arithmetic: Sendable {
   /// Whether operations remember how to differentiate themselves.
   public var recordsGradients = true
@@ -105,7 +105,7 @@ extension Tensor {
       history: History(inputs: histories, depth: depth, backward: backward))
   }
 
-  /// Adds `other`, in place where nobody else holds the memory.
+  /// Adds `other`, in place where the memory is not shared.
   mutating func add(_ other: Tensor) {
     precondition(count == other.count, "Gradients of \(count) and \(other.count) elements meet")
     if storage.isMapped || !isKnownUniquelyReferenced(&storage) {

@@ -40,6 +40,7 @@ struct GrowingRows: Sendable {
   ///   - limit: More rows than this need no memory in advance.
   ///   - body: Writes the new rows and uses all; it gets the place of the first of all rows, and the
   ///     number of the first new one.
+  /// - Returns: The result of `body`.
   mutating func add<Result>(
     _ rows: Int, rowSize: Int, limit: Int = .max,
     _ body: (_ all: UnsafeMutablePointer<Float>, _ new: Int) -> Result

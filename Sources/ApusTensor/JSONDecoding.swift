@@ -1,5 +1,5 @@
 /// Values of Swift from ``JSONValue``: the only way from JSON to a type, so that a file is parsed once,
-/// strictly, and what is wrong with it is told with the key.
+/// strictly, and what is wrong with it is reported with the key.
 extension JSONValue {
   /// How keys of a file become names of properties.
   package enum KeyStyle: Sendable {
@@ -9,13 +9,14 @@ extension JSONValue {
     case snakeCase
   }
 
-  /// Decodes a value from JSON that stands in memory.
+  /// Decodes a value from JSON in memory.
   ///
   /// - Parameters:
   ///   - type: What is expected.
   ///   - bytes: The text.
   ///   - name: What messages call it.
   ///   - keys: How keys are written.
+  /// - Returns: The value.
   /// - Throws: ``JSONFileError``, and what the type's own initializer throws.
   package static func decode<Value: Decodable>(
     _ type: Value.Type, from bytes: some Sequence<UInt8>, name: String, keys: KeyStyle = .asWritten
@@ -38,6 +39,7 @@ extension JSONValue {
   ///   - type: What is expected.
   ///   - path: What messages call the file.
   ///   - keys: How keys are written.
+  /// - Returns: The value.
   /// - Throws: ``JSONFileError/wrongValue(path:key:problem:)``, and what the type's own initializer
   ///   throws.
   package func decoded<Value: Decodable>(

@@ -58,7 +58,7 @@ package struct JSONScanner {
 
   /// Takes an object, calling `member` behind each key and its colon.
   ///
-  /// Two equal keys are refused.
+  /// Two equal keys are rejected.
   package mutating func object(
     _ member: (_ key: String, _ scanner: inout JSONScanner) throws -> Void
   ) throws {

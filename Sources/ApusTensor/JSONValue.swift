@@ -22,7 +22,7 @@ package enum JSONValue: Sendable, Equatable {
     }
   }
 
-  /// Reads JSON that stands in memory.
+  /// Reads JSON in memory.
   ///
   /// - Parameters:
   ///   - bytes: The text.
@@ -153,7 +153,7 @@ extension JSONScanner {
   }
 }
 
-/// What can be wrong with a JSON file.
+/// An error of a JSON file.
 public enum JSONFileError: Error, Equatable {
   /// It has more bytes than are read.
   case tooLarge(path: String, found: Int, limit: Int)
@@ -166,7 +166,7 @@ public enum JSONFileError: Error, Equatable {
 extension JSONFileError: ApusError {
   public var exitStatus: ExitStatus { .badData }
 
-  /// What was found, what was expected, what to do.
+  /// A sentence: what was found, what was expected, what to do.
   public var description: String {
     switch self {
     case .tooLarge(let path, let found, let limit):

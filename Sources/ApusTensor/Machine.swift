@@ -10,7 +10,7 @@ import CApusKernels
 
 /// The machine as the kernels see it.
 public enum Machine {
-  /// How many threads the kernels use.
+  /// The number of threads of the kernels.
   public static var threads: Int { Int(apus_threads()) }
 
   /// Sets how many threads the kernels use; 0 means all cores. Returns the count in force, which is

@@ -40,7 +40,8 @@ public final class Parameter {
     }
   }
 
-  /// What ``Tensor/backward()`` has gathered since ``clearGradient()``, in the value's shape.
+  /// The sum of the gradients of ``Tensor/backward()`` since ``clearGradient()``, in the value's
+  /// shape.
   public var gradient: Tensor? { value.gradient }
 
   /// Forgets the gradient.

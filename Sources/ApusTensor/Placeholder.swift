@@ -7,7 +7,7 @@
 #endif
 
 extension Tensor {
-  /// Zeros that nobody writes and that take addresses but no memory, so that the shapes of a model of
+  /// Zeros that are never written and use addresses but no memory, so that the shapes of a model of
   /// any size can be looked at. Nil when there are not even addresses.
   package init?(placeholder shape: Shape) {
     guard let count = shape.checkedCount,
@@ -25,7 +25,8 @@ extension Tensor {
 }
 
 extension Shape {
-  /// How many elements a tensor of this shape has; nil when that is more than an `Int` of bytes.
+  /// The number of elements of a tensor of this shape; nil when that is more than an `Int` of
+  /// bytes.
   package var checkedCount: Int? {
     var count = 1
     for dimension in dimensions {

@@ -7,7 +7,7 @@ import CApusKernels
 public struct RandomKey: Sendable, Hashable, Codable {
   /// Chosen by the user.
   public var seed: UInt64
-  /// Tells sequences of one seed apart.
+  /// Distinguishes sequences of one seed.
   public var stream: UInt64
 
   /// Creates a key.
@@ -29,9 +29,9 @@ public struct RandomKey: Sendable, Hashable, Codable {
 /// The counter-based generator as Swift's protocol has it. Its whole state is a key and a counter,
 /// so it can be stored and continued to the bit.
 public struct PhiloxGenerator: RandomNumberGenerator, Sendable, Codable, Hashable {
-  /// Which sequence.
+  /// The key of the sequence.
   public let key: RandomKey
-  /// How many 64-bit numbers were drawn.
+  /// The number of 64-bit numbers drawn.
   public private(set) var drawn: UInt64
 
   /// Starts a sequence, or continues it after `drawn` numbers.

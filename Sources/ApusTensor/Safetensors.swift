@@ -3,7 +3,7 @@
 /// The format: 8 bytes with the length of the header, little-endian; the header, a JSON object from
 /// tensor names to type, shape and place; the data. https://huggingface.co/docs/safetensors
 public struct SafetensorsFile: Sendable {
-  /// Where a tensor lies in the file.
+  /// The position of a tensor in the file.
   public struct Entry: Sendable {
     /// The tensor's name.
     public let name: String
@@ -15,7 +15,7 @@ public struct SafetensorsFile: Sendable {
     public let range: Range<Int>
   }
 
-  /// A header longer than this is refused, as the reference implementation does.
+  /// A header longer than this is rejected, as the reference implementation does.
   public static let maximumHeaderBytes = 100_000_000
 
   /// The path as it was given.
@@ -111,7 +111,7 @@ public enum Safetensors {
   ///
   /// - Parameters:
   ///   - path: The file or folder.
-  ///   - isWanted: Which names to read; by default all. What is not wanted may be of any type.
+  ///   - isWanted: Which names to read. Default: all. Others may be of any type.
   /// - Returns: The tensors by name, mostly views of the mapped files.
   /// - Throws: ``SafetensorsError`` or ``FileError``.
   public static func load(

@@ -1,4 +1,4 @@
-/// What can be wrong with a safetensors file or folder.
+/// An error of a safetensors file or folder.
 public enum SafetensorsError: Error, Equatable {
   /// The file is shorter than its own header says, or has none.
   case truncated(path: String, found: Int, expected: Int)
@@ -6,7 +6,7 @@ public enum SafetensorsError: Error, Equatable {
   case headerTooLong(path: String, found: UInt64, limit: Int)
   /// The header is not the JSON that the format asks for.
   case malformedHeader(path: String, problem: String, offset: Int)
-  /// The bytes of a tensor do not lie where the format allows.
+  /// The bytes of a tensor are not where the format allows.
   case badOffsets(path: String, tensor: String, begin: Int, end: Int, expected: String)
   /// A tensor's bytes are not as many as its shape and type ask for.
   case sizeMismatch(
@@ -19,7 +19,7 @@ public enum SafetensorsError: Error, Equatable {
   case unsupportedType(path: String, tensor: String, found: String)
   /// A 64-bit integer that 32 bits cannot hold.
   case integerOutOfRange(path: String, tensor: String, index: Int, found: Int64)
-  /// A file of a format that can run code when it is read, or that is none of ours.
+  /// A file of a format that can run code when it is read, or that Apus does not read.
   case refusedFormat(path: String, found: String)
   /// A folder without weights.
   case noWeights(path: String)
@@ -32,7 +32,7 @@ public enum SafetensorsError: Error, Equatable {
 extension SafetensorsError: ApusError {
   public var exitStatus: ExitStatus { .badData }
 
-  /// What was found, what was expected, what to do.
+  /// A sentence: what was found, what was expected, what to do.
   public var description: String {
     switch self {
     case .truncated(let path, let found, let expected):

@@ -3,7 +3,7 @@ enum SafetensorsHeader {
   typealias Entry = SafetensorsFile.Entry
 
   /// Bytes of one element of every type that the format knows, so that layouts can be checked even
-  /// where a type is not read. Types narrower than a byte are left out: they are refused.
+  /// where a type is not read. Types narrower than a byte are left out: they are rejected.
   private static let sizes = [
     "BOOL": 1, "U8": 1, "I8": 1, "F8_E5M2": 1, "F8_E4M3": 1, "F8_E8M0": 1, "I16": 2, "U16": 2,
     "F16": 2, "BF16": 2, "I32": 4, "U32": 4, "F32": 4, "F64": 8, "I64": 8, "U64": 8, "C64": 8,

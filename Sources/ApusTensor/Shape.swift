@@ -9,16 +9,16 @@ public struct Shape: Sendable, Hashable {
     self.dimensions = dimensions
   }
 
-  /// How many axes there are.
+  /// The number of axes.
   public var rank: Int { dimensions.count }
 
-  /// How many elements a tensor of this shape has; 1 for a scalar.
+  /// The number of elements of a tensor of this shape; 1 for a scalar.
   public var count: Int { dimensions.reduce(1, *) }
 
   /// The size of the last axis; 1 for a scalar.
   public var last: Int { dimensions.last ?? 1 }
 
-  /// How many rows there are when all axes but the last are joined.
+  /// The number of rows when all axes but the last are joined.
   public var rows: Int { dimensions.dropLast().reduce(1, *) }
 
   /// The size of `axis`; negative axes count from the end.
@@ -36,7 +36,7 @@ extension Shape: ExpressibleByArrayLiteral {
 }
 
 extension Shape: CustomStringConvertible {
-  /// As in `[2, 3]`.
+  /// The text, as in `[2, 3]`.
   public var description: String {
     "[" + dimensions.map(String.init).joined(separator: ", ") + "]"
   }

@@ -16,7 +16,7 @@ package enum Signals {
     return signal == 0 ? nil : signal
   }
 
-  /// Gives the signals back to whoever had them before.
+  /// Restores the previous handlers.
   package static func unwatch() { apus_signals_unwatch() }
 
   /// The first signal to stop that came; nil for none.

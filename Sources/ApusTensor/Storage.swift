@@ -2,7 +2,7 @@ import CApusKernels
 
 /// The memory behind a tensor.
 ///
-/// `@unchecked Sendable` holds because the bytes are written only by whoever holds the single
+/// `@unchecked Sendable` holds because the bytes are written only by the holder of the single
 /// reference (``Tensor`` copies on write) and by the optimizer, which runs while no pass does.
 package final class Storage: @unchecked Sendable {
   package let pointer: UnsafeMutableRawPointer
@@ -20,7 +20,7 @@ package final class Storage: @unchecked Sendable {
     owner = nil
   }
 
-  /// Refers to memory that `owner` keeps alive and nobody writes.
+  /// Refers to memory that `owner` keeps alive and that is never written.
   package init(mapped pointer: UnsafeMutableRawPointer, byteCount: Int, owner: AnyObject) {
     self.pointer = pointer
     self.byteCount = byteCount

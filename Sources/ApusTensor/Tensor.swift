@@ -8,7 +8,7 @@ import CApusKernels
 public struct Tensor: Sendable {
   /// The sizes, outermost axis first.
   public let shape: Shape
-  /// What the elements are.
+  /// The type of the elements.
   public let dtype: DType
   package var storage: Storage
   /// How the tensor was computed, while gradients are recorded. Set before a tensor leaves the
@@ -65,7 +65,7 @@ public struct Tensor: Sendable {
   /// A scalar.
   public init(_ value: Float) { self.init([value], []) }
 
-  /// How many elements there are.
+  /// The number of elements.
   public var count: Int { shape.count }
 }
 

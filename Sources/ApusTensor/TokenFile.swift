@@ -1,6 +1,6 @@
 /// Token ids in a JSON file: one array of whole numbers, `[464, 1182, …]`.
 public enum TokenFile {
-  /// A longer file is refused.
+  /// A longer file is rejected.
   public static let maximumBytes = 256 << 20
 
   /// Reads the ids of a file. They are 0 or more; whether a model knows them is not looked at.
@@ -37,7 +37,7 @@ public enum TokenFile {
   }
 }
 
-/// What can be wrong with a file of token ids.
+/// An error of a file of token ids.
 public enum TokenFileError: Error, Equatable {
   /// It has more bytes than are read.
   case tooLarge(path: String, found: Int, limit: Int)
@@ -50,7 +50,7 @@ public enum TokenFileError: Error, Equatable {
 extension TokenFileError: ApusError {
   public var exitStatus: ExitStatus { .badData }
 
-  /// What was found, what was expected, what to do.
+  /// A sentence: what was found, what was expected, what to do.
   public var description: String {
     switch self {
     case .tooLarge(let path, let found, let limit):

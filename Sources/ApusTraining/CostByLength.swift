@@ -3,9 +3,9 @@ import ApusModels
 public import ApusTensor
 public import Foundation
 
-/// What a token costs as sequences grow, trained and run, for models of one size.
+/// The cost of a token by the length of the sequence, trained and run, for models of one size.
 public struct CostByLength: Codable, Sendable {
-  /// What is measured at every length.
+  /// A task that is measured at every length.
   public enum Task: String, Codable, Sendable, CaseIterable {
     /// Forward, loss, backward and AdamW over the whole sequence.
     case train
@@ -19,6 +19,7 @@ public struct CostByLength: Codable, Sendable {
   public var machine: MachineDescription
   /// D and blocks of every backbone.
   public var width: Int
+  /// Blocks of the models.
   public var blocks: Int
   /// The lines of each task, by its name.
   public var tasks: [String: [CostLine]]
@@ -75,7 +76,7 @@ public enum CostError: Error, Equatable {
 extension CostError: ApusError {
   public var exitStatus: ExitStatus { .badData }
 
-  /// What was found, what to do.
+  /// A sentence: what was found, what to do.
   public var description: String {
     switch self {
     case .noMeasurement:

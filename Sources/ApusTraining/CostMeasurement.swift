@@ -9,7 +9,7 @@ public struct CostMeasurement: Sendable {
   public var models: [String] = Architecture.all.map(\.name)
   /// Lengths in tokens, ascending.
   public var lengths = [1024, 2048, 4096, 8192, 16384, 32768, 65536]
-  /// What is measured.
+  /// The measured quantity.
   public var tasks = CostByLength.Task.allCases
   /// D of every backbone.
   public var width = 256

@@ -6,7 +6,7 @@ public func gradientNorm(_ parameters: [Parameter]) -> Double {
   parameters.reduce(0) { $0 + $1.gradientSumOfSquares }.squareRoot()
 }
 
-/// By what to multiply gradients so that their norm is at most `limit`; 1 when it is, or when there
+/// The factor of gradients so that their norm is at most `limit`; 1 when it is, or when there
 /// is no limit. Pascanu et al., 2013, *On the difficulty of training recurrent neural networks*,
 /// arXiv:1211.5063, algorithm 1.
 public func clippingScale(norm: Double, limit: Double?) -> Double {

@@ -21,7 +21,7 @@ public struct LanguageTask: TrainingTask {
   /// - Parameters:
   ///   - model: The model that learns.
   ///   - training: Ids to learn from, more than `context` of them.
-  ///   - validation: Ids to judge by; empty when there are none.
+  ///   - validation: Ids of the validation part; empty when there are none.
   ///   - batch: Sequences of one micro-batch.
   ///   - context: Tokens of each sequence.
   /// - Throws: ``TrainingDataError`` when the text is too short or an id unknown to the model.
@@ -107,7 +107,7 @@ public struct LanguageTask: TrainingTask {
   }
 }
 
-/// What can be wrong with data to learn from.
+/// An error of training data.
 public enum TrainingDataError: Error, Equatable {
   /// There is too little of it.
   case tooShort(found: Int, needed: Int)
@@ -118,7 +118,7 @@ public enum TrainingDataError: Error, Equatable {
 extension TrainingDataError: ApusError {
   public var exitStatus: ExitStatus { .badData }
 
-  /// What was found, what was expected, what to do.
+  /// A sentence: what was found, what was expected, what to do.
   public var description: String {
     switch self {
     case .tooShort(let found, let needed):

@@ -9,17 +9,25 @@ public enum ApusVersion {
 
 /// The machine and the program, as `apus env` and run records show them.
 public struct MachineDescription: Codable, Sendable, Equatable {
+  /// The version of Apus.
   public var apus: String
+  /// The operating system.
   public var system: String
+  /// The name of the processor.
   public var processor: String
+  /// Cores of the processor.
   public var cores: Int
+  /// Threads of the kernels.
   public var threads: Int
+  /// Bytes of main memory.
   public var memoryBytes: UInt64
   /// The vector instruction set of the kernels, and those to choose from.
   public var isa: String
+  /// The vector instruction sets to choose from.
   public var availableIsas: [String]
   /// The instruction set of the matrix products.
   public var productIsa: String
+  /// Whether the processor multiplies bfloat16.
   public var bfloat16Products: Bool
 
   /// This machine, now.

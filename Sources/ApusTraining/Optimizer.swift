@@ -2,17 +2,17 @@ public import ApusTensor
 
 /// Turns gradients into changes of parameters.
 public protocol Optimizer {
-  /// What it changes.
+  /// The parameters that it updates.
   var parameters: [Parameter] { get }
 
   /// Makes one step from the gradients gathered in the parameters.
   ///
   /// - Parameters:
-  ///   - learningRate: How far.
+  ///   - learningRate: The learning rate.
   ///   - gradientScale: Multiplies every gradient first: clipping, and the mean over micro-batches.
   mutating func update(learningRate: Float, gradientScale: Float)
 
-  /// What it remembers between steps, for checkpoints. The tensors are views of its memory: write
+  /// The state between steps, for checkpoints. The tensors are views of its memory: write
   /// them before the next update.
   var state: [String: Tensor] { get }
 

@@ -15,7 +15,7 @@ public final class ProgressPrinter {
   ///
   /// Colors are used on a terminal only, and not when `NO_COLOR` is set (https://no-color.org) or
   /// `TERM` is "dumb".
-  /// - Parameter label: What is trained.
+  /// - Parameter label: The name of what is trained.
   public convenience init(label: String) {
     let environment = ProcessInfo.processInfo.environment
     let isTerminal = isatty(STDERR_FILENO) == 1 && environment["TERM"] != "dumb"

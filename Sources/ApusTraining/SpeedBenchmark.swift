@@ -3,22 +3,29 @@ import ApusNN
 public import Foundation
 public import ApusTensor
 
-/// What a measurement of speed found, as `apus bench --json` prints it.
+/// The result of a speed measurement, as `apus bench --json` prints it.
 public struct SpeedResult: Codable, Sendable {
-  /// What was measured: train, prefill, decode, step, attention, scan or experts.
+  /// The measured task: train, prefill, decode, step, attention, scan or experts.
   public var task: String
   /// The architecture or kernel.
   public var name: String
+  /// Sequences at once.
   public var batch: Int
+  /// Tokens of a sequence.
   public var context: Int
+  /// Precision of products.
   public var precision: Precision
+  /// Threads of the kernels.
   public var threads: Int
   /// The vector instruction set of the kernels, and that of the products.
   public var isa: String
+  /// The instruction set of the products.
   public var productIsa: String
+  /// Parameters of the model.
   public var parameters: Int
   /// The best run.
   public var milliseconds: Double
+  /// Tokens per second of the best run.
   public var tokensPerSecond: Double
   /// Arithmetic of the mathematics, whatever the code does besides, over time.
   public var gflops: Double
@@ -62,7 +69,7 @@ public struct SpeedBenchmark: Sendable {
   ///
   /// - Parameter config: A published `config.json`.
   /// - Returns: The result.
-  /// - Throws: ``ConfigError``.
+  /// - Throws: `ConfigError`.
   public func training(config: Data) throws -> SpeedResult {
     let model = try LanguageModel(Blueprint(json: config), key: RandomKey(seed: 0))
     let tokens = try randomTokens(for: model)
@@ -92,7 +99,7 @@ public struct SpeedBenchmark: Sendable {
   ///
   /// - Parameter config: A published `config.json`.
   /// - Returns: The result; past 16,384 tokens without a warm-up.
-  /// - Throws: ``ConfigError``.
+  /// - Throws: `ConfigError`.
   public func prefill(config: Data) throws -> SpeedResult {
     let model = try LanguageModel(Blueprint(json: config), key: RandomKey(seed: 0))
     let tokens = try randomTokens(for: model)
@@ -148,7 +155,7 @@ public struct SpeedBenchmark: Sendable {
   ///   - width: D.
   ///   - layers: Layers of the backbone.
   /// - Returns: The result; tokens per second are rows per second.
-  /// - Throws: ``ConfigError``.
+  /// - Throws: `ConfigError`.
   public func step(architecture: String, width: Int, layers: Int) throws -> SpeedResult {
     let config = try ForecasterConfig(
       .named(architecture),

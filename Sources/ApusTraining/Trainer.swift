@@ -27,11 +27,11 @@ public struct Trainer {
   /// - Parameters:
   ///   - task: Model and data.
   ///   - resume: Whether to go on from the newest checkpoint in the folder of the options, if there
-  ///     is one; by default a folder with checkpoints is refused.
+  ///     is one; by default a folder with checkpoints is rejected.
   ///   - progress: Called after every step and every validation, and awaited.
-  /// - Returns: What was done. The parameters hold the weights of the best validation, or the last
-  ///   ones where there was none. A cancelled run ends within a step, writes its checkpoint, and says
-  ///   so in ``TrainingRecord/stopReason``.
+  /// - Returns: The record of the run. The parameters hold the weights of the best validation, or
+  ///   the last ones where there was none. A cancelled run ends within a step, writes its
+  ///   checkpoint, and says so in ``TrainingRecord/stopReason``.
   /// - Throws: ``TrainingError``, `FileError`, and what the task throws. When the last checkpoint
   ///   cannot be written, the parameters hold the best weights all the same.
   public func run(

@@ -51,7 +51,9 @@ public struct CheckpointOptions: Codable, Hashable, Sendable {
 public struct TrainerOptions: Codable, Hashable, Sendable {
   /// The kind of optimizer.
   public enum OptimizerKind: String, Codable, CaseIterable, Sendable {
+    /// AdamW.
     case adamW
+    /// Gradient descent with momentum.
     case sgd
   }
 
@@ -84,7 +86,7 @@ public struct TrainerOptions: Codable, Hashable, Sendable {
   /// How many steps in a row with a loss or gradient that is no number end the run; by default 10.
   /// Such steps change nothing.
   public var maximumSkippedSteps = 10
-  /// Of everything random; by default 0.
+  /// Seed for all randomness. Default: 0.
   public var seed: UInt64 = 0
   /// Of matrix products; by default float.
   public var precision = Precision.float32

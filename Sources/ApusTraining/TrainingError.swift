@@ -1,6 +1,6 @@
 public import ApusTensor
 
-/// What can be wrong with a run.
+/// An error of a run.
 public enum TrainingError: Error, Equatable {
   /// An option has a value that makes no sense.
   case option(name: String, found: String, expected: String)
@@ -55,7 +55,7 @@ extension TrainingError: ApusError {
     }
   }
 
-  /// What was found, what was expected, what to do.
+  /// A sentence: what was found, what was expected, what to do.
   public var description: String {
     switch self {
     case .option(let name, let found, let expected):

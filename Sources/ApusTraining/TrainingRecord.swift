@@ -1,4 +1,4 @@
-/// What a run did.
+/// The record of a run.
 public struct TrainingRecord: Codable, Sendable, Hashable {
   /// Why it ended.
   public enum StopReason: String, Codable, Sendable {
@@ -61,7 +61,7 @@ public struct TrainingRecord: Codable, Sendable, Hashable {
   public init() {}
 }
 
-/// Where a run stands.
+/// The progress of a run.
 public struct TrainingProgress: Sendable {
   /// Steps made.
   public var step: Int
@@ -81,7 +81,7 @@ public struct TrainingProgress: Sendable {
   public var gradientNorm: Double
   /// Units over the seconds of steps.
   public var unitsPerSecond: Double
-  /// What the units are.
+  /// The name of the units, in the plural.
   public var unit: String
   /// The last validation.
   public var validationLoss: Double?

@@ -2,7 +2,7 @@ public import ApusTensor
 
 /// A model and its data, as the trainer sees them.
 public protocol TrainingTask {
-  /// What may be trained; frozen ones are left alone.
+  /// The trainable parameters; frozen ones are not changed.
   var parameters: [Parameter] { get }
 
   /// What ``loss(step:microStep:key:)`` counts, in the plural: "tokens" or "windows".

@@ -9,10 +9,15 @@ public import ApusTensor
 public struct ListOps: ProbeGenerator {
   /// What an expression may hold besides digits, under the ids that follow them.
   public enum Symbol: Int32, CaseIterable, Sendable {
+    /// The least of its arguments.
     case minimum = 11
+    /// The greatest of its arguments.
     case maximum
+    /// The median of its arguments.
     case median
+    /// The sum of its arguments modulo 10.
     case sumModulo
+    /// The closing bracket.
     case close
   }
 

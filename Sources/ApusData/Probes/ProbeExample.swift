@@ -4,9 +4,9 @@ public import ApusTensor
 public struct ProbeExample: Sendable, Equatable {
   /// Token ids.
   public var tokens: [Int32]
-  /// Where something is asked, ascending.
+  /// The positions of the questions, ascending.
   public var places: [Int]
-  /// What is to be answered at each place: a token, or the class of the whole example.
+  /// The answer at each position: a token, or the class of the whole example.
   public var answers: [Int32]
 
   /// Puts the parts together.
@@ -43,7 +43,7 @@ extension ProbeGenerator {
   public var classes: Int? { nil }
 }
 
-/// What can be wrong with a synthetic task.
+/// An error of a synthetic task.
 public enum ProbeError: Error, Equatable {
   /// A value makes no task.
   case invalid(name: String, value: Int, rule: String)
@@ -54,7 +54,7 @@ public enum ProbeError: Error, Equatable {
 extension ProbeError: ApusError {
   public var exitStatus: ExitStatus { .usage }
 
-  /// What was found, what was expected, what to do.
+  /// A sentence: what was found, what was expected, what to do.
   public var description: String {
     switch self {
     case .invalid(let name, let value, let rule):

@@ -4,7 +4,7 @@
 /// arXiv:1810.04805. A text is cleaned, split at spaces and punctuation, and each word cut; a word
 /// that cannot be cut, or has more than ``maximumCharacters``, becomes the unknown token.
 public struct WordPieceTokenizer: Sendable {
-  /// How text is cleaned before it is split.
+  /// The cleaning of text before it is split.
   public struct Normalization: Sendable, Hashable {
     /// Drop control characters and make every kind of white space a space.
     public var cleansText = true
@@ -30,13 +30,13 @@ public struct WordPieceTokenizer: Sendable {
     var isNormalized = false
   }
 
-  /// How text is cleaned.
+  /// The cleaning of text.
   public let normalization: Normalization
   /// Every piece by its id; nil where an id is not used.
   public let pieces: [String?]
   /// The id of what cannot be cut.
   public let unknownID: Int32
-  /// What stands before and after a text.
+  /// The ids before and after a text.
   public let (startID, endID): (Int32, Int32)
   /// A longer word is unknown.
   public let maximumCharacters: Int

@@ -130,7 +130,7 @@ extension WordPieceTokenizer {
     }
   }
 
-  /// What stands before and after a text.
+  /// The ids before and after a text.
   private static func ends(_ json: JSONValue?, path: String) throws -> (String, String) {
     switch json?["type"]?.string {
     case "BertProcessing":
@@ -152,7 +152,7 @@ extension WordPieceTokenizer {
   }
 }
 
-/// What can be wrong with a tokenizer's files.
+/// An error of a tokenizer's files.
 public enum TokenizerError: Error, Equatable {
   /// There is no file to read.
   case missing(folder: String, expected: String)
@@ -167,7 +167,7 @@ extension TokenizerError: ApusError {
     if case .missing = self { .missingInput } else { .badData }
   }
 
-  /// What was found, what was expected, what to do.
+  /// A sentence: what was found, what was expected, what to do.
   public var description: String {
     switch self {
     case .missing(let folder, let expected):

@@ -15,9 +15,9 @@ public struct ForecastOrigins: Sendable {
     public let date: Int
   }
 
-  /// In order of series, then of time.
+  /// The origins, ordered by series, then by time.
   public let all: [Origin]
-  /// How many dates there are.
+  /// The number of dates.
   public let dates: Int
 
   /// All origins of a part that have at least one target.

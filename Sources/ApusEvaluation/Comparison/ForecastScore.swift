@@ -11,7 +11,7 @@ public struct ForecastScore: Sendable {
   public let calibration: [CalibrationPoint]
   /// Shares of the probability integral transform in ten bins.
   public let pit: [Double]
-  /// Further measures by name; see ``names``.
+  /// Further measures by name; see `names`.
   public let metrics: [NamedMetric]
 
   /// The mean over dates.
@@ -25,9 +25,9 @@ public struct ForecastScore: Sendable {
   /// Scores forecasts.
   ///
   /// - Parameters:
-  ///   - quantiles: For each origin `[P][Q]`.
-  ///   - means: For each origin `[P]`, the point forecasts; nil takes the mean of the quantiles.
-  ///   - origins: Where the forecasts were made.
+  ///   - quantiles: The forecasts of each origin, `[P][Q]`.
+  ///   - means: The point forecasts of each origin, `[P]`; when nil, the means of the quantiles.
+  ///   - origins: The origins of the forecasts.
   ///   - table: The measured series.
   ///   - split: Says which rows are training, for MASE.
   ///   - levels: The Q levels.

@@ -1,10 +1,10 @@
 /// A measure beside the loss, such as MAE or the share of right directions.
 public struct NamedMetric: Codable, Sendable, Equatable {
-  /// What is measured.
+  /// The measured quantity.
   public var name: String
   /// The value, in the unit of the target or as a share.
   public var value: Double
-  /// What to compare it with.
+  /// The reference value.
   public var detail: String?
 
   /// Creates a measure.

@@ -6,7 +6,7 @@ import Foundation
 /// Losses at neighboring origins depend on each other, so single origins must not be drawn; blocks
 /// may. Blocks wrap around the end of the series.
 public struct BlockBootstrap: Sendable, Hashable, Codable {
-  /// How blocks end.
+  /// The treatment of the ends of blocks.
   public enum Form: String, Sendable, Hashable, Codable {
     /// Every block is as long. Künsch, 1989; wrapped: Politis and Romano, 1992.
     case moving
@@ -14,11 +14,11 @@ public struct BlockBootstrap: Sendable, Hashable, Codable {
     case stationary
   }
 
-  /// How blocks end.
+  /// The treatment of the ends of blocks.
   public var form: Form
   /// The length of a block, or its mean; nil is `max(2 (overlap - 1), ⌈T^(1/3)⌉)`.
   public var blockLength: Int?
-  /// How many resamples.
+  /// The number of resamples.
   public var resamples: Int
   /// The probability that the interval should have.
   public var confidence: Double
@@ -37,9 +37,9 @@ public struct BlockBootstrap: Sendable, Hashable, Codable {
   /// The percentile interval of the mean of `values`, for example of loss differences.
   ///
   /// - Parameters:
-  ///   - values: In time order, at least 2.
+  ///   - values: The values in time order, at least 2.
   ///   - overlap: How many successive values share some target.
-  ///   - generator: Where chance comes from.
+  ///   - generator: The source of randomness.
   /// - Returns: Both ends of the interval.
   /// - Throws: ``MetricError`` when there are fewer than 2 values or one is not finite.
   public func meanInterval(

@@ -1,4 +1,4 @@
-/// How candidates stand against the best baseline, and which model is recommended over it, when
+/// How candidates compare with the best baseline, and which model is recommended over it, when
 /// validation chooses and the test part is opened once.
 ///
 /// The best model is the one with the smallest mean validation loss. The bar is the baseline with the
@@ -34,7 +34,7 @@ public struct ModelSelection: Sendable, Hashable, Codable {
     }
   }
 
-  /// How one candidate stands against the best baseline on the test part.
+  /// The comparison of one candidate with the best baseline on the test part.
   public struct Standing: Sendable, Hashable, Codable {
     /// The name in the table.
     public let name: String
@@ -69,7 +69,7 @@ public struct ModelSelection: Sendable, Hashable, Codable {
   ///   - overlap: How many successive origins share some target: ⌈horizon / stride⌉.
   ///   - bootstrap: How intervals are drawn. The chance of naming any model wrongly that is accepted
   ///     is 1 - its confidence.
-  ///   - generator: Where chance comes from.
+  ///   - generator: The source of randomness.
   /// - Throws: ``MetricError`` when origins differ in number.
   public init(
     _ candidates: [Candidate], overlap: Int = 1, bootstrap: BlockBootstrap = BlockBootstrap(),

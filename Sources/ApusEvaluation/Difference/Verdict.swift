@@ -95,9 +95,10 @@ extension Verdict {
     return "\(recommended) beats \(baseline) by \(Self.share(effect ?? 0))"
   }
 
-  /// The answer in full: what was compared with what, how sure it is, and why.
+  /// The answer in full: what was compared with what, its certainty, and why.
   ///
   /// - Parameter loss: What the loss is called, such as "error".
+  /// - Returns: Some sentences.
   public func explanation(loss: String = "error") -> String {
     guard let model else {
       return "Every model failed; the table says why."

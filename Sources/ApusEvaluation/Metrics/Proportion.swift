@@ -3,7 +3,7 @@ import Foundation
 
 /// A share of successes with its binomial uncertainty.
 public struct Proportion: Sendable, Hashable, Codable {
-  /// How many successes.
+  /// The number of successes.
   public let successes: Int
   /// Out of how many.
   public let count: Int
@@ -94,7 +94,7 @@ extension Metrics {
     }
   }
 
-  /// How often the forecast has the sign of the value.
+  /// The share of forecasts with the sign of the value.
   ///
   /// Values of exactly 0 have no direction and do not count; a forecast of 0 counts as a miss.
   /// Throws when no value has a direction.

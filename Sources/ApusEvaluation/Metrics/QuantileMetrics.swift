@@ -12,7 +12,7 @@ extension Metrics {
   /// - Parameters:
   ///   - value: What happened.
   ///   - quantiles: One number for each level.
-  ///   - levels: Where the quantiles stand, inside 0...1.
+  ///   - levels: The levels of the quantiles, inside 0...1.
   /// - Returns: The mean loss.
   /// - Throws: ``MetricError`` when arrays do not belong together or the score is not defined.
   public static func pinball(_ value: Double, quantiles: [Double], levels: [Double]) throws
@@ -30,7 +30,7 @@ extension Metrics {
   /// - Parameters:
   ///   - values: What happened, `[P]`.
   ///   - quantiles: What was said, `[P][levels]`.
-  ///   - levels: Where the quantiles stand, inside 0...1.
+  ///   - levels: The levels of the quantiles, inside 0...1.
   /// - Returns: The mean loss.
   /// - Throws: ``MetricError`` when arrays do not belong together or the score is not defined.
   public static func pinball(_ values: [Double], quantiles: [[Double]], levels: [Double]) throws
@@ -48,7 +48,7 @@ extension Metrics {
   /// - Parameters:
   ///   - values: What happened, `[n]`.
   ///   - quantiles: What was said, `[n][levels]`.
-  ///   - levels: Where the quantiles stand, inside 0...1.
+  ///   - levels: The levels of the quantiles, inside 0...1.
   /// - Returns: A loss without unit.
   /// - Throws: ``MetricError`` when arrays do not belong together or the score is not defined.
   public static func weightedQuantileLoss(
@@ -119,7 +119,7 @@ extension Metrics {
   /// - Parameters:
   ///   - values: What happened, `[n]`.
   ///   - quantiles: `[n][levels]`, ascending in each row.
-  ///   - levels: Where the quantiles stand, inside 0...1.
+  ///   - levels: The levels of the quantiles, inside 0...1.
   ///   - bins: How many, at least 1.
   /// - Returns: Counts, `[bins]`.
   /// - Throws: ``MetricError`` when arrays do not belong together or the score is not defined.
@@ -137,7 +137,7 @@ extension Metrics {
     return counts
   }
 
-  /// The level at which `value` stands among `quantiles`.
+  /// The level of `value` among `quantiles`.
   private static func pit(_ value: Double, _ quantiles: [Double], _ levels: [Double]) -> Double {
     guard value.isFinite else { return .nan }
     let below = quantiles.count { $0 < value }

@@ -1,6 +1,6 @@
 /// One value of the target.
 public struct SeriesPoint: Codable, Sendable, Equatable {
-  /// Where it stands on the time axis of the task.
+  /// Position on the time axis of the task.
   public var time: Double
   /// The value, in the unit of the target.
   public var value: Double
@@ -14,14 +14,15 @@ public struct SeriesPoint: Codable, Sendable, Equatable {
 
 /// A stretch of the data and what it was used for.
 public struct SplitPart: Codable, Sendable, Equatable {
-  /// What a stretch was used for.
+  /// The use of a stretch.
   public enum Use: String, Codable, Sendable {
+    /// The parts in the order of time.
     case train, validation, test
     /// Left out so that no label of one part overlaps the next (purge and embargo).
     case gap
   }
 
-  /// What it was used for.
+  /// The use.
   public var use: Use
   /// Its first and last row, counted from 0.
   public var rows: ClosedRange<Int>
@@ -40,7 +41,7 @@ public struct SplitPart: Codable, Sendable, Equatable {
 public struct ForecastExample: Codable, Sendable, Equatable {
   /// The recent past, the last point being the origin.
   public var history: [SeriesPoint]
-  /// What really came, one point per step.
+  /// The actual values, one point per step.
   public var actual: [SeriesPoint]
   /// The forecasts made at the origin; the report draws the chosen model and the best baseline.
   public var fans: [ForecastFan]
@@ -72,7 +73,7 @@ public struct ForecastFan: Codable, Sendable, Equatable {
 
 /// The outcome of one check of the data.
 public struct HealthFinding: Codable, Sendable, Equatable {
-  /// How much it matters.
+  /// The severity.
   public enum Severity: String, Codable, Sendable {
     /// The check found nothing.
     case clean
@@ -86,13 +87,13 @@ public struct HealthFinding: Codable, Sendable, Equatable {
 
   /// What was checked, such as "duplicate timestamps".
   public var check: String
-  /// How much it matters.
+  /// The severity.
   public var severity: Severity
   /// How many rows or values it concerns.
   public var count: Int
   /// What was found and what was done about it.
   public var detail: String
-  /// A few of the lines concerned, as they stand in the file.
+  /// A few of the lines concerned, word for word.
   public var lines: [String] = []
 
   /// Creates a finding without example lines.
@@ -108,9 +109,9 @@ public struct HealthFinding: Codable, Sendable, Equatable {
 public struct TestOpening: Codable, Sendable, Equatable {
   /// When, in seconds since 1970-01-01 00:00 UTC.
   public var at: Double
-  /// What for, such as "final scores of 9 models and 12 baselines".
+  /// The purpose, such as "final scores of 9 models and 12 baselines".
   public var purpose: String
-  /// How many windows (of text: tokens) were scored.
+  /// The number of windows (of text: tokens) that were scored.
   public var windows: Int
 
   /// Creates an entry.

@@ -39,6 +39,7 @@ public struct ComparisonRecord: Codable, Sendable, Equatable {
 public struct ComparisonTask: Codable, Sendable, Equatable {
   /// What the data is.
   public enum Kind: String, Codable, Sendable {
+    /// Series of numbers, or text.
     case series, text
   }
 
@@ -125,7 +126,7 @@ public struct Reproduction: Codable, Sendable, Equatable {
 
   /// The command line, ready to paste.
   public var command: String
-  /// The seed everything random was drawn from.
+  /// Seed of all randomness in the run.
   public var seed: UInt64
   /// SHA-256 of the data file, in hexadecimal.
   public var dataSha256: String?
@@ -137,7 +138,7 @@ public struct Reproduction: Codable, Sendable, Equatable {
   public var machine: String?
   /// When the run began, in seconds since 1970-01-01 00:00 UTC.
   public var startedAt: Double?
-  /// How long the whole comparison took.
+  /// The seconds of the whole comparison.
   public var seconds: Double?
 
   /// Creates the block; the optional properties can be set afterwards.

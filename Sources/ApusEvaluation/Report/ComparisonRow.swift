@@ -1,6 +1,6 @@
 /// One line of the leaderboard: a model or a baseline, whether it succeeded or not.
 public struct ComparisonRow: Codable, Sendable, Equatable {
-  /// What competes.
+  /// The kind of candidate.
   public enum Kind: String, Codable, Sendable {
     /// An architecture trained under the budget.
     case model
@@ -8,16 +8,17 @@ public struct ComparisonRow: Codable, Sendable, Equatable {
     case baseline
   }
 
-  /// How the row ended.
+  /// The outcome of the row.
   public enum Status: String, Codable, Sendable {
+    /// Scored, failed with an error, or diverged in training.
     case ok, failed, diverged
   }
 
   /// The name shown, unique within the record.
   public var name: String
-  /// What competes.
+  /// The kind of candidate.
   public var kind: Kind
-  /// How it ended. Rows that are not `.ok` stay in the table, below the others.
+  /// The outcome. Rows that are not `.ok` stay in the table, below the others.
   public var status = Status.ok
   /// Why it did not end well.
   public var message: String?
@@ -73,7 +74,7 @@ public struct ComparisonRow: Codable, Sendable, Equatable {
       .min { $0.1 < $1.1 }?.0
   }
 
-  /// Creates a row that knows only who it is; set the rest as it is measured.
+  /// Creates a row with a name and nothing measured.
   public init(name: String, kind: Kind) {
     self.name = name
     self.kind = kind

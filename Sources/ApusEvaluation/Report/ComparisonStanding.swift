@@ -2,7 +2,7 @@ extension ComparisonRecord {
   /// The answer in one line, such as "No model beats GARCH(1,1)".
   public var headline: String { verdict.headline }
 
-  /// The answer in full: what was compared with what, how sure it is, what it does not say.
+  /// The answer in full: what was compared with what, its certainty, what it does not say.
   public var explanation: String {
     let covariates =
       task.covariates.isEmpty
@@ -38,7 +38,7 @@ extension ComparisonRecord {
     return order.map(\.element) + unscored
   }
 
-  /// The baseline with the lowest loss, the bar every skill is measured against.
+  /// The baseline with the lowest loss, the reference of every skill.
   public var bestBaseline: ComparisonRow? {
     ranked.first { $0.kind == .baseline && $0.score != nil }
   }

@@ -1,4 +1,4 @@
-/// What a token costs at one length, for each model that was measured.
+/// The cost of a token at one length, for each model that was measured.
 public struct CostLine: Codable, Sendable {
   /// A point of the line.
   public struct Point: Codable, Sendable {
@@ -17,7 +17,7 @@ public struct CostLine: Codable, Sendable {
   public var name: String
   /// Whether a further token costs the same however many came before.
   public var isRecurrent: Bool
-  /// By length, ascending.
+  /// The points, by ascending length.
   public var points: [Point]
 
   /// Creates a line.

@@ -2,7 +2,7 @@ import Foundation
 
 /// Numbers as the report prints them: sensible digits, a real minus sign, units.
 package enum Figures {
-  /// What stands for a number that does not exist.
+  /// The text for a number that does not exist.
   package static let missing = "–"
 
   /// `value` with `decimals` digits after the point, 0 to 12.

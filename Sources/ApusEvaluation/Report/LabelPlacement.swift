@@ -51,7 +51,7 @@ package enum LabelPlacement {
     }
   }
 
-  /// A disc that wants a label beside it.
+  /// A disc with a label beside it.
   package struct Disc: Sendable {
     package let x: Double
     package let y: Double

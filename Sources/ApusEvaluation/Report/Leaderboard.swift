@@ -10,7 +10,7 @@ public struct Leaderboard: Codable, Sendable, Equatable {
     public let name: String
     /// Whether it is a model or a baseline.
     public let kind: ComparisonRow.Kind
-    /// How it ended.
+    /// The outcome.
     public let status: ComparisonRow.Status
     /// Why it did not end well.
     public let message: String?

@@ -1,12 +1,12 @@
 import Foundation
 
-/// The leaderboard as cells of a table: columns nobody has a value for are left out.
+/// The leaderboard as cells of a table: columns without any value are left out.
 struct LeaderboardTable {
   /// What one row has to say in one column.
   struct Content {
     /// The number.
     var text: String
-    /// What stands small below it.
+    /// The small text below it.
     var detail: String?
     /// By what rows are sorted.
     var value: Double

@@ -37,19 +37,19 @@ public struct CohereConfig: ModelConfig {
   /// Base of the rotary frequencies where `ropeParameters` name none; 500000 when nil, 10000 in
   /// `cohere2`.
   public var ropeTheta: Double?
-  /// How rotary frequencies are chosen; plain when nil.
+  /// The scaling of rotary frequencies; none when nil.
   public var ropeParameters: RotaryParameters?
   /// The same, as older files call it.
   public var ropeScaling: RotaryParameters?
-  /// Whether queries, keys, values and the way out have biases.
+  /// Whether queries, keys, values and the output projection have biases.
   public var attentionBias = false
   /// `cohere2`: in layers of type `sliding_attention` a token sees at most this many tokens, itself
-  /// included; 4096 by default.
+  /// included; default: 4096.
   public var slidingWindow: Int?
   /// `cohere2`: `sliding_attention` or `full_attention` for each layer; by `slidingWindowPattern`
   /// when nil.
   public var layerTypes: [String]?
-  /// `cohere2`: every so many layers one attends to everything, without positions; 4 by default.
+  /// `cohere2`: every so many layers one attends to everything, without positions; default: 4.
   public var slidingWindowPattern: Int?
   /// Whether the head is the transposed embedding.
   public var tieWordEmbeddings = true

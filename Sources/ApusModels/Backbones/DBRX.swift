@@ -17,7 +17,7 @@ public struct DBRXConfig: ModelConfig {
   public var vocabSize = 100_352
   /// Deviation of the weights' start.
   public var initializerRange: Float = 0.02
-  /// False; the head has weights of its own.
+  /// False; the output head has its own weights.
   public var tieWordEmbeddings = false
   /// Attention.
   public var attnConfig = Attention()
@@ -28,11 +28,11 @@ public struct DBRXConfig: ModelConfig {
   /// Whether training adds the loss that keeps routers in balance.
   public var outputRouterLogits = false
 
-  /// A token sees at most this many tokens, itself included; all when nil.
+  /// The window of attention, the token itself included; unlimited when nil.
   public var slidingWindow: Int?
   /// The coefficient of the squared log-sums of the router's logits; counts where the balance does.
   public var routerZLossCoef: Float = 0
-  /// How the balance is measured: `pooled` over layers as the authors' library has it, or `per_layer`.
+  /// The scope of the balance: `pooled` over layers as the authors' library has it, or `per_layer`.
   public var routerBalance = BalanceForm.pooled
 
   /// The keys of `attn_config`.

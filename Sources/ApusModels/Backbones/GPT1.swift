@@ -26,7 +26,7 @@ public struct GPT1Config: ModelConfig {
 
   /// `learned`, or `rotary`, which has no bound. Ours, as the next: published files have neither.
   public var positionEmbedding = "learned"
-  /// A token sees at most this many tokens, itself included; all when nil.
+  /// The window of attention, the token itself included; unlimited when nil.
   public var slidingWindow: Int?
 
   /// All defaults.

@@ -33,11 +33,11 @@ public struct JambaConfig: ModelConfig {
   public var numExpertsPerTok = 2
   /// One layer in this many has experts; the others are dense.
   public var expertLayerPeriod = 2
-  /// Which layer of each period it is, from 0.
+  /// The layer of each period, from 0.
   public var expertLayerOffset = 1
   /// One layer in this many mixes by attention; the others by a selective state space.
   public var attnLayerPeriod = 8
-  /// Which layer of each period it is, from 0.
+  /// The layer of each period, from 0.
   public var attnLayerOffset = 4
   /// States of each channel, N.
   public var mambaDState = 16
@@ -56,11 +56,11 @@ public struct JambaConfig: ModelConfig {
   /// The coefficient of the balance.
   public var routerAuxLossCoef: Float = 0.001
 
-  /// In attention a token sees at most this many tokens, itself included; all when nil.
+  /// The window of attention, the token itself included; unlimited when nil.
   public var slidingWindow: Int?
   /// The coefficient of the squared log-sums of the router's logits; counts where the balance does.
   public var routerZLossCoef: Float = 0
-  /// How the balance is measured: `pooled` over layers as the authors' library has it, or `per_layer`.
+  /// The scope of the balance: `pooled` over layers as the authors' library has it, or `per_layer`.
   public var routerBalance = BalanceForm.pooled
 
   /// All defaults.

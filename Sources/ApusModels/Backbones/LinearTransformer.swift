@@ -19,7 +19,7 @@ public struct LinearTransformerConfig: ModelConfig {
   public var hiddenAct = "gelu_new"
   /// Added to the variance in normalization.
   public var layerNormEps: Float = 1e-5
-  /// How many positions a learned table has; streams of the other kinds are unlimited.
+  /// The number of positions of a learned table; streams of the other kinds are unlimited.
   public var maxPositionEmbeddings = 2048
   /// `sinusoidal`, `learned`, `rotary` or `none`. With rotary positions, queries and keys turn before
   /// their features are taken; weights then depend on both positions, not on their distance alone.

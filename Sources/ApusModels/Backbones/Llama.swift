@@ -31,14 +31,14 @@ public struct LlamaConfig: ModelConfig {
   public var rmsNormEps: Float = 1e-6
   /// Base of the rotary frequencies where `ropeParameters` name none; 10000 when nil.
   public var ropeTheta: Double?
-  /// How rotary frequencies are chosen; plain when nil.
+  /// The scaling of rotary frequencies; none when nil.
   public var ropeParameters: RotaryParameters?
   /// The same, as older files call it.
   public var ropeScaling: RotaryParameters?
-  /// A token sees at most this many tokens, itself included; all when nil. 4096 in `mistral`, and
+  /// The window of attention, the token itself included; unlimited when nil. 4096 in `mistral`, and
   /// never set in `llama`.
   public var slidingWindow: Int?
-  /// Whether queries, keys, values and the way out have biases; never in `mistral`.
+  /// Whether queries, keys, values and the output projection have biases; never in `mistral`.
   public var attentionBias = false
   /// Whether the feed-forward has biases; never in `mistral`.
   public var mlpBias = false

@@ -28,7 +28,9 @@ public struct MambaConfig: ModelConfig {
   public var timeStepRank = TimeStepRank.auto
   /// Bounds and floor of the step sizes at the start.
   public var timeStepMin = 0.001
+  /// The greatest step size at the start.
   public var timeStepMax = 0.1
+  /// The floor of the step sizes at the start.
   public var timeStepFloor = 1e-4
   /// Scales the start of the step's projection.
   public var timeStepScale = 1.0
@@ -74,7 +76,9 @@ public struct MambaConfig: ModelConfig {
 
 /// `"auto"` or a number.
 public enum TimeStepRank: Sendable, Hashable {
+  /// An automatic rank, D / 16 rounded up, or a given one.
   case auto
+  /// A given rank.
   case rank(Int)
 }
 

@@ -10,7 +10,7 @@ public struct Mamba2Config: ModelConfig {
   public var vocabSize = 32768
   /// Width of the residual stream, D.
   public var hiddenSize = 4096
-  /// Heads, H, each with a decay and a step size of its own.
+  /// Heads, H, each with its own decay and step size.
   public var numHeads = 128
   /// Channels of a head, P.
   public var headDim = 64
@@ -32,7 +32,9 @@ public struct Mamba2Config: ModelConfig {
   public var useConvBias = true
   /// Bounds and floor of the step sizes at the start.
   public var timeStepMin = 0.001
+  /// The greatest step size at the start.
   public var timeStepMax = 0.1
+  /// The floor of the step sizes at the start.
   public var timeStepFloor = 1e-4
   /// Bounds of the step sizes at all times.
   public var timeStepLimit = TimeStepLimit()

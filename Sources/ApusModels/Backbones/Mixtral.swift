@@ -34,7 +34,7 @@ public struct MixtralConfig: ModelConfig {
   public var ropeTheta = 1_000_000.0
   /// Rotary settings as newer files have them.
   public var ropeParameters: RotarySettings?
-  /// A token sees at most this many tokens, itself included; all when nil.
+  /// The window of attention, the token itself included; unlimited when nil.
   public var slidingWindow: Int?
   /// Experts of a layer, X.
   public var numLocalExperts = 8
@@ -49,7 +49,7 @@ public struct MixtralConfig: ModelConfig {
 
   /// The coefficient of the squared log-sums of the router's logits; counts where the balance does.
   public var routerZLossCoef: Float = 0
-  /// How the balance is measured: `pooled` over layers as the authors' library has it, or `per_layer`.
+  /// The scope of the balance: `pooled` over layers as the authors' library has it, or `per_layer`.
   public var routerBalance = BalanceForm.pooled
 
   /// All defaults.

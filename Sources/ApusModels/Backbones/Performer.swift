@@ -20,7 +20,7 @@ public struct PerformerConfig: ModelConfig {
   public var hiddenAct = "gelu_new"
   /// Added to the variance in normalization.
   public var layerNormEps: Float = 1e-5
-  /// How many positions a learned table has; streams of the other kinds are unlimited.
+  /// The number of positions of a learned table; streams of the other kinds are unlimited.
   public var maxPositionEmbeddings = 2048
   /// `rotary`, `sinusoidal`, `learned` or `none`. Rotary positions turn queries and keys before
   /// their features are taken, so that features estimate softmax attention with rotary positions.

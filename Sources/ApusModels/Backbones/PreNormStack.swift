@@ -16,7 +16,7 @@ protocol PreNormConfig: BackboneConfig {
   var ropeTheta: Double { get }
   var initializerRange: Float { get }
   var tieWordEmbeddings: Bool { get }
-  /// What queries and keys are turned into.
+  /// The feature map of queries and keys.
   var featureLayout: FeatureLayout { get }
 }
 
@@ -69,7 +69,7 @@ extension PreNormConfig {
       total: numHiddenLayers * layer + .vectors(((table ?? 0) + 2) * hiddenSize))
   }
 
-  /// How a language model stands around the stack.
+  /// The parts of a language model around the stack.
   func languageLayout(backbonePath: String) -> LanguageLayout {
     LanguageLayout(
       vocabulary: vocabSize,
@@ -88,7 +88,7 @@ extension DecoderStack {
   ///
   /// - Parameters:
   ///   - config: The shared keys.
-  ///   - scope: Where the weights come from.
+  ///   - scope: The source of the weights.
   ///   - mixer: Makes the mixer of a layer from its scope, with what turns queries and keys.
   /// - Throws: ``CheckpointError`` when a checkpoint does not fit.
   init(
@@ -157,7 +157,7 @@ struct FeatureAttention: SequenceMixer {
   ///   - rotary: What turns queries and keys before that.
   ///   - start: How the projection to queries, keys and values starts.
   ///   - mixing: What the matrix between features is as a function of the weights.
-  ///   - scope: Where the weights come from.
+  ///   - scope: The source of the weights.
   ///   - weights: Makes what features come from.
   /// - Throws: ``CheckpointError`` when a checkpoint does not fit.
   init(

@@ -1,7 +1,7 @@
 public import ApusNN
 public import ApusTensor
 
-/// Reformer: attention among tokens that hash alike, in layers that can be run backward.
+/// Reformer: attention among tokens with equal hashes, in layers that can be run backward.
 ///
 /// Kitaev, Kaiser and Levskaya, 2020, *Reformer: The Efficient Transformer*, arXiv:2001.04451; weight
 /// names as published. Shapes: B batch, T time, D width of a stream, H heads, K head size, R rounds.
@@ -115,7 +115,8 @@ extension Reformer {
     }
   }
 
-  /// Attention with its normalization and projections, among tokens that hash alike or near in time.
+  /// Attention with its normalization and projections, among tokens with equal hashes or near in
+  /// time.
   struct SelfAttention {
     let norm: LayerNorm
     let mixer: Mixer

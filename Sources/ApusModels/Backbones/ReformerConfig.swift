@@ -8,7 +8,7 @@ public struct ReformerConfig: ModelConfig {
   public var vocabSize = 320
   /// Width of each of the two streams, D.
   public var hiddenSize = 256
-  /// Of each layer: `lsh` or `local`.
+  /// The kind of each layer: `lsh` or `local`.
   public var attnLayers = ["local", "lsh", "local", "lsh", "local", "lsh"]
   /// Heads, H.
   public var numAttentionHeads = 12
@@ -40,11 +40,15 @@ public struct ReformerConfig: ModelConfig {
   /// Tokens of a block of a local layer; each sees `localNumChunksBefore` blocks before its own and
   /// `localNumChunksAfter` after it.
   public var localAttnChunkLength = 64
+  /// The blocks before it that a block of a local layer sees.
   public var localNumChunksBefore = 1
+  /// The blocks after it that a block of a local layer sees.
   public var localNumChunksAfter = 0
   /// The same of an LSH layer.
   public var lshAttnChunkLength = 64
+  /// The blocks before it that a block of an LSH layer sees.
   public var lshNumChunksBefore = 1
+  /// The blocks after it that a block of an LSH layer sees.
   public var lshNumChunksAfter = 0
   /// Buckets: a number, or two factors; when nil the power of two below 2 · positions / chunk, in two
   /// factors where that is many. Published programs take the first length that they see instead of
@@ -56,7 +60,7 @@ public struct ReformerConfig: ModelConfig {
   /// draws weights, and a checkpoint without rotations gets those of 0.
   public var hashSeed: Int?
 
-  /// Where lists of tokens that hash alike end: `sorted` as published, which is not causal, or
+  /// Where lists of tokens with equal hashes end: `sorted` as published, which is not causal, or
   /// `bucket-local`; when nil the latter in decoders.
   public var lshMode: LSHLayout.Lists?
   /// `axial`, `learned`, `rotary` or `none`; when nil what `axialPosEmbds` says. Rotary positions
@@ -224,7 +228,9 @@ extension ReformerConfig {
 
 /// A number of buckets, or its factors.
 public enum BucketCount: Sendable, Hashable {
+  /// One number of buckets.
   case one(Int)
+  /// The product of two numbers, hashed separately.
   case product([Int])
 
   /// The factors.

@@ -19,10 +19,10 @@ public struct SkyformerConfig: ModelConfig {
   public var hiddenAct = "gelu_new"
   /// Added to the variance in normalization.
   public var layerNormEps: Float = 1e-5
-  /// How many positions a learned table has; streams of the other kinds are unlimited.
+  /// The number of positions of a learned table; streams of the other kinds are unlimited.
   public var maxPositionEmbeddings = 2048
   /// `sinusoidal`, `learned`, `rotary` or `none`. Rotary positions turn queries and keys away from
-  /// landmarks that stand still: allowed, but not the default.
+  /// landmarks that do not change: allowed, but not the default.
   public var positionEmbeddingType = "sinusoidal"
   /// Base of the rotary frequencies.
   public var ropeTheta = 10000.0
@@ -71,7 +71,7 @@ extension SkyformerConfig: PreNormConfig {
 ///
 /// Chen et al., 2021, *Skyformer: Remodel Self-Attention with Gaussian Kernel and Nyström Method*,
 /// arXiv:2111.00035. The published model is bidirectional and takes its landmarks from the queries
-/// and keys of the sequence itself. **The causal form is ours and not published**: landmarks are
+/// and keys of the sequence itself. **The causal form is our own and not published**: landmarks are
 /// parameters, features of queries meet prefix sums of features of keys, and the state is constant in
 /// size. Queries and keys start with deviation ½ at width D, wide enough for distances to count: at
 /// the usual 0.02 every kernel value would be near 1.

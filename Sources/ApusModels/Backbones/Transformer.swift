@@ -2,8 +2,8 @@ public import ApusNN
 import ApusTensor
 
 /// The hyperparameters of ``Transformer``. The defaults are those of GPT-2 (124M), whose published
-/// keys these are; the last group goes beyond it. The type `sliding` is ours: rotary positions and
-/// a short window in every layer.
+/// keys these are; the last group goes beyond it. The type `sliding` is our own: rotary positions
+/// and a short window in every layer.
 public struct TransformerConfig: ModelConfig {
   public static let modelType = "gpt2"
   /// `gpt2` or `sliding`.
@@ -43,7 +43,7 @@ public struct TransformerConfig: ModelConfig {
   public var normalization = "layer_norm"
   /// Whether linear maps and LayerNorm have biases.
   public var useBias = true
-  /// A token sees at most this many tokens, itself included; all when nil. 256 in `sliding`.
+  /// The window of attention, the token itself included; unlimited when nil. 256 in `sliding`.
   public var slidingWindow: Int?
   /// The window of each layer in turn, from the first and then over again; 0 for a dense one. GPT-3
   /// alternates dense and banded layers but says neither which come first nor how wide the band is:

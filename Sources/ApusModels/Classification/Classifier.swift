@@ -1,9 +1,9 @@
 public import ApusNN
 public import ApusTensor
 
-/// What a ``Classifier`` reads, what it tells apart, and how large it is.
+/// The input, classes and size of a ``Classifier``.
 public struct ClassifierConfig: Codable, Sendable, Hashable {
-  /// What a sequence consists of.
+  /// The elements of a sequence.
   public enum Input: Codable, Sendable, Hashable {
     /// Token ids below a bound.
     case tokens(vocabulary: Int)
@@ -11,19 +11,19 @@ public struct ClassifierConfig: Codable, Sendable, Hashable {
     case features(count: Int)
   }
 
-  /// How a sequence becomes one vector.
+  /// The reduction of a sequence to one vector.
   public enum Pooling: String, Codable, Sendable, Hashable, CaseIterable {
     /// The mean over the sequence.
     case mean
-    /// What stands at its last position.
+    /// The state at its last position.
     case last
   }
 
   /// The backbone, with its whole configuration; of its vocabulary nothing is used.
   public var backbone: Blueprint
-  /// What it reads.
+  /// The input.
   public var input: Input
-  /// How many classes there are, C.
+  /// The number of classes, C.
   public var classes: Int
   /// The mean unless said otherwise, as Long Range Arena has it.
   public var pooling = Pooling.mean
@@ -78,11 +78,11 @@ extension ClassifierConfig: CheckedConfig {
 
 /// A classifier of whole sequences: an embedding or a projection, a backbone, a pool, and a head.
 ///
-/// Sequences of a batch may end at different times; what stands behind an end has no influence, as the
+/// Sequences of a batch may end at different times; what follows an end has no influence, as the
 /// backbone is causal and the pool stops there.
 /// Shapes: B batch, T time, F features, D width, C classes.
 public struct Classifier {
-  /// What it was made for.
+  /// The configuration.
   public let config: ClassifierConfig
   /// Every weight, in the order in which they were made.
   public let parameters: [Parameter]
@@ -95,9 +95,9 @@ public struct Classifier {
     case features(Linear)
   }
 
-  /// Makes the classifier that `config` describes, with weights from `scope`.
+  /// Creates the classifier of `config`, with weights from `scope`.
   ///
-  /// - Throws: ``ConfigError``, or ``CheckpointError`` when the checkpoint does not fit.
+  /// - Throws: ``ConfigError``, or `CheckpointError` when the checkpoint does not fit.
   public init(_ config: ClassifierConfig, in scope: Scope) throws {
     try config.validate()
     self.config = config
@@ -124,8 +124,8 @@ public struct Classifier {
   /// Mean cross-entropy in nats per sequence, with the backbone's auxiliary loss on top.
   ///
   /// - Parameters:
-  ///   - sequences: Ids, `[B, T]`, or rows, `[B, T, F]`; anything legal may stand behind an end.
-  ///   - lengths: Where each sequence ends, B numbers in `1...T`; nil when all end at T.
+  ///   - sequences: Ids, `[B, T]`, or rows, `[B, T, F]`; anything legal may follow an end.
+  ///   - lengths: The end of each sequence, B numbers in `1...T`; nil when all end at T.
   ///   - labels: Classes in `0..<C`, `[B]`; negative ones are left out.
   /// - Returns: A scalar.
   public func loss(_ sequences: Tensor, lengths: [Int]? = nil, labels: Tensor) -> Tensor {
@@ -138,7 +138,7 @@ public struct Classifier {
   ///
   /// - Parameters:
   ///   - sequences: Ids, `[B, T]`, or rows, `[B, T, F]`.
-  ///   - lengths: Where each sequence ends; nil when all end at T.
+  ///   - lengths: The end of each sequence; nil when all end at T.
   /// - Returns: `[B, C]`.
   public func logits(_ sequences: Tensor, lengths: [Int]? = nil) -> Tensor {
     pooled(backbone(embedded(sequences)), lengths).linear(weight: head.value)

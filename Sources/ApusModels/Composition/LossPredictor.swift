@@ -9,7 +9,7 @@ public enum LossPredictor: Codable, Sendable, Equatable {
   /// The same for all requests: the mean losses.
   case constant([Double])
 
-  /// What it is called in reports.
+  /// The name in reports.
   public var name: String {
     switch self {
     case .nearest: "nearest neighbors"
@@ -18,7 +18,7 @@ public enum LossPredictor: Codable, Sendable, Equatable {
     }
   }
 
-  /// The foretold losses, `[M]`.
+  /// The predicted losses, `[M]`.
   ///
   /// - Parameter vector: `[r]`, of length one.
   /// - Returns: One loss per expert.
@@ -62,7 +62,7 @@ public struct NearestRequests: Codable, Sendable, Equatable {
   ///   - vectors: One per request, of length one; at least one.
   ///   - losses: `[n][M]`.
   ///   - neighbors: K.
-  ///   - temperature: Of the softmax.
+  ///   - temperature: The temperature of the softmax.
   public init(
     _ vectors: [[Double]], losses: [[Double]], neighbors: Int = 20, temperature: Double = 0.05
   ) {
@@ -130,7 +130,7 @@ public struct RidgeMap: Codable, Sendable, Equatable {
   /// - Parameters:
   ///   - vectors: `[n][r]`, at least one.
   ///   - losses: `[n][M]`.
-  ///   - ridges: To choose from, in units of the mean variance of the inputs.
+  ///   - ridges: The candidates, in units of the mean variance of the inputs.
   public init(
     _ vectors: [[Double]], losses: [[Double]], ridges: [Double] = [1e-3, 1e-2, 0.1, 1, 10]
   ) {

@@ -1,8 +1,8 @@
 public import ApusTensor
 import Foundation
 
-/// Chooses one of M experts for a request: foretells their losses, says how sure it is, and falls back to
-/// the base expert where it is not.
+/// Chooses one of M experts for a request: predicts their losses, says its certainty, and falls
+/// back to the base expert where it is not.
 ///
 /// A composition of experts routes whole requests to whole models (Prabhakar et al., 2024, *SambaNova
 /// SN40L*, arXiv:2405.07518); that a well-tuned nearest-neighbor router matches learned ones is Li, 2025,
@@ -12,12 +12,12 @@ public struct Router: Codable, Sendable, Equatable {
   public let experts: Int
   /// The expert of least mean loss, taken when the router is unsure.
   public let base: Int
-  /// How losses are foretold.
+  /// The predictor of losses.
   public let predictor: LossPredictor
   /// Means and deviations that bring features to one scale; empty when vectors are taken as they are.
   let center: [Double]
   let spread: [Double]
-  /// The deviation of foretold from true losses, by which margins are judged.
+  /// The deviation of predicted from true losses, by which margins are judged.
   public let residual: Double
   /// Similarity to the most similar known request below which a request is out of scope.
   public let scope: Double
@@ -26,11 +26,11 @@ public struct Router: Codable, Sendable, Equatable {
   /// The known requests, normalized, for their similarity to new ones.
   let known: NearestRequests
 
-  /// What was decided about one request, and why.
+  /// The decision about one request, with its reason.
   public struct Decision: Codable, Sendable, Equatable {
     /// Why the expert was taken.
     public enum Reason: String, Codable, Sendable {
-      /// Its foretold loss is the least.
+      /// Its predicted loss is the least.
       case top
       /// The router is unsure: the base expert.
       case fallback
@@ -40,7 +40,7 @@ public struct Router: Codable, Sendable, Equatable {
 
     /// The expert's number.
     public var expert: Int
-    /// The foretold losses, `[M]`.
+    /// The predicted losses, `[M]`.
     public var losses: [Double]
     /// 0 for sure to 1.
     public var uncertainty: Double
@@ -127,11 +127,11 @@ extension Router {
   public struct Report: Codable, Sendable, Equatable {
     /// Examples judged.
     public var examples = 0
-    /// Of each expert alone, `[M]`.
+    /// Mean loss of each expert alone, `[M]`.
     public var single: [Double] = []
-    /// Of the router.
+    /// Mean loss of the router.
     public var routed = 0.0
-    /// Of the best expert of each example in hindsight: not reachable, it also picks luck.
+    /// Mean loss of the best expert of each example in hindsight: a lower bound that includes luck.
     public var hindsight = 0.0
     /// The share sent to the base expert because the router was unsure.
     public var fallback = 0.0
@@ -189,7 +189,7 @@ extension Router {
     let errors = zip(foretold, validation.losses).flatMap { zip($0, $1).map { $0 - $1 } }
     let deviation = Self.mean(errors.map { $0 * $0 }).squareRoot()
     (predictor, residual) = (chosen, deviation)
-    // Half of what may be turned away is turned away as unknown, half as undecided.
+    // Half of what may be rejected is rejected as unknown, half as undecided.
     let turned = max(0, min(1, 1 - coverage)) / 2
     scope =
       turned > 0 ? Self.quantile(asked.map { nearest.similarities($0).max() ?? 0 }, turned) : -1
@@ -256,7 +256,7 @@ extension Router {
   }
 }
 
-/// What can be wrong with a router.
+/// An error of a router.
 public enum RouterError: Error, Equatable {
   /// Its arrays do not fit together.
   case inconsistent(experts: Int, size: Int)
@@ -265,7 +265,7 @@ public enum RouterError: Error, Equatable {
 extension RouterError: ApusError {
   public var exitStatus: ExitStatus { .badData }
 
-  /// What was found, what was expected, what to do.
+  /// A sentence: what was found, what was expected, what to do.
   public var description: String {
     switch self {
     case .inconsistent(let experts, let size):

@@ -1,10 +1,11 @@
 import Foundation
 
-/// What a router knows about a series: a dozen numbers that tell regimes apart, from the context alone.
+/// The features of a series for a router: a dozen numbers that distinguish regimes, from the
+/// context alone.
 ///
 /// None depends on the unit of the series or on where it lies, but for the coefficient of variation.
 public enum SeriesFeatures {
-  /// What each number is, in order.
+  /// The name of each number, in order.
   public static let names = [
     "trend strength", "slope", "first autocorrelation", "best autocorrelation", "its lag",
     "spectral entropy", "zeros", "variation", "kurtosis", "level shifts", "missing", "length",

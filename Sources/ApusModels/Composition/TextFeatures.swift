@@ -1,7 +1,7 @@
 import Foundation
 
-/// What a router knows about a text: its words and pairs of words, weighted by how rare they are, in a
-/// vector of fixed length.
+/// The features of a text for a router: its words and pairs of words, weighted by how rare they
+/// are, in a vector of fixed length.
 ///
 /// Term weights are (1 + ln tf) · (ln((1 + N) / (1 + df)) + 1); each term adds to one place with one sign,
 /// both by its hash (Weinberger et al., 2009, *Feature Hashing for Large Scale Multitask Learning*,
@@ -71,7 +71,7 @@ public struct TextFeatures: Codable, Sendable, Equatable {
 extension TextFeatures {
   private enum CodingKeys: String, CodingKey { case size, documents, frequencies }
 
-  /// Decodes the counts; refuses a length that does not fit.
+  /// Decodes the counts; rejects a length that does not fit.
   public init(from decoder: any Decoder) throws {
     let container = try decoder.container(keyedBy: CodingKeys.self)
     size = try container.decode(Int.self, forKey: .size)

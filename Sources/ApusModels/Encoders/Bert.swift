@@ -38,9 +38,9 @@ public struct Bert {
     }
   }
 
-  /// Makes the encoder with weights from `scope`.
+  /// Creates the encoder with weights from `scope`.
   ///
-  /// - Throws: ``CheckpointError`` when a checkpoint does not fit.
+  /// - Throws: `CheckpointError` when a checkpoint does not fit.
   public init(_ config: BertConfig, parts: Parts, in scope: Scope) throws {
     self.config = config
     let inner = parts.isPrefixed ? scope["bert"] : scope
@@ -63,10 +63,10 @@ public struct Bert {
     })
   }
 
-  /// Makes the encoder of a published checkpoint, with or without the prefix `bert.`, with the names
-  /// of the first release or today's.
+  /// Creates the encoder of a published checkpoint, with or without the prefix `bert.`, with the
+  /// names of the first release or today's.
   ///
-  /// - Throws: ``CheckpointError`` when the checkpoint does not fit.
+  /// - Throws: `CheckpointError` when the checkpoint does not fit.
   public init(_ config: BertConfig, checkpoint: [String: Tensor]) throws {
     let tensors = Self.renamed(checkpoint)
     try self.init(

@@ -28,7 +28,7 @@ public struct BertConfig: ModelConfig {
   public var initializerRange: Float = 0.02
   /// `absolute`; nothing else is known to work.
   public var positionEmbeddingType = "absolute"
-  /// Whether a token sees only those before it; true is refused.
+  /// Whether a token sees only those before it; true is rejected.
   public var isDecoder = false
   /// Whether the masked-language head ends in the transposed embedding.
   public var tieWordEmbeddings = true

@@ -5,7 +5,7 @@ public import ApusTensor
 ///
 /// Reimers and Gurevych, 2019, *Sentence-BERT*, arXiv:1908.10084.
 public struct SentenceEncoder {
-  /// What becomes of a sentence's hidden states.
+  /// The pooling of the hidden states.
   public enum Pooling: String, Sendable, Codable {
     /// The mean over all tokens, `[CLS]` and `[SEP]` included.
     case mean
@@ -15,7 +15,7 @@ public struct SentenceEncoder {
 
   /// The encoder.
   public let encoder: Bert
-  /// What becomes of the hidden states.
+  /// The pooling of the hidden states.
   public let pooling: Pooling
   /// Whether vectors are brought to length one.
   public let isNormalized: Bool

@@ -104,7 +104,7 @@ extension ForecasterConfig: CheckedConfig {
 /// units: `location + scale · q` is the forecast.
 /// Shapes: B batch, T time, F features, D width, P horizon, Q levels.
 public struct Forecaster {
-  /// What it was made for.
+  /// The configuration.
   public let config: ForecasterConfig
   /// Every weight, in the order in which they were made.
   public let parameters: [Parameter]
@@ -113,9 +113,9 @@ public struct Forecaster {
   let head: Linear
   private let patches: Patches
 
-  /// Makes the forecaster that `config` describes, with weights from `scope`.
+  /// Creates the forecaster of `config`, with weights from `scope`.
   ///
-  /// - Throws: ``ConfigError``, or ``CheckpointError`` when the checkpoint does not fit.
+  /// - Throws: ``ConfigError``, or `CheckpointError` when the checkpoint does not fit.
   public init(_ config: ForecasterConfig, in scope: Scope) throws {
     try config.validate()
     self.config = config

@@ -114,7 +114,8 @@ struct Patches {
   }
 }
 
-/// What a ``Forecaster`` remembers of the rows so far: a state for each of the p sequences of tokens.
+/// The state of a ``Forecaster`` after the rows so far: a state for each of the p sequences of
+/// tokens.
 public struct ForecasterState: Sendable {
   /// One for each row of a patch; the one of row t is t mod p.
   var phases: [BackboneState]

@@ -9,9 +9,9 @@ public struct LanguageModel {
   public let blueprint: Blueprint
   /// Every weight, in the order in which they were made.
   public let parameters: [Parameter]
-  /// How it stands around its backbone.
+  /// The parts around its backbone.
   public let layout: LanguageLayout
-  /// Which architecture the backbone is.
+  /// The architecture of the backbone.
   public var architecture: Architecture { blueprint.architecture }
   /// V.
   public var vocabulary: Int { layout.vocabulary }
@@ -24,7 +24,7 @@ public struct LanguageModel {
 
   /// Makes the model that `blueprint` describes, with weights from `scope`.
   ///
-  /// - Throws: ``ConfigError``, or ``CheckpointError`` when the checkpoint does not fit.
+  /// - Throws: ``ConfigError``, or `CheckpointError` when the checkpoint does not fit.
   public init(_ blueprint: Blueprint, in scope: Scope) throws {
     let layout = blueprint.language
     (self.blueprint, self.layout) = (blueprint, layout)
@@ -48,12 +48,12 @@ public struct LanguageModel {
     })
   }
 
-  /// Makes the model of a published checkpoint.
+  /// Creates the model of a published checkpoint.
   ///
   /// - Parameters:
   ///   - blueprint: The architecture and its configuration.
   ///   - checkpoint: Tensors as published files name and lay them.
-  /// - Throws: ``ConfigError``, or ``CheckpointError`` when the checkpoint does not fit.
+  /// - Throws: ``ConfigError``, or `CheckpointError` when the checkpoint does not fit.
   public init(_ blueprint: Blueprint, checkpoint: [String: Tensor]) throws {
     try self.init(blueprint, in: Scope(checkpoint: try blueprint.adapted(checkpoint)))
   }

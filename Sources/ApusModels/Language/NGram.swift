@@ -6,7 +6,7 @@ import Foundation
 /// successors gives the weight n / (n + u) to its own counts and the rest to the context shorter by
 /// one; below single tokens stands the uniform distribution.
 public struct NGram: Sendable {
-  /// How many tokens a count spans, the predicted one included.
+  /// The number of tokens of a count, the predicted one included.
   public let order: Int
   /// Token ids are `0..<vocabulary`.
   public let vocabulary: Int

@@ -20,9 +20,9 @@ public struct Pathways {
   let blocks: [Block]
   let tasks: [Task]
 
-  /// Makes the model, with weights from `scope`.
+  /// Creates the model with weights from `scope`.
   ///
-  /// - Throws: ``ConfigError``, or ``CheckpointError`` when the checkpoint does not fit.
+  /// - Throws: ``ConfigError``, or `CheckpointError` when the checkpoint does not fit.
   public init(_ config: PathwaysConfig, in scope: Scope) throws {
     try config.validate()
     self.config = config
@@ -63,7 +63,7 @@ public struct Pathways {
     return parameters.filter { $0.name.hasPrefix(prefix) }
   }
 
-  /// What the trunk makes of a task's input.
+  /// The trunk's outputs for a task's input.
   ///
   /// - Parameters:
   ///   - input: Bytes or series.
@@ -81,7 +81,7 @@ public struct Pathways {
     return (tasks[task].norm(x), logits)
   }
 
-  /// What comes out of a task's head.
+  /// The outputs of a task's head.
   ///
   /// - Parameters:
   ///   - input: Bytes or series.

@@ -27,9 +27,9 @@ public struct PathwaysConfig: CheckedConfig, Codable, Sendable, Hashable {
   /// The tasks, in the order in which they came.
   public var tasks: [PathwaysTask] = []
 
-  /// How experts are chosen.
+  /// The choice of experts.
   public enum Routing: String, Codable, Sendable, Hashable {
-    /// By the token and the task.
+    /// By token and task.
     case token
     /// By the task alone, so that a task can be cut out as a dense model.
     case task
@@ -67,7 +67,7 @@ public struct PathwaysConfig: CheckedConfig, Codable, Sendable, Hashable {
 
 /// One task of a ``Pathways`` model.
 public struct PathwaysTask: CheckedConfig, Codable, Sendable, Hashable {
-  /// What a task asks for.
+  /// The head of a task.
   public enum Head: Codable, Sendable, Hashable {
     /// The next byte at every position.
     case language
@@ -79,13 +79,13 @@ public struct PathwaysTask: CheckedConfig, Codable, Sendable, Hashable {
 
   /// Its name: letters, digits, - and _.
   public var name: String
-  /// What it asks for.
+  /// The head.
   public var head: Head
   /// The task that it began as a copy of; nil for tasks of the joint phase.
   public var parent: String?
-  /// Earlier tasks whose published experts it sees, besides those of the joint phase.
+  /// Earlier tasks whose published experts it uses, besides those of the joint phase.
   public var segments: [String] = []
-  /// Experts of its own in each block of the upper half; none in the joint phase.
+  /// The number of its own experts in each block of the upper half; none in the joint phase.
   public var ownExperts = 0
   /// Whether later tasks may see its own experts.
   public var isPublished = false

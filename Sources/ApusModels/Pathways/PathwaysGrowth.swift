@@ -11,8 +11,8 @@ extension Pathways {
   ///   - parent: The task to begin as a copy of; one without experts of its own.
   ///   - seeing: Earlier tasks whose published experts the router may choose as well; with any, the
   ///     first step is no longer the parent's.
-  ///   - ownExperts: Experts of its own in each block of the upper half.
-  ///   - key: Of what starts afresh.
+  ///   - ownExperts: The number of its own experts in each block of the upper half.
+  ///   - key: The key of the fresh weights.
   /// - Returns: A model whose earlier weights have the same bits, and cannot be trained.
   /// - Throws: ``ConfigError``.
   public func adding(

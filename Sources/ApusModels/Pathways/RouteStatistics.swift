@@ -1,11 +1,12 @@
 import ApusTensor
 import Foundation
 
-/// Which experts the tasks of a ``Pathways`` model take: counts, shares, and how much tasks have in common.
+/// The experts of the tasks of a ``Pathways`` model: counts, shares, and how much tasks have in
+/// common.
 public struct RouteStatistics: Codable, Sendable {
   /// One task in one block.
   public struct Layer: Codable, Sendable {
-    /// How many tokens each expert got; they sum to k · tokens.
+    /// The number of tokens of each expert; they sum to k · tokens.
     public var counts: [Int]
     /// The mean probability of each expert.
     public var shares: [Double]
@@ -13,7 +14,7 @@ public struct RouteStatistics: Codable, Sendable {
     public var entropy: Double
     /// e to the entropy.
     public var effectiveExperts: Double
-    /// How often each two experts were taken together, row by row.
+    /// The number of tokens that each pair of experts shares, row by row.
     public var together: [[Int]]
   }
 
@@ -23,7 +24,7 @@ public struct RouteStatistics: Codable, Sendable {
     public var task: String
     /// Tokens that were routed.
     public var tokens: Int
-    /// By block.
+    /// The values of each block.
     public var layers: [Layer]
     /// Parameters that a token of the task meets, head included.
     public var activeParameters: Int
@@ -31,19 +32,19 @@ public struct RouteStatistics: Codable, Sendable {
     public var accountedParameters: Double
   }
 
-  /// What two tasks have in common in a block: Σ min of their shares, 1 for the same route.
+  /// The overlap of two tasks in a block: Σ min of their shares, 1 for the same route.
   public struct Sharing: Codable, Sendable {
     /// The tasks' names.
     public var tasks: [String]
-    /// By block.
+    /// The values of each block.
     public var layers: [Double]
   }
 
   /// The version of this layout.
   public var schema = 1
-  /// By task.
+  /// The values of each task.
   public var tasks: [Task]
-  /// By pair of tasks.
+  /// The values of each pair of tasks.
   public var sharing: [Sharing]
 
   /// Routes inputs of every task and counts.

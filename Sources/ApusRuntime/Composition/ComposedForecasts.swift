@@ -84,7 +84,7 @@ struct ComposedStream {
     memory = BlockMemory(try shelf.model(expert).forecaster)
   }
 
-  /// Takes in a row and forecasts the rows after it.
+  /// Appends a row and forecasts the rows after it.
   ///
   /// - Parameters:
   ///   - value: The target, measured; NaN where missing.

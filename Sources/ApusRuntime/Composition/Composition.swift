@@ -7,8 +7,9 @@ import ApusTensor
 /// `coe.json` names the experts' folders, relative to its own, and `router.json` holds what the router has
 /// learned. Experts are mapped one at a time.
 public struct Composition: Sendable {
-  /// What experts do.
+  /// The task of the experts.
   public enum Task: String, Codable, Sendable {
+    /// Forecasting, or modeling a language.
     case forecast, language
   }
 
@@ -39,7 +40,7 @@ public struct Composition: Sendable {
     var report: Router.Report?
   }
 
-  /// What experts do.
+  /// The task of the experts.
   public let task: Task
   /// M of them.
   public let experts: [Expert]

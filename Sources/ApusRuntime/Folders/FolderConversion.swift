@@ -3,7 +3,7 @@ import ApusTensor
 import Foundation
 
 extension ModelFolder {
-  /// Loads the model of a folder and saves it to another, with what lies beside the weights: the
+  /// Loads the model of a folder and saves it to another, with the files beside the weights: the
   /// tokenizer, the settings of generation, the files of sentence-transformers.
   ///
   /// - Parameters:

@@ -9,7 +9,7 @@ public struct WeightFormat: Sendable, Hashable {
   /// never cut. Nil: one file.
   public var largestShard: Int?
 
-  /// Creates the format: one file of float32 by default.
+  /// Creates the format: one file of floatdefault: 32.
   public init(dtype: DType = .float32, largestShard: Int? = nil) {
     self.dtype = dtype
     self.largestShard = largestShard

@@ -1,10 +1,10 @@
 public import ApusTensor
 
-/// What can be wrong with a model's folder.
+/// An error of a model's folder.
 public enum ModelFolderError: Error, Equatable {
   /// A file is missing.
   case missingFile(path: String, purpose: String)
-  /// A file is not what it should be.
+  /// A file is damaged.
   case damaged(path: String, reason: String)
   /// A file is that of another model than the rest of the folder.
   case mixed(path: String, file: String)
@@ -34,7 +34,7 @@ extension ModelFolderError: ApusError {
     }
   }
 
-  /// What was found, what was expected, what to do.
+  /// A sentence: what was found, what was expected, what to do.
   public var description: String {
     switch self {
     case .missingFile(let path, let purpose):

@@ -2,7 +2,7 @@ public import ApusModels
 import ApusNN
 import ApusTensor
 
-/// A ``Pathways`` model on disk: `trunk.safetensors`, `bank.safetensors`, `task-NAME.safetensors` for each
+/// A `Pathways` model on disk: `trunk.safetensors`, `bank.safetensors`, `task-NAME.safetensors` for each
 /// task, and `pathways.json`; its weights are not loaded yet.
 ///
 /// A task's file holds its own tensors alone, so that adding one writes one, and removing one leaves the

@@ -17,11 +17,11 @@ public struct ModelInspection: Sendable, Equatable, Encodable {
     public var name: String
     /// The sizes.
     public var shape: [Int]
-    /// As the file writes it, such as BF16; nil when there is a configuration only.
+    /// The type as written in the file, such as BF16; nil when there is a configuration only.
     public var dtype: String?
-    /// In the file; nil when there is a configuration only.
+    /// Bytes in the file; nil when there is a configuration only.
     public var bytes: Int?
-    /// The file it lies in.
+    /// The file that holds it.
     public var file: String?
   }
 
@@ -31,7 +31,7 @@ public struct ModelInspection: Sendable, Equatable, Encodable {
     public var fixedBytes: Int
     /// What each token adds: keys and values; 0 for a recurrent model.
     public var bytesPerToken: Int
-    /// After so many tokens it grows no more; nil when it always does.
+    /// The number of tokens after which the state stops growing; nil when it always grows.
     public var window: Int?
   }
 

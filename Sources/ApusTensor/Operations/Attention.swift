@@ -1,7 +1,7 @@
 import Foundation
 import CApusKernels
 
-/// How attention is laid out in one fused row of queries, keys and values.
+/// The layout of attention in one fused row of queries, keys and values.
 public struct AttentionLayout: Sendable, Hashable {
   /// Query heads, H.
   public var heads: Int
@@ -9,7 +9,7 @@ public struct AttentionLayout: Sendable, Hashable {
   public var keyValueHeads: Int
   /// Features of a head, K.
   public var headSize: Int
-  /// A token sees at most this many tokens, itself included; nil: all before it.
+  /// The window of attention, the token itself included; unlimited when nil.
   public var window: Int?
   /// Multiplies the scores; usually 1/√K.
   public var scale: Float
@@ -45,7 +45,7 @@ public struct AttentionLayout: Sendable, Hashable {
 }
 
 extension Tensor {
-  /// Exact attention on fused rows, computed tile by tile: the T × T scores never stand in memory.
+  /// Exact attention on fused rows, computed tile by tile: the T × T scores are never stored.
   ///
   /// Dao, 2023, *FlashAttention-2*, arXiv:2307.08691.
   /// The tensor is `[B, T, (H + 2 · H_kv) · K]`: queries, keys, values of each token.

@@ -1,6 +1,6 @@
 import CApusKernels
 
-/// How attention inside chunks is laid out: queries and keys of one size, values of another.
+/// The layout of attention inside chunks: queries and keys of one size, values of another.
 public struct ChunkedAttentionLayout: Sendable {
   /// H.
   public var heads: Int

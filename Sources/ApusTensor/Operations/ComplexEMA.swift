@@ -51,7 +51,7 @@ public struct ComplexEMAWeights: Sendable {
   }
 }
 
-/// What a complex moving average remembers: constant in time.
+/// The state of a complex moving average: constant in time.
 public struct ComplexEMAState: Sendable {
   /// `[B, 2, N, D]`: real parts, then imaginary parts.
   package var hidden: Tensor

@@ -58,6 +58,7 @@ extension Tensor {
 
 /// A function applied to every element.
 public enum Activation: String, Sendable, Codable, CaseIterable {
+  /// max(x, 0).
   case relu
   /// `x · Φ(x)`, by the error function.
   case gelu
@@ -65,7 +66,9 @@ public enum Activation: String, Sendable, Codable, CaseIterable {
   case geluTanh = "gelu_new"
   /// `x · sigmoid(x)`.
   case silu
+  /// 1 / (1 + e⁻ˣ).
   case sigmoid
+  /// The hyperbolic tangent.
   case tanh
   /// `ln(1 + eˣ)`.
   case softplus

@@ -1,7 +1,7 @@
 import CApusKernels
 import Foundation
 
-/// How the gates of the chosen experts follow from p, the softmax of the router's logits.
+/// The rule of the gates of the chosen experts from p, the softmax of the router's logits.
 public enum RouterRule: Sendable, Hashable {
   /// `p_i` of a single expert: not 1, or no gradient would reach the router. Fedus, Zoph and Shazeer,
   /// 2021, arXiv:2101.03961.
@@ -23,7 +23,7 @@ public enum RouterRule: Sendable, Hashable {
   }
 }
 
-/// Which experts each token takes and how much of each: what a router's logits come to.
+/// The experts of each token and their weights, computed from a router's logits.
 ///
 /// Of n tokens, X experts, k for each token. Softmax in float whatever the precision of products; of
 /// equal logits the expert of the lower index is taken.
@@ -35,7 +35,7 @@ public struct ExpertRoutes: Sendable {
   public let weights: Tensor
   /// The softmax over the experts that a token sees, `[n, X]`; 0 for the others.
   public let probabilities: Tensor
-  /// How gates follow from probabilities.
+  /// The rule of the gates.
   public let rule: RouterRule
   /// k.
   public let perToken: Int
@@ -47,11 +47,11 @@ public struct ExpertRoutes: Sendable {
   let rowSlots: Tensor
   /// The row of each place, −1 beside −1.
   let slotRows: Tensor
-  /// How many pairs of token and expert there are.
+  /// The number of pairs of token and expert.
   public let rowCount: Int
 
   /// Chooses experts. Records nothing: gradients reach the logits through
-  /// ``mixtureOfExperts(logits:routes:experts:)``.
+  /// `mixtureOfExperts(logits:routes:experts:)`.
   ///
   /// - Parameters:
   ///   - logits: The router's, `[..., X]`.

@@ -1,6 +1,6 @@
 import CApusKernels
 
-/// The weights of X gated feed-forwards, used where they lie.
+/// The weights of X gated feed-forwards, used in place.
 ///
 /// D is the width, F that inside an expert. Expert e is
 /// `down_e · (silu(gate_e · x) ⊙ (up_e · x))`. Shazeer, 2020, arXiv:2002.05202.
@@ -13,7 +13,7 @@ public struct ExpertWeights: Sendable {
   public var down: ExpertMatrices
   /// F.
   public var hiddenSize: Int
-  /// Whether ``down`` lies as DBRX's checkpoints have it.
+  /// Whether ``down`` is stored as in DBRX's checkpoints.
   public var isDownInputsFirst: Bool
 
   /// Names each part.
@@ -74,7 +74,7 @@ public enum ExpertMatrices: Sendable {
     }
   }
 
-  /// Where each matrix's gradient begins, nil where none is wanted.
+  /// Where each matrix's gradient begins, nil where none is needed.
   func pointers(
     into gradients: [Tensor?], _ count: Int, size: Int
   ) -> [UnsafeMutablePointer<Float>?] {

@@ -1,6 +1,6 @@
 import CApusKernels
 
-/// What feature attention makes of a query or a key.
+/// The feature map of a query or a key.
 public enum FeatureKind: Sendable, Hashable {
   /// `exp(w_i·x̃ − |x̃|²/2)` with `x̃ = x / K^¼`: in expectation over normal w, softmax attention.
   case exponential
@@ -21,14 +21,14 @@ public enum FeatureKind: Sendable, Hashable {
   }
 }
 
-/// How feature attention is laid out in one fused row of queries, keys and values. A token sees itself
-/// and those before it.
+/// The layout of feature attention in one fused row of queries, keys and values. A token sees
+/// itself and those before it.
 public struct FeatureLayout: Sendable, Hashable {
   /// H.
   public var heads: Int
   /// Features of a head, K.
   public var headSize: Int
-  /// What queries and keys are turned into.
+  /// The feature map of queries and keys.
   public var kind: FeatureKind
   /// Random features or landmarks, m.
   public var features: Int
@@ -147,7 +147,7 @@ extension Tensor {
 /// The sums over all tokens so far: the state of causal feature attention, constant in time.
 public struct FeatureAttentionState: Sendable {
   /// What queries' features are multiplied by, where that is a function of weights alone: computed
-  /// when the state was made, shared by its copies, no part of ``byteCount``.
+  /// when the state was made, shared by its copies, no part of `byteCount`.
   public let mixing: Tensor?
   fileprivate var sums: Tensor  // [B, H, state size]
 
@@ -171,7 +171,7 @@ public struct FeatureAttentionState: Sendable {
   /// Attends from new tokens to all before and to each other, and adds them to the sums.
   ///
   /// - Parameters:
-  ///   - fused: `[B, T, 3 · H · K]` as for ``featureAttention(layout:weights:mixing:)``.
+  ///   - fused: `[B, T, 3 · H · K]` as for `featureAttention(layout:weights:mixing:)`.
   ///   - layout: Heads and features, the same in every call.
   ///   - weights: `[groups, m, K]`.
   /// - Returns: `[B, T, H · K]`. Nothing is recorded for gradients.

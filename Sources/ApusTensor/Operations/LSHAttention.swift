@@ -1,10 +1,10 @@
 import CApusKernels
 
-/// How tokens of LSH attention hash, and whom they then see.
+/// The hashing and the masks of LSH attention.
 ///
 /// Kitaev, Kaiser and Levskaya, 2020, *Reformer: The Efficient Transformer*, arXiv:2001.04451.
 public struct LSHLayout: Sendable, Hashable {
-  /// Where the lists of tokens that hash alike end.
+  /// The limits of the lists of tokens with equal hashes.
   public enum Lists: String, Sendable, Codable, CaseIterable {
     /// As published: all tokens sorted by bucket, cut into blocks that look past the borders of
     /// buckets and rounds. Later tokens shift the blocks of earlier ones: not causal as a function.
@@ -29,7 +29,7 @@ public struct LSHLayout: Sendable, Hashable {
   public var after: Int
   /// Whether a token sees no later one.
   public var isCausal: Bool
-  /// Where lists end.
+  /// The limits of the lists.
   public var lists: Lists
 
   /// Creates a layout.
@@ -114,7 +114,7 @@ extension Tensor {
   ///   - values: `[B, T, H · K]`.
   ///   - buckets: `[B, H, R, T]` by ``lshBuckets(rotations:layout:)``; nil: every token sees all.
   ///   - layout: Heads, rounds, blocks.
-  ///   - slots: The length that sorted lists are filled up to, with places that nobody sees: a
+  ///   - slots: The length that sorted lists are filled up to, with places that are masked: a
   ///     multiple of the block. T rounded up to one when nil.
   ///   - rotary: Positions turned into queries and keys after hashing.
   /// - Returns: `[B, T, H · K]`.

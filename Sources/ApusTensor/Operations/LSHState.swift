@@ -28,7 +28,7 @@ public struct LSHState: Sendable {
   ///
   /// - Parameters:
   ///   - batch: How many sequences.
-  ///   - blocks: As for ``blockAttention(queries:keys:values:layout:slots:rotary:)``; causal.
+  ///   - blocks: As for `blockAttention(queries:keys:values:layout:slots:rotary:)`; causal.
   public init(batch: Int, blocks: LSHLayout) {
     self.init(
       batch: batch, layout: blocks.chunked(blocks.block, before: blocks.before, after: 0),
@@ -179,7 +179,7 @@ public struct HistoryState: Sendable {
   /// Before the first token of `batch` sequences.
   public init(batch: Int) { sequences = [GrowingRows](repeating: GrowingRows(), count: batch) }
 
-  /// Takes in `[B, T, D]` and returns all there is of each sequence, B times `[1, t + T, D]`.
+  /// Appends `[B, T, D]` and returns all there is of each sequence, B times `[1, t + T, D]`.
   public mutating func append(_ x: Tensor) -> [Tensor] {
     let (time, width) = (x.shape[1], x.shape[2])
     precondition(

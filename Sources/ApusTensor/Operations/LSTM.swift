@@ -1,6 +1,6 @@
 import CApusKernels
 
-/// What a long short-term memory remembers: `[B, 2, H]`, hidden state and cell.
+/// The state of a long short-term memory: `[B, 2, H]`, hidden state and cell.
 public struct LSTMState: Sendable {
   package var values: Tensor
 

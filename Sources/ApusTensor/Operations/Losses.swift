@@ -2,7 +2,7 @@ import CApusKernels
 
 extension Tensor {
   /// Mean cross-entropy of the next token, straight from the hidden states: the logits
-  /// `[B, T, V]` stand in memory a block of rows at a time only.
+  /// `[B, T, V]` are stored a block of rows at a time only.
   ///
   /// The tensor is `[..., D]`.
   /// - Parameters:
@@ -111,7 +111,7 @@ extension Tensor {
     return losses.values
   }
 
-  /// Mean cross-entropy of logits that stand in memory, for heads that are more than a product.
+  /// Mean cross-entropy of logits in memory, for heads that are more than a product.
   ///
   /// The tensor is `[..., V]`.
   /// - Parameter targets: Integers below V, one per row; a negative one is left out.
@@ -135,7 +135,7 @@ extension Tensor {
     return loss.tracked(from: [self]) { [valid == 0 ? nil : timesScalar(dlogits, $0)] }
   }
 
-  /// The cross-entropy of each row of logits that stand in memory, untracked.
+  /// The cross-entropy of each row of logits in memory, untracked.
   ///
   /// The tensor is `[..., V]`; left as they are.
   /// - Parameter targets: Integers below V, one per row; a negative one is left out.

@@ -7,7 +7,7 @@ extension Tensor {
   /// - Parameters:
   ///   - weight: `[outputs, inputs]`, or `[inputs, outputs]` when `inputsFirst`.
   ///   - bias: `[outputs]`, or nil.
-  ///   - inputsFirst: The weight lies as GPT-2's checkpoints have it.
+  ///   - inputsFirst: The weight is stored `[inputs, outputs]`, as in GPT-2's checkpoints.
   /// - Returns: `[..., outputs]`.
   public func linear(weight: Tensor, bias: Tensor? = nil, inputsFirst: Bool = false) -> Tensor {
     let (outputs, inputs) = (weight.shape[inputsFirst ? 1 : 0], weight.shape[inputsFirst ? 0 : 1])

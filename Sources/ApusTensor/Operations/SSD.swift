@@ -2,7 +2,7 @@ import CApusKernels
 
 /// The sizes and constants of a mixer by state space duality.
 public struct SSDLayout: Sendable, Hashable {
-  /// Heads, H: each has a decay and a step size of its own.
+  /// Heads, H: each with its own decay and step size.
   public var heads: Int
   /// Channels of a head, P; E = H · P.
   public var headSize: Int
@@ -79,7 +79,7 @@ public struct SSDWeights: Sendable {
   }
 }
 
-/// What a mixer by state space duality remembers between tokens: constant in time.
+/// The state of a mixer by state space duality between tokens: constant in time.
 public struct SSDState: Sendable {
   /// The last K − 1 inputs of the convolution, `[B, K − 1, E + 2GN]`.
   package var window: Tensor

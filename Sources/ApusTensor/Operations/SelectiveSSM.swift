@@ -8,7 +8,7 @@ public struct SelectiveSSMWeights: Sendable {
   public var convolutionBias: Tensor?
   /// To step size, B and C, in this order: `[R + 2N, E]`.
   public var projection: Tensor
-  /// From rank R to every channel: `[E, R]`.
+  /// The map from rank R to every channel: `[E, R]`.
   public var step: Tensor
   /// `[E]`.
   public var stepBias: Tensor
@@ -59,11 +59,11 @@ public struct SelectiveSSMWeights: Sendable {
 /// Root-mean-square normalizations of the low-rank step sizes (before they are mapped to channels), of
 /// B and of C. Without them large models diverge. Lieber et al., 2024, arXiv:2403.19887.
 public struct SelectiveSSMNorms: Sendable {
-  /// Of the step sizes, `[R]`.
+  /// The gain of the step sizes, `[R]`.
   public var step: Tensor
-  /// Of B, `[N]`.
+  /// The gain of B, `[N]`.
   public var input: Tensor
-  /// Of C, `[N]`.
+  /// The gain of C, `[N]`.
   public var output: Tensor
   /// Added to the mean square.
   public var epsilon: Float
@@ -84,7 +84,7 @@ public struct SelectiveSSMNorms: Sendable {
   }
 }
 
-/// What a selective state space remembers between tokens: constant in time.
+/// The state of a selective state space between tokens: constant in time.
 public struct SelectiveSSMState: Sendable {
   /// The last K − 1 inputs of the convolution, `[B, K − 1, E]`.
   package var window: Tensor

@@ -1,6 +1,6 @@
 import CApusKernels
 
-/// What timestep normalization remembers: how many tokens there were, and per group their mean and
+/// The state of timestep normalization: the number of tokens, and per group their mean and
 /// variance, in double, since in float they would stop moving after some thousand tokens.
 public struct TimestepNormState: Sendable {
   /// How many tokens of each sequence have passed.

@@ -11,7 +11,7 @@ public struct ComparisonFolder: Sendable {
 
   /// Makes the folder, or checks that it can be written, before hours of work depend on it.
   ///
-  /// - Throws: ``ModelFolderError/cannotCreate(path:reason:)``.
+  /// - Throws: `ModelFolderError.cannotCreate(path:reason:)`.
   public init(_ path: String) throws {
     self.path = path
     try ModelFolder.prepare(path)

@@ -5,7 +5,7 @@ import Foundation
 /// How a comparison is to be made. The defaults suit one daily series and a laptop.
 public struct ComparisonOptions: Sendable {
   /// Architectures by name, or paths of `config.json`s, which are taken whole; those of
-  /// ``Architecture/standard`` when empty.
+  /// `Architecture.standard` when empty.
   public var models: [String] = []
   /// Rows ahead, P.
   public var horizon = 5
@@ -17,9 +17,9 @@ public struct ComparisonOptions: Sendable {
   public var levels = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
   /// The budget of each training run: the same for all.
   public var budget = Budget.seconds(20)
-  /// Every model is trained once for each.
+  /// The seeds; every model is trained once with each.
   public var seeds: [UInt64] = [0, 1, 2]
-  /// What is forecast; inferred from the data when nil.
+  /// The quantity to forecast; inferred from the data when nil.
   public var measure: Measure?
   /// Columns to read beside the target; only models read them, so baselines are at a disadvantage.
   public var covariates: [String] = []
@@ -59,6 +59,7 @@ public struct ComparisonOptions: Sendable {
   /// - Parameters:
   ///   - choice: The model.
   ///   - usual: The size of an architecture without a configuration, blocks counted as layers.
+  /// - Returns: The architecture with its configuration.
   /// - Throws: `ConfigError`.
   func blueprint(_ choice: ModelChoice, usual: BackboneSize) throws -> Blueprint {
     try choice.blueprint(

@@ -36,6 +36,7 @@ struct Contender<Model> {
   ///   - training: How runs go, but for seed and budget.
   ///   - make: Makes the model of a seed and its task.
   ///   - progress: Called after every step with the number of the seed.
+  /// - Throws: `CancellationError`.
   fileprivate mutating func train(
     _ options: ComparisonOptions, training: TrainerOptions,
     make: (ModelChoice, UInt64) throws -> (Model, any TrainingTask),

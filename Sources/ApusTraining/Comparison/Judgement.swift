@@ -79,6 +79,7 @@ struct Judgement {
   ///   - source: Where the data came from.
   ///   - options: How the comparison was made.
   ///   - windows: How many windows, or tokens, were scored.
+  /// - Returns: The record.
   func record(
     _ task: ComparisonTask, source: DataSource, options: ComparisonOptions, windows: Int
   ) -> ComparisonRecord {

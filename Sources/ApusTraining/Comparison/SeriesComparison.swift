@@ -6,7 +6,7 @@ import ApusTensor
 import Foundation
 
 /// The main job on series: every architecture and every honest baseline on the same rows under one
-/// budget, chosen on validation, judged once on test.
+/// budget, chosen on validation, evaluated once on test.
 public struct SeriesComparison: Sendable {
   private let table: SeriesTable
   private let source: DataSource
@@ -25,7 +25,7 @@ public struct SeriesComparison: Sendable {
   /// Runs the comparison.
   ///
   /// - Parameter progress: Called after every step while models train, and awaited.
-  /// - Returns: What was found.
+  /// - Returns: The finding.
   /// - Throws: What is wrong with the data or the options. A model that fails is a row, not an error.
   ///   ``Interruption`` when the Swift task is cancelled.
   @concurrent

@@ -87,7 +87,7 @@ struct SeriesProblem {
   }
 }
 
-/// What can be wrong with a comparison as a whole.
+/// An error of a comparison as a whole.
 public enum ComparisonError: Error, Equatable {
   /// The part has no origin to judge by.
   case nothingToJudge(part: String)
@@ -96,7 +96,7 @@ public enum ComparisonError: Error, Equatable {
 extension ComparisonError: ApusError {
   public var exitStatus: ExitStatus { .badData }
 
-  /// What was found, what was expected, what to do.
+  /// A sentence: what was found, what was expected, what to do.
   public var description: String {
     switch self {
     case .nothingToJudge(let part):

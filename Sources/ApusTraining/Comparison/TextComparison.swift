@@ -18,7 +18,7 @@ public struct TextComparison: Sendable {
   /// - Parameters:
   ///   - corpus: The text as tokens.
   ///   - source: The name of the data and its fingerprint, for the record.
-  ///   - options: Models, budget, context and the like; the horizon has no meaning.
+  ///   - options: Models, budget, context and the like; the horizon is ignored.
   public init(_ corpus: TextCorpus, source: DataSource, options: ComparisonOptions) {
     (self.corpus, self.source, self.options) = (corpus, source, options)
   }
@@ -26,7 +26,7 @@ public struct TextComparison: Sendable {
   /// Runs the comparison.
   ///
   /// - Parameter progress: Called after every step while models train, and awaited.
-  /// - Returns: What was found.
+  /// - Returns: The finding.
   /// - Throws: What is wrong with the data or the options. A model that fails is a row, not an error.
   ///   ``Interruption`` when the Swift task is cancelled.
   @concurrent

@@ -208,11 +208,11 @@ public struct Composing: Sendable {
   }
 }
 
-/// What composing found, as `apus compose --json` prints it.
+/// The results of composing, as `apus compose --json` prints it.
 public struct ComposingSummary: Codable, Sendable {
   /// Names of the experts.
   public var experts: [String]
-  /// How losses are foretold.
+  /// The predictor of losses.
   public var predictor: String
   /// The expert that is taken when the router is unsure.
   public var base: String
@@ -236,7 +236,7 @@ public struct ComposingSummary: Codable, Sendable {
   public var overhead: Double { expertSeconds > 0 ? routerSeconds / expertSeconds : 0 }
 }
 
-/// What can be wrong with what is to be composed.
+/// An error of the parts of a composition.
 public enum ComposingError: Error, Equatable {
   /// There are none.
   case noExperts
@@ -251,7 +251,7 @@ public enum ComposingError: Error, Equatable {
 extension ComposingError: ApusError {
   public var exitStatus: ExitStatus { .badData }
 
-  /// What was found, what was expected, what to do.
+  /// A sentence: what was found, what was expected, what to do.
   public var description: String {
     switch self {
     case .noExperts: "There are no experts. Name the folders of at least one."

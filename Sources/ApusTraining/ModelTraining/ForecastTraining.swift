@@ -86,7 +86,7 @@ public struct ForecastTraining: Sendable {
   ///   - output: The model's folder; the run's checkpoints lie in `checkpoints` under it.
   ///   - resume: Whether to go on from the newest checkpoint there.
   ///   - progress: Called after every step.
-  /// - Returns: What was done.
+  /// - Returns: The record of the run.
   /// - Throws: What is wrong with the data or the options, ``TrainingError``, `ModelFolderError` and
   ///   `FileError`; a folder that cannot be written is found before training. ``Interruption`` when the
   ///   Swift task is cancelled: then a checkpoint stands, and no model is written.

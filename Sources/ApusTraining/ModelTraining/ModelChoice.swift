@@ -6,7 +6,7 @@ import Foundation
 
 /// Which architecture is trained, and how it is configured.
 public enum ModelChoice: Sendable {
-  /// One of the registry, in a size that the options say.
+  /// An architecture of the registry, in the size of the options.
   case architecture(Architecture)
   /// One with its whole configuration, and what comparisons call it.
   case config(Blueprint, name: String)
@@ -14,7 +14,7 @@ public enum ModelChoice: Sendable {
   /// Takes the name of an architecture or the path of a `config.json`.
   ///
   /// Of a published file, which names its `architectures` or the version of transformers, keys that
-  /// Apus does not know pass; in any other every key counts, and an unknown one is refused.
+  /// Apus does not know pass; in any other every key counts, and an unknown one is rejected.
   /// - Throws: `ConfigError` for an unknown name or a configuration that does not hold,
   ///   `ModelFolderError` for a file that is not there.
   public init(_ text: String) throws {
@@ -56,6 +56,7 @@ public enum ModelChoice: Sendable {
   ///     context and vocabulary are those of the task.
   ///   - width: D, where a person says it.
   ///   - layers: Layers, where a person says them.
+  /// - Returns: The architecture with its configuration.
   /// - Throws: `ConfigError`.
   package func blueprint(
     _ usual: BackboneSize, width: Int? = nil, layers: Int? = nil

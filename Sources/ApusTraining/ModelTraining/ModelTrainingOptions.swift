@@ -4,9 +4,9 @@ import ApusRuntime
 public import ApusTensor
 import Foundation
 
-/// How a model is trained from a file. What is left out suits one daily series, or a text, and a laptop.
+/// How a model is trained from a file. The defaults suit one daily series, or a text, and a laptop.
 public struct ModelTrainingOptions: Sendable {
-  /// What is trained.
+  /// The model to train.
   public var model: ModelChoice
   /// When training ends.
   public var budget = Budget.seconds(60)
@@ -33,11 +33,11 @@ public struct ModelTrainingOptions: Sendable {
   public var recomputesBlocks = false
   /// Rows that make one token of a forecaster.
   public var patch = 1
-  /// Rows ahead, P; of no meaning to text.
+  /// Rows ahead, P; ignored for text.
   public var horizon = 5
   /// Quantile levels; the outermost make the central interval of 90 %.
   public var levels = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95]
-  /// What is forecast; inferred from the data when nil.
+  /// The quantity to forecast; inferred from the data when nil.
   public var measure: Measure?
   /// Columns to read beside the target.
   public var covariates: [String] = []
@@ -55,7 +55,7 @@ public struct ModelTrainingOptions: Sendable {
   ///   - resume: Whether to go on from the newest checkpoint there.
   ///   - progress: Called after every step.
   ///   - save: Writes the trained model, and may add to the summary.
-  /// - Returns: What was done.
+  /// - Returns: The record of the run.
   /// - Throws: ``TrainingError``, ``Interruption``, and what `save` throws.
   func train(
     _ task: some TrainingTask, as names: (task: String, model: String),
@@ -84,7 +84,7 @@ public struct ModelTrainingOptions: Sendable {
   }
 }
 
-/// What a training run left behind.
+/// The result of a training run.
 public struct TrainingSummary: Sendable {
   /// `forecast` or `language`.
   public var task: String
@@ -96,7 +96,7 @@ public struct TrainingSummary: Sendable {
   public var validationLoss: Double?
   /// Where the model is.
   public var output: String
-  /// What was done.
+  /// The record of the run.
   public var record: TrainingRecord
 }
 

@@ -26,7 +26,7 @@ public struct PathwaysExperiment: Codable, Sendable {
   /// Runs the experiment.
   ///
   /// - Parameter progress: Called after the joint phase and after every added model, and awaited.
-  /// - Returns: What was found.
+  /// - Returns: The finding.
   /// - Throws: ``TrainingError``, `ConfigError`. ``Interruption`` when the Swift task is cancelled.
   @concurrent
   public func run(
@@ -144,6 +144,7 @@ public struct PathwaysFindings: Codable, Sendable {
     public var examples: Int
     /// The loss on others of the grown model, and of one from scratch.
     public var grown: Double
+    /// The loss of the model from scratch.
     public var scratch: Double
   }
 
@@ -151,9 +152,11 @@ public struct PathwaysFindings: Codable, Sendable {
   public struct Added: Codable, Sendable {
     /// The task, and the one that it began as a copy of.
     public var task: String
+    /// The task that it grew from.
     public var parent: String
     /// Parameters that it brought, and those of a model from scratch.
     public var newParameters = 0
+    /// Parameters of the model from scratch.
     public var scratchParameters = 0
     /// By number of examples.
     public var points: [Point] = []

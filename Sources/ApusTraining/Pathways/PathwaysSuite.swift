@@ -32,7 +32,7 @@ public enum PathwaysExercise: String, Codable, Sendable, CaseIterable {
   ///
   /// - Parameters:
   ///   - numbers: Which ones.
-  ///   - key: Of this use: training, validation or test.
+  ///   - key: The key of this use: training, validation or test.
   ///   - shortest: Where given, texts have from this many symbols on, evenly in the logarithm, instead
   ///     of 8 to 32 evenly: on short ones a task shows sooner.
   /// - Returns: What is read and what should be found.

@@ -4,12 +4,12 @@ public import ApusTensor
 import Foundation
 
 /// The joint phase: every step is one batch of each task, whose gradients meet. Texts are as short as
-/// one symbol, evenly in the logarithm; they are judged at their full lengths.
+/// one symbol, evenly in the logarithm; they are evaluated at their full lengths.
 ///
 /// The balance of experts is taken over the tokens of all tasks together: balance in each task by itself
 /// would forbid them to specialize.
 public final class PathwaysJointTask: TrainingTask {
-  /// What learns.
+  /// The model that is trained.
   public let model: Pathways
   private let exercises: [PathwaysExercise]
   private let batch: Int
@@ -24,7 +24,7 @@ public final class PathwaysJointTask: TrainingTask {
   ///   - model: With one task for each exercise, in order.
   ///   - exercises: What the tasks are.
   ///   - batch: Examples of each task in a step.
-  ///   - seed: Of the examples.
+  ///   - seed: The seed of the examples.
   ///   - information: γ, how much the choice of experts is to tell of the task: the more, the fewer
   ///     experts do two tasks share; at most 0.01 or so.
   public init(
@@ -75,7 +75,7 @@ public final class PathwaysJointTask: TrainingTask {
 
 /// Learning one task alone, from so many examples: a new task of a grown model, or a model from scratch.
 public struct PathwaysSingleTask: TrainingTask {
-  /// What learns.
+  /// The model that is trained.
   public let model: Pathways
   /// Its number.
   public let task: Int

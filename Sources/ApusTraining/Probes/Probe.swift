@@ -4,7 +4,7 @@ import ApusRuntime
 package import ApusTensor
 import Foundation
 
-/// A small model of any architecture, trained on a synthetic task and judged at many lengths.
+/// A small model of any architecture, trained on a synthetic task and evaluated at many lengths.
 public struct Probe: Sendable {
   /// What happens on the way.
   public enum Event: Sendable {
@@ -14,7 +14,7 @@ public struct Probe: Sendable {
     case judged(ProbeScore)
   }
 
-  /// What is done.
+  /// The options.
   public let options: ProbeOptions
   package let generator: any ProbeGenerator
 
@@ -32,10 +32,10 @@ public struct Probe: Sendable {
     _ = try ProbeModel(options, generator: generator)
   }
 
-  /// Trains, and judges at every length.
+  /// Trains, and evaluates at every length.
   ///
   /// - Parameter progress: Called after every step and every length, and awaited.
-  /// - Returns: What was found.
+  /// - Returns: The finding.
   /// - Throws: ``TrainingError`` and what the task throws. ``Interruption`` when the Swift task is
   ///   cancelled.
   @concurrent

@@ -4,13 +4,13 @@ public import Foundation
 
 /// The synthetic tasks from the papers.
 public enum ProbeKind: String, Codable, Sendable, CaseIterable {
-  /// See ``InductionHeads``.
+  /// See `InductionHeads`.
   case induction
-  /// See ``SelectiveCopying``.
+  /// See `SelectiveCopying`.
   case selectiveCopy = "selective-copy"
-  /// See ``AssociativeRecall``.
+  /// See `AssociativeRecall`.
   case recall = "mqar"
-  /// See ``ListOps``.
+  /// See `ListOps`.
   case listOps = "listops"
 }
 
@@ -19,7 +19,7 @@ public enum ProbeKind: String, Codable, Sendable, CaseIterable {
 /// As JSON it is a recipe: the keys are these names in snake case, and what a recipe leaves out is as
 /// ``init(_:model:)`` has it.
 public struct ProbeOptions: Codable, Sendable, Hashable {
-  /// What is learned.
+  /// The task.
   public var task: ProbeKind
   /// A registered architecture.
   public var model: String
@@ -64,7 +64,7 @@ public struct ProbeOptions: Codable, Sendable, Hashable {
   public var decay = Schedule.Decay.constant
   /// Steps of its rise.
   public var warmup = 0
-  /// Of matrices; 0 makes AdamW plain Adam.
+  /// Weight decay of matrices; with 0, AdamW is Adam.
   public var weightDecay = 0.0
   /// Adam's β₂.
   public var beta2 = 0.999
@@ -81,7 +81,7 @@ public struct ProbeOptions: Codable, Sendable, Hashable {
   /// How many validations in a row without an error end the training; 0 never does.
   public var patience = 2
 
-  /// Where the trained model is judged.
+  /// The lengths at which the trained model is evaluated.
   public var lengths: [Int]
   /// Examples of every length at most.
   public var examples = 256
@@ -174,7 +174,7 @@ public struct ProbeOptions: Codable, Sendable, Hashable {
   }
 }
 
-/// What can be wrong with a recipe.
+/// An error of a recipe.
 public enum ProbeOptionsError: Error, Equatable {
   /// The text is no JSON object.
   case notAnObject
@@ -189,7 +189,7 @@ public enum ProbeOptionsError: Error, Equatable {
 extension ProbeOptionsError: ApusError {
   public var exitStatus: ExitStatus { .usage }
 
-  /// What was found, what was expected, what to do.
+  /// A sentence: what was found, what was expected, what to do.
   public var description: String {
     switch self {
     case .notAnObject: "The recipe is no JSON object. Compare it with those in Recipes."

@@ -6,7 +6,7 @@ public struct ProbeScore: Codable, Sendable, Hashable {
   public var length: Int
   /// Examples, none of them seen in training.
   public var examples: Int
-  /// Answers that were asked.
+  /// The number of answers.
   public var answers: Int
   /// Answers that were right.
   public var correct: Int
@@ -16,13 +16,15 @@ public struct ProbeScore: Codable, Sendable, Hashable {
   public var seconds: Double
 }
 
-/// What a probe found.
+/// The results of a probe.
 public struct ProbeReport: Codable, Sendable {
-  /// How the training went.
+  /// The course of the training.
   public struct Training: Codable, Sendable {
     /// A validation.
     public struct Point: Codable, Sendable {
+      /// Optimizer steps so far.
       public var step: Int
+      /// Seconds so far.
       public var seconds: Double
       /// The running average of the training loss, in nats.
       public var loss: Double?
@@ -42,7 +44,7 @@ public struct ProbeReport: Codable, Sendable {
     public var tokensPerSecond: Double
     /// Why it ended; `earlyStop` means that validations found no error any more.
     public var stopReason: TrainingRecord.StopReason
-    /// The validation whose weights were judged.
+    /// The validation whose weights were evaluated.
     public var best: TrainingRecord.Best?
     /// All validations.
     public var curve: [Point]
@@ -61,11 +63,11 @@ public struct ProbeReport: Codable, Sendable {
     }
   }
 
-  /// What was asked for: the recipe.
+  /// The recipe.
   public var options: ProbeOptions
   /// Numbers that training chose.
   public var parameters: Int
-  /// How it went.
+  /// The course of the training.
   public var training: Training
   /// How well the model does, by length.
   public var scores: [ProbeScore]

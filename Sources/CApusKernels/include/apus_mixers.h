@@ -9,7 +9,7 @@ extern "C" {
 #endif
 
 // ---------------------------------------------------------------------------------------------
-// LSH attention: every token attends within lists of tokens that hash alike. Kitaev, Kaiser and
+// LSH attention: every token attends within lists of tokens with equal hashes. Kitaev, Kaiser and
 // Levskaya, 2020, Reformer, arXiv:2001.04451.
 //
 // Every head has R lists (rounds of hashing), each naming every token once. A list is cut into

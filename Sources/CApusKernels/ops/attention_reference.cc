@@ -1,4 +1,5 @@
-// Attention as its definition says it, in double: the truth that the kernels are held to.
+// Attention as its definition says it, in double: the reference that the kernels are tested
+// against.
 #include <cmath>
 #include <limits>
 #include <vector>

@@ -1,5 +1,5 @@
 // Kernelized attention, o_i = Σ_j exp(−scale |q_i − k_j|²/2) v_j, exact and masked, tile by tile:
-// the weights never stand in memory whole. Chen et al., 2021, Skyformer, arXiv:2111.00035.
+// the weights are never stored whole. Chen et al., 2021, Skyformer, arXiv:2111.00035.
 //
 // No weight exceeds 1, so there is no maximum to keep and nothing to divide by. Exponents are in
 // powers of two: scale · log2(e) is folded into the queries.

@@ -184,7 +184,7 @@ void LshPrepare(const ForwardCall& call, ptrdiff_t head, ptrdiff_t from, ptrdiff
   }
 }
 
-/// After the last round: who saw nobody sees itself.
+/// After the last round: a token that saw no other sees itself.
 void LshFinish(const ForwardCall& call, ptrdiff_t head, ptrdiff_t from, ptrdiff_t to) {
   const apus_lsh_shape& shape = *call.shape;
   for (ptrdiff_t t = from; t < to; ++t) {

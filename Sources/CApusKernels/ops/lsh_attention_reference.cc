@@ -1,4 +1,5 @@
-// LSH attention as its definition says it, in double: the truth that the kernels are held to.
+// LSH attention as its definition says it, in double: the reference that the kernels are tested
+// against.
 #include <limits>
 #include <vector>
 

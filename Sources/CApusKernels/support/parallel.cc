@@ -68,7 +68,7 @@ class Pool {
       wake_.notify_all();
     }
     TakeBlocks();
-    // Seats that no worker took in time are taken back, so a sleeping worker delays nobody.
+    // Seats that no worker took in time are taken back, so a sleeping worker delays no one.
     const int untaken = seats_.exchange(0, std::memory_order_acq_rel);
     if (untaken > 0) pending_.fetch_sub(untaken, std::memory_order_acq_rel);
     while (pending_.load(std::memory_order_acquire) > 0) Pause();

@@ -171,7 +171,7 @@ dnnl_memory_desc_t Plain(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t row_stride
   return desc;
 }
 
-/// One product of fixed sizes: its primitive and the layout it wants b in. Kept by each thread for
+/// One product of fixed sizes: its primitive and the layout it needs of b. Kept by each thread for
 /// itself, because a primitive's scratch memory belongs to the thread that made it.
 struct Primitive {
   dnnl_primitive_t matmul = nullptr;
@@ -325,7 +325,7 @@ class PrimitiveProduct {
     });
   }
 
-  /// Some columns of b, in the type and the layout that a primitive wants.
+  /// Some columns of b, in the type and the layout that a primitive needs.
   int PackFor(const Primitive& p, ptrdiff_t block, void* to) const {
     const ptrdiff_t j = block * block_columns_, columns = Columns(block);
     const dnnl_memory_desc_t from = s_.transpose_b

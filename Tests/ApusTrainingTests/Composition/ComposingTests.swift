@@ -51,7 +51,8 @@ struct ComposingTests {
       #expect(report.routed < best, "\(report)")
       #expect(report.routed >= report.hindsight)
       try made.composition.save()
-      let forecast = try FutureForecast(ModelFolder.open(folder + "/panel").composition(), table: mixture)
+      let panel = try ModelFolder.open(folder + "/panel").composition()
+      let forecast = try FutureForecast(panel, table: mixture)
       let right = forecast.series.enumerated().count { number, one in
         one.expert == (number % 2 == 0 ? "season" : "walk")
       }

@@ -13,7 +13,7 @@ package struct Anchor: Sendable {
 /// location is 0 and the scale the point forecast, so that errors act as factors and quantiles
 /// stay positive.
 package protocol AnchorRule: BaselineRule {
-  /// The first origin, counted from the start of a series, that has all the values the rule wants.
+  /// The first origin, counted from the start of a series, that has all the values the rule needs.
   var warmUp: Int { get }
   /// What the residuals of training looked like; set by ``BaselineRule/learn(_:task:)``.
   var residuals: ResidualQuantiles { get set }

@@ -1,6 +1,6 @@
-/// What is asked of a forecaster of one series: how far, at which quantile levels, of what.
+/// The task of a forecaster of one series: horizon, quantile levels, kind of values.
 public struct ForecastTask: Sendable, Codable, Hashable {
-  /// What the numbers of the series are, which decides how uncertainty grows with the horizon.
+  /// The kind of values of the series, which decides how uncertainty grows with the horizon.
   public enum Kind: String, Sendable, Codable, Hashable, CaseIterable {
     /// Changes around a stable mean, such as daily log returns.
     case returns
@@ -10,13 +10,13 @@ public struct ForecastTask: Sendable, Codable, Hashable {
     case level
   }
 
-  /// How many values ahead, P.
+  /// The number of values ahead, P.
   public var horizon: Int
   /// Quantile levels strictly inside 0...1, ascending.
   public var levels: [Double]
   /// Values in one season, m; 1 means that there is none.
   public var seasonLength: Int
-  /// What the numbers of the series are.
+  /// The kind of values of the series.
   public var measure: Kind
 
   /// Creates a task; nine deciles, no season and returns unless said otherwise.
@@ -49,13 +49,14 @@ public struct ForecastTask: Sendable, Codable, Hashable {
   }
 }
 
-/// What a forecaster of one series says at one origin.
+/// The forecast of one series at one origin.
 public struct BaselineForecast: Sendable, Codable, Hashable {
   /// Quantiles, `[horizon][levels]`, ascending in each row.
   public var quantiles: [[Double]]
   /// The point forecast for squared error and QLIKE, `[horizon]`.
   public var mean: [Double]
 
+  /// Creates a forecast of quantiles `[P][Q]` and means `[P]`.
   public init(quantiles: [[Double]], mean: [Double]) {
     self.quantiles = quantiles
     self.mean = mean

@@ -4,7 +4,7 @@
 /// its best corner until a restart gains nothing. Values of NaN count as infinitely bad.
 ///
 /// - Parameters:
-///   - start: Where to begin, `[n]`, n ≥ 1.
+///   - start: The starting point, `[n]`, n ≥ 1.
 ///   - step: The size of the first simplex along each axis.
 ///   - tolerance: A restart that gains less than this ends the search.
 ///   - limit: The most evaluations.

@@ -15,7 +15,7 @@ package func quantile(ofSorted sample: [Double], at level: Double) -> Double {
 struct SortedSample {
   private(set) var values: [Double] = []
 
-  /// Takes `value` in; NaN is refused silently, as a missing value has no place in an order.
+  /// Takes `value` in; NaN is rejected silently, as a missing value has no place in an order.
   mutating func insert(_ value: Double) {
     if value.isFinite { values.insert(value, at: position(of: value)) }
   }
