@@ -9,6 +9,9 @@
 // - reductions accumulate in float unless the comment says double, in an order that depends on the
 //   sizes only, never on the number of threads: every thread count gives the same bits;
 // - each operation has a `_reference` twin: scalar, double accumulation, one thread, the truth.
+//   Without one are those that are scalar themselves or a line long (fill, add, multiply, axpy,
+//   scale, copy_rows, embedding, philox4x32, lsh_order, lsh_reserve) and other ways to an operation
+//   that has one (product_bf16, product_primitive, ssd_step).
 #pragma once
 
 #include <stddef.h>
@@ -45,8 +48,22 @@ void apus_buffer_release(void* buffer, size_t bytes);
 size_t apus_buffer_bytes_in_use(void);
 size_t apus_buffer_peak_bytes(void);
 void apus_buffer_reset_peak(void);
-/// Returns cached, unused memory to the system.
+/// Returns cached, unused memory to the system. Without it, what is cached and what is in use
+/// together stay below five quarters of the most that was in use since the last trim, or 64 MiB
+/// more than that: then the sizes that were asked for longest ago go.
 void apus_buffer_trim(void);
+/// Bytes cached now.
+size_t apus_buffer_bytes_cached(void);
+/// For tests: after `count` more acquisitions there is no memory; never with a negative count.
+void apus_buffer_fail_after(ptrdiff_t count);
+
+/// Ends the process with "apus: " and the message on standard error.
+#if defined(__cplusplus)
+[[noreturn]]
+#else
+_Noreturn
+#endif
+void apus_stop(const char* message);
 
 /// Watches the signals of a long run: SIGINT, SIGTERM and SIGHUP to stop, SIGUSR1 for a checkpoint.
 /// The first one to stop sets a flag, the second ends the process with 128 + signal. Ignored
@@ -86,6 +103,9 @@ int apus_product_bf16(float* c, const float* a, const float* b, const float* bia
 /// at all, which is from AVX-512 on. Returns 0, or a oneDNN status.
 int apus_product_primitive(float* c, const float* a, const float* b, const float* bias,
                            const apus_product_shape* shape, int bf16);
+/// How many primitives the calling thread keeps: at most 256, of which the one unused for longest
+/// makes room.
+ptrdiff_t apus_product_primitives_kept(void);
 void apus_product_reference_f32(float* c, const float* a, const float* b, const float* bias,
                                 const apus_product_shape* shape);
 
@@ -105,6 +125,8 @@ void apus_scale_f32(float* y, const float* x, float scale, ptrdiff_t count);
 double apus_sum_f32(const float* x, ptrdiff_t count);
 /// Sum of x², accumulated in double in fixed blocks: for gradient clipping.
 double apus_sum_of_squares_f32(const float* x, ptrdiff_t count);
+double apus_sum_reference_f32(const float* x, ptrdiff_t count);
+double apus_sum_of_squares_reference_f32(const float* x, ptrdiff_t count);
 /// y[c] = Σ_r x[r, c]: the gradient of a bias. Accumulates when `accumulate` is not 0.
 void apus_column_sum_f32(float* y, const float* x, ptrdiff_t rows, ptrdiff_t columns,
                          ptrdiff_t x_stride, int accumulate);
@@ -118,6 +140,10 @@ void apus_f32_to_bf16(uint16_t* y, const float* x, ptrdiff_t count);
 void apus_bf16_to_f32(float* y, const uint16_t* x, ptrdiff_t count);
 void apus_f32_to_f16(uint16_t* y, const float* x, ptrdiff_t count);
 void apus_f16_to_f32(float* y, const uint16_t* x, ptrdiff_t count);
+void apus_f32_to_bf16_reference(uint16_t* y, const float* x, ptrdiff_t count);
+void apus_bf16_to_f32_reference(float* y, const uint16_t* x, ptrdiff_t count);
+void apus_f32_to_f16_reference(uint16_t* y, const float* x, ptrdiff_t count);
+void apus_f16_to_f32_reference(float* y, const uint16_t* x, ptrdiff_t count);
 
 typedef enum {
   APUS_RELU = 0,
@@ -153,6 +179,9 @@ void apus_swiglu_backward_reference_f32(float* dx, const float* dy, const float*
 void apus_gate_silu_f32(float* y, const float* a, const float* b, ptrdiff_t count);
 void apus_gate_silu_backward_f32(float* da, float* db, const float* dy, const float* a,
                                  const float* b, ptrdiff_t count);
+void apus_gate_silu_reference_f32(float* y, const float* a, const float* b, ptrdiff_t count);
+void apus_gate_silu_backward_reference_f32(float* da, float* db, const float* dy, const float* a,
+                                           const float* b, ptrdiff_t count);
 
 /// y = x held within ±limit. Not-a-number stays one. y may be x.
 void apus_clamp_f32(float* y, const float* x, float limit, ptrdiff_t count);
@@ -167,6 +196,8 @@ void apus_clamp_backward_reference_f32(float* dx, const float* dy, const float* 
 /// Philox4x32-10 of (seed, stream, i). Backward is the same call on dy. y may be x.
 void apus_dropout_f32(float* y, const float* x, ptrdiff_t count, float keep, uint64_t seed,
                       uint64_t stream);
+void apus_dropout_reference_f32(float* y, const float* x, ptrdiff_t count, float keep,
+                                uint64_t seed, uint64_t stream);
 
 // ---------------------------------------------------------------------------------------------
 // Random numbers: Philox4x32-10 (Salmon et al., 2011), element i depends on (seed, stream, i) only.
@@ -177,6 +208,10 @@ void apus_random_uniform_f32(float* y, ptrdiff_t count, float low, float high, u
 /// Normal by Box-Muller.
 void apus_random_normal_f32(float* y, ptrdiff_t count, float mean, float deviation, uint64_t seed,
                             uint64_t stream, uint64_t offset);
+void apus_random_uniform_reference_f32(float* y, ptrdiff_t count, float low, float high,
+                                       uint64_t seed, uint64_t stream, uint64_t offset);
+void apus_random_normal_reference_f32(float* y, ptrdiff_t count, float mean, float deviation,
+                                      uint64_t seed, uint64_t stream, uint64_t offset);
 /// Four 32-bit words of Philox4x32-10 at a counter.
 void apus_philox4x32(uint32_t out[4], uint64_t seed, uint64_t stream, uint64_t counter);
 
@@ -252,6 +287,9 @@ void apus_embedding_f32(float* y, const float* table, const int32_t* ids, ptrdif
 /// dtable[ids[r]] += dy[r], in row order; `dtable` [vocabulary, features] is accumulated into.
 void apus_embedding_backward_f32(float* dtable, const float* dy, const int32_t* ids, ptrdiff_t rows,
                                  ptrdiff_t features, ptrdiff_t vocabulary);
+void apus_embedding_backward_reference_f32(float* dtable, const float* dy, const int32_t* ids,
+                                           ptrdiff_t rows, ptrdiff_t features,
+                                           ptrdiff_t vocabulary);
 
 // ---------------------------------------------------------------------------------------------
 // Losses.
@@ -271,12 +309,19 @@ void apus_cross_entropy_reference_f32(float* logits, float* losses, const int32_
 void apus_monotone_quantiles_f32(float* q, const float* x, ptrdiff_t rows, ptrdiff_t levels);
 void apus_monotone_quantiles_backward_f32(float* dx, const float* dq, const float* x,
                                           ptrdiff_t rows, ptrdiff_t levels);
+void apus_monotone_quantiles_reference_f32(float* q, const float* x, ptrdiff_t rows,
+                                           ptrdiff_t levels);
+void apus_monotone_quantiles_backward_reference_f32(float* dx, const float* dq, const float* x,
+                                                    ptrdiff_t rows, ptrdiff_t levels);
 /// Pinball loss ρ_τ(y, q) = max(τ (y − q), (τ − 1)(y − q)). `losses` [rows] gets the mean over the
 /// levels times weights[row]; `dq` (may be NULL) its gradient. `weights` may be NULL (ones); a row
 /// of weight 0 is skipped whatever its target holds.
 void apus_pinball_f32(float* losses, float* dq, const float* q, const float* targets,
                       const float* weights, const float* levels, ptrdiff_t rows,
                       ptrdiff_t level_count);
+void apus_pinball_reference_f32(float* losses, float* dq, const float* q, const float* targets,
+                                const float* weights, const float* levels, ptrdiff_t rows,
+                                ptrdiff_t level_count);
 
 // ---------------------------------------------------------------------------------------------
 // Exact attention, tile by tile; the score matrix never stands in memory.
@@ -328,6 +373,9 @@ void apus_adamw_reference_f32(float* parameter, float* first_moment, float* seco
 /// Stochastic gradient descent with momentum: v = momentum · v + g + decay · p; p −= rate · v.
 void apus_sgd_f32(float* parameter, float* velocity, const float* gradient, ptrdiff_t count,
                   float learning_rate, float momentum, float weight_decay, float gradient_scale);
+void apus_sgd_reference_f32(float* parameter, float* velocity, const float* gradient,
+                            ptrdiff_t count, float learning_rate, float momentum,
+                            float weight_decay, float gradient_scale);
 
 #ifdef __cplusplus
 }

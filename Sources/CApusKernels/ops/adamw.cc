@@ -9,7 +9,7 @@
 
 #include "include/apus_kernels.h"
 #include "ops/grain.h"
-#include "ops/loops-inl.h"
+#include "support/loops-inl.h"
 #include "support/parallel.h"
 
 #ifndef APUS_OPS_ADAMW_FACTORS_

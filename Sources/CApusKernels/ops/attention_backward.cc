@@ -83,7 +83,7 @@ struct BackwardTile {
   KeyRange* sees;                             ///< [rows], keys relative to the tile
   ptrdiff_t stride;
 
-  void Take(attention::Scratch& scratch, ptrdiff_t size) {
+  void Take(Scratch& scratch, ptrdiff_t size) {
     stride = attention::OddLines(attention::RoundUp(size, kPanel));
     const ptrdiff_t tile_keys = attention::BackwardTileKeys(size);
     keys = scratch.Take(tile_keys * stride);
@@ -105,18 +105,6 @@ struct BackwardTile {
 
 void ClearFloats(float* x, ptrdiff_t count) {
   std::memset(x, 0, static_cast<size_t>(count) * sizeof(float));
-}
-
-float DotRow(const float* a, const float* b, ptrdiff_t count) {
-  const Floats f;
-  Vector sum = hn::Zero(f);
-  ptrdiff_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    sum = hn::MulAdd(hn::LoadU(f, a + i), hn::LoadU(f, b + i), sum);
-  }
-  float total = hn::GetLane(hn::SumOfLanes(f, sum));
-  for (; i < count; ++i) total += a[i] * b[i];
-  return total;
 }
 
 /// Δ of the rows [begin, end) of a head.
@@ -235,18 +223,6 @@ void ComputeGradients(BackwardTile& tile, ptrdiff_t rows, ptrdiff_t keys, ptrdif
   }
 }
 
-/// to += scale · from.
-HWY_INLINE void AddScaledRow(float* HWY_RESTRICT to, const float* HWY_RESTRICT from, float scale,
-                             ptrdiff_t count) {
-  const Floats f;
-  const Vector factor = hn::Set(f, scale);
-  ptrdiff_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    hn::StoreU(hn::MulAdd(factor, hn::LoadU(f, from + i), hn::LoadU(f, to + i)), f, to + i);
-  }
-  for (; i < count; ++i) to[i] += scale * from[i];
-}
-
 /// One tile of keys against every row that sees any of them. `dq_row(s)` is where row s adds up.
 template <class RowOf>
 void BackwardKeys(const BackwardCall& call, BackwardTile& tile, const Head& head, ptrdiff_t key,
@@ -280,7 +256,7 @@ void BackwardKeys(const BackwardCall& call, BackwardTile& tile, const Head& head
     });
     ComputeGradients(tile, rows, keys, size);
     for (ptrdiff_t i = 0; i < rows; ++i) {
-      AddScaledRow(dq_row(row + i), tile.dq + i * tile.stride, shape.scale, size);
+      AddRow(dq_row(row + i), tile.dq + i * tile.stride, shape.scale, size);
     }
   }
   for (ptrdiff_t j = 0; j < keys; ++j) {
@@ -307,11 +283,9 @@ void BackwardTask(const BackwardCall& call, ptrdiff_t task) {
   const ptrdiff_t last = range == 0 ? head.rows() : head.LastRow(keys.end);
   for (ptrdiff_t s = first; s < last; ++s) ClearFloats(dq_row(s), size);
 
-  attention::Scratch scratch;
+  Scratch scratch;
   BackwardTile tile;
-  tile.Take(scratch, size);
-  scratch.Allocate();
-  tile.Take(scratch, size);
+  scratch.Lay([&] { tile.Take(scratch, size); });
   const ptrdiff_t tile_keys = attention::BackwardTileKeys(size);
   for (ptrdiff_t key = keys.begin; key < keys.end; key += tile_keys) {
     BackwardKeys(call, tile, head, key, std::min(tile_keys, keys.end - key), dq_row);
@@ -329,8 +303,7 @@ void AddParts(const BackwardCall& call, ptrdiff_t index, ptrdiff_t begin, ptrdif
     const ptrdiff_t first = std::max(begin, head.FirstRow(keys.begin));
     const ptrdiff_t last = std::min(end, head.LastRow(keys.end));
     for (ptrdiff_t s = first; s < last; ++s) {
-      AddScaledRow(call.dq + head.Row(s, shape.q_batch, shape.q_stride), part + s * size, 1.0f,
-                   size);
+      AddRow(call.dq + head.Row(s, shape.q_batch, shape.q_stride), part + s * size, 1.0f, size);
     }
   }
 }
@@ -366,13 +339,12 @@ extern "C" void apus_attention_backward_f32(float* dq, float* dk, float* dv, con
   if (heads <= 0) return;
   const ptrdiff_t rows = attention::Head(shape, 0).rows();
   const ptrdiff_t ranges = BackwardRanges(*shape);
-  attention::Scratch scratch;
-  scratch.Take(heads * rows);
-  scratch.Take((ranges - 1) * heads * rows * shape->head_size);
-  scratch.Allocate();
   attention::BackwardCall call{shape, dq, dk, dv, dout, q, k, v, o, lse, nullptr, nullptr, ranges};
-  call.delta = scratch.Take(heads * rows);
-  call.parts = scratch.Take((ranges - 1) * heads * rows * shape->head_size);
+  Scratch scratch;
+  scratch.Lay([&] {
+    call.delta = scratch.Take(heads * rows);
+    call.parts = scratch.Take((ranges - 1) * heads * rows * shape->head_size);
+  });
 
   constexpr ptrdiff_t kBlock = 256;
   const ptrdiff_t blocks = (rows + kBlock - 1) / kBlock;

@@ -117,10 +117,7 @@ void FewRowsTask(const FewRowsCall& call, ptrdiff_t task) {
   const Head first(call.shape, batch * shape.kv_heads);
   const ptrdiff_t rows = first.rows(), all_rows = rows * shape.kv_heads;
 
-  attention::Scratch scratch;
-  scratch.Take(all_rows * size);
-  scratch.Take(all_rows * padded);
-  scratch.Allocate();
+  Scratch scratch(Scratch::Rounded(all_rows * size) + all_rows * padded);
   float* q = scratch.Take(all_rows * size);
   float* scores = scratch.Take(all_rows * padded);
   for (ptrdiff_t row = 0; row < all_rows; ++row) {
@@ -209,22 +206,9 @@ void attention::ForwardFewRows(float* o, float* lse, const float* q, const float
   const ptrdiff_t keys = std::max<ptrdiff_t>(last_key - first_key, 0);
   const ptrdiff_t range_keys = RoundUp(std::clamp<ptrdiff_t>(keys / 64, 128, 1024), 64);
   const ptrdiff_t ranges = (keys + range_keys - 1) / range_keys;
-  Scratch scratch;
-  scratch.Take(shape.batch * ranges * shape.heads * shape.queries * part_stride);
-  scratch.Allocate();
-  const FewRowsCall call{
-      &shape,
-      o,
-      lse,
-      q,
-      k,
-      v,
-      scratch.Take(shape.batch * ranges * shape.heads * shape.queries * part_stride),
-      part_stride,
-      first_key,
-      last_key,
-      range_keys,
-      ranges};
+  Scratch scratch(shape.batch * ranges * shape.heads * shape.queries * part_stride);
+  const FewRowsCall call{&shape,          o,           lse,       q,        k,          v,
+                         scratch.Take(0), part_stride, first_key, last_key, range_keys, ranges};
   ParallelBlocks(shape.batch * ranges, [&](ptrdiff_t task) {
     HWY_DYNAMIC_DISPATCH(FewRowsTask)(call, task);
   });

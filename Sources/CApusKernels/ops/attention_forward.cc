@@ -24,7 +24,7 @@ struct ForwardCall {
   const apus_attention_shape* shape;
   float *o, *lse;
   const float *q, *k, *v;
-  ptrdiff_t tile_rows, tiles;  ///< rows of a task, tasks of a key-value head
+  ptrdiff_t tile_rows;  ///< rows of a task
 };
 
 constexpr ptrdiff_t kForwardKeys = 192;  ///< keys of a tile: a multiple of any panel
@@ -55,7 +55,7 @@ struct ForwardTile {
   ptrdiff_t stride, score_stride;
 
   /// Lays the tile out for `rows` rows of `size` features.
-  void Take(attention::Scratch& scratch, ptrdiff_t rows, ptrdiff_t size) {
+  void Take(Scratch& scratch, ptrdiff_t rows, ptrdiff_t size) {
     stride = attention::OddLines(size);
     score_stride = attention::OddLines(kForwardKeys);
     q = scratch.Take(rows * stride);
@@ -197,18 +197,15 @@ void FinishRows(const ForwardCall& call, const ForwardTile& tile, const Head& he
 void ForwardTask(const ForwardCall& call, ptrdiff_t task) {
   const Floats f;
   const apus_attention_shape& shape = *call.shape;
-  const Head head(call.shape, task / call.tiles);
-  // The last tile of a causal head sees the most keys: it goes first.
-  const ptrdiff_t row = (call.tiles - 1 - task % call.tiles) * call.tile_rows;
-  const ptrdiff_t rows = std::min(call.tile_rows, head.rows() - row);
+  const attention::RowTile work(call.shape, call.tile_rows, task);
+  const Head& head = work.head;
+  const ptrdiff_t row = work.row, rows = work.rows;
   const ptrdiff_t padded_rows = attention::RoundUp(rows, kRows);
   const ptrdiff_t size = shape.head_size;
 
-  attention::Scratch scratch;
+  Scratch scratch;
   ForwardTile tile;
-  tile.Take(scratch, padded_rows, size);
-  scratch.Allocate();
-  tile.Take(scratch, padded_rows, size);
+  scratch.Lay([&] { tile.Take(scratch, padded_rows, size); });
   for (ptrdiff_t i = 0; i < rows; ++i) {
     ScaleRow(tile.q + i * tile.stride, call.q + head.Row(row + i, shape.q_batch, shape.q_stride),
              shape.scale * attention::kLog2E, size);
@@ -220,8 +217,8 @@ void ForwardTask(const ForwardCall& call, ptrdiff_t task) {
   for (ptrdiff_t i = 0; i < padded_rows * kLanes; ++i) tile.sum[i] = 0.0f;
   for (ptrdiff_t i = 0; i < padded_rows; ++i) tile.reference[i] = i < rows ? -kInfinity : 0.0f;
 
-  const ptrdiff_t end = head.Keys(row + rows - 1).end;
-  for (ptrdiff_t key = head.Keys(row).begin; key < end; key += kForwardKeys) {
+  const auto [begin, end] = work.Keys();
+  for (ptrdiff_t key = begin; key < end; key += kForwardKeys) {
     const ptrdiff_t keys = std::min(kForwardKeys, end - key);
     PackTransposed(tile.keys, call.k + head.Key(key, shape.k_batch, shape.k_stride), shape.k_stride,
                    keys, size);
@@ -268,9 +265,8 @@ extern "C" void apus_attention_f32(float* o, float* lse, const float* q, const f
   const ptrdiff_t rows = attention::Head(shape, 0).rows();
   if (rows <= attention::kFewRows) return attention::ForwardFewRows(o, lse, q, k, v, *shape);
   const ptrdiff_t tile_rows = ForwardTileRows(*shape, rows);
-  const ptrdiff_t tiles = (rows + tile_rows - 1) / tile_rows;
-  const attention::ForwardCall call{shape, o, lse, q, k, v, tile_rows, tiles};
-  ParallelBlocks(heads * tiles, [&](ptrdiff_t task) {
+  const attention::ForwardCall call{shape, o, lse, q, k, v, tile_rows};
+  ParallelBlocks(heads * attention::RowTile::Count(shape, tile_rows), [&](ptrdiff_t task) {
     HWY_DYNAMIC_DISPATCH(ForwardTask)(call, task);
   });
 }

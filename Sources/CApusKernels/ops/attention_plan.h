@@ -1,5 +1,5 @@
-// What the forward and the backward pass of attention agree on: which rows form a task, which keys
-// a row sees, and where scratch memory comes from.
+// What the forward and the backward pass of attention agree on: which rows form a task, and which
+// keys a row sees.
 //
 // Letters as in the specification of the kernel: T_q queries, T_k keys, r query heads per key-value
 // head. The r query heads that share keys are stacked: row s of a key-value head is query s / r of
@@ -8,10 +8,10 @@
 #pragma once
 
 #include <algorithm>
-#include <cstdlib>
 #include <limits>
 
 #include "include/apus_kernels.h"
+#include "support/scratch.h"
 
 namespace apus::attention {
 
@@ -84,33 +84,25 @@ struct Head {
   }
 };
 
-/// Scratch memory of one task, handed out piece by piece, each on a cache line of its own. A first
-/// pass with no memory behind it counts.
-class Scratch {
- public:
-  float* Take(ptrdiff_t floats) {
-    float* piece = memory_ == nullptr ? nullptr : memory_ + used_;
-    used_ += static_cast<size_t>(RoundUp(floats, 16));
-    return piece;
-  }
-  /// Backs what has been taken so far; the pieces must then be taken again.
-  void Allocate() {
-    bytes_ = used_ * sizeof(float);
-    memory_ = static_cast<float*>(apus_buffer_acquire(bytes_));
-    // A kernel has no way to report it, and a megabyte is what the next allocation would ask for.
-    if (memory_ == nullptr) std::abort();
-    used_ = 0;
-  }
-  Scratch() = default;
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  ~Scratch() {
-    if (memory_ != nullptr) apus_buffer_release(memory_, bytes_);
+/// The rows of a head that a task takes, of tiles of `tile_rows`. The last tile of a causal head
+/// sees the most keys: it goes first.
+struct RowTile {
+  Head head;
+  ptrdiff_t row, rows;
+
+  static ptrdiff_t Count(const apus_attention_shape* shape, ptrdiff_t tile_rows) {
+    return (Head(shape, 0).rows() + tile_rows - 1) / tile_rows;
   }
 
- private:
-  float* memory_ = nullptr;
-  size_t used_ = 0, bytes_ = 0;
+  RowTile(const apus_attention_shape* shape, ptrdiff_t tile_rows, ptrdiff_t task)
+      : head(shape, task / Count(shape, tile_rows)) {
+    const ptrdiff_t tiles = Count(shape, tile_rows);
+    row = (tiles - 1 - task % tiles) * tile_rows;
+    rows = std::min(tile_rows, head.rows() - row);
+  }
+
+  /// The keys that any of the rows sees.
+  KeyRange Keys() const { return {head.Keys(row).begin, head.Keys(row + rows - 1).end}; }
 };
 
 /// Up to this many rows per key-value head, as when a text is continued, packing keys into panels

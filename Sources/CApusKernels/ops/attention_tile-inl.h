@@ -318,6 +318,31 @@ HWY_INLINE void SoftmaxRow(float* HWY_RESTRICT scores, float* HWY_RESTRICT sum, 
   hn::StoreU(total, f, sum);
 }
 
+/// a · b.
+HWY_INLINE float DotRow(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, ptrdiff_t count) {
+  const Floats f;
+  Vector sum = hn::Zero(f);
+  ptrdiff_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    sum = hn::MulAdd(hn::LoadU(f, a + i), hn::LoadU(f, b + i), sum);
+  }
+  float total = hn::GetLane(hn::SumOfLanes(f, sum));
+  for (; i < count; ++i) total += a[i] * b[i];
+  return total;
+}
+
+/// to += scale · from.
+HWY_INLINE void AddRow(float* HWY_RESTRICT to, const float* HWY_RESTRICT from, float scale,
+                       ptrdiff_t count) {
+  const Floats f;
+  const Vector factor = hn::Set(f, scale);
+  ptrdiff_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    hn::StoreU(hn::MulAdd(factor, hn::LoadU(f, from + i), hn::LoadU(f, to + i)), f, to + i);
+  }
+  for (; i < count; ++i) to[i] += scale * from[i];
+}
+
 }  // namespace apus::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 #endif

@@ -12,7 +12,7 @@
 
 #include "include/apus_kernels.h"
 #include "ops/gates-inl.h"
-#include "ops/scratch.h"
+#include "support/scratch.h"
 #include "support/parallel.h"
 
 #ifndef APUS_CAUSAL_CONV_SILU_SHAPE

@@ -6,7 +6,7 @@
 #include <hwy/highway.h>
 
 #include "include/apus_kernels.h"
-#include "ops/loops-inl.h"
+#include "support/loops-inl.h"
 #include "ops/row_blocks.h"
 
 HWY_BEFORE_NAMESPACE();

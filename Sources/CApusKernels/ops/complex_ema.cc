@@ -11,15 +11,13 @@
 #include "ops/complex_ema-inl.h"
 #include "ops/complex_ema.h"
 #include "ops/gates-inl.h"
-#include "ops/scratch.h"
 #include "support/parallel.h"
+#include "support/scratch.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace apus {
 namespace HWY_NAMESPACE {
 namespace {
-
-constexpr ptrdiff_t kSegment = 32;  // tokens that a tile walks before the next tile's turn
 
 /// Walks kModes modes of one tile through `tokens` tokens: u advances, y
 /// [tokens, L] is added to. `re`, `im` are [kModes, L]; the planes of
@@ -83,17 +81,15 @@ class EmaBlock {
   void Run(float *y, float *state, float *checkpoints) {
     LoadState(state);
     const ptrdiff_t chunks = (shape_.time + shape_.chunk - 1) / shape_.chunk;
-    for (ptrdiff_t t = 0; t < shape_.time;) {
-      const ptrdiff_t chunk = t / shape_.chunk;
-      const ptrdiff_t end = std::min({t + kSegment, (chunk + 1) * shape_.chunk, shape_.time});
-      if (checkpoints != nullptr && t == chunk * shape_.chunk) {
-        StoreState(checkpoints, batch_ * chunks + chunk, false);
-      }
-      Prepare(t, end - t);
-      for (ptrdiff_t tile = 0; tile < tiles_; ++tile) Advance(tile, end - t);
-      Finish(y, t, end - t);
-      t = end;
-    }
+    ForSegments(shape_.time, shape_.chunk,
+                [&](ptrdiff_t t, ptrdiff_t tokens, bool begins) HWY_ATTR {
+                  if (checkpoints != nullptr && begins) {
+                    StoreState(checkpoints, batch_ * chunks + t / shape_.chunk, false);
+                  }
+                  Prepare(t, tokens);
+                  for (ptrdiff_t tile = 0; tile < tiles_; ++tile) Advance(tile, tokens);
+                  Finish(y, t, tokens);
+                });
     if (state != nullptr) StoreState(state, batch_, true);
   }
 

@@ -18,7 +18,7 @@
 #include "ops/complex_ema-inl.h"
 #include "ops/complex_ema.h"
 #include "ops/gates-inl.h"
-#include "ops/scratch.h"
+#include "support/scratch.h"
 #include "support/parallel.h"
 
 #ifndef APUS_COMPLEX_EMA_BACKWARD_ONCE

@@ -10,7 +10,7 @@
 #include <limits>
 
 #include "include/apus_kernels.h"
-#include "ops/loops-inl.h"
+#include "support/loops-inl.h"
 #include "ops/math-inl.h"
 #include "support/parallel.h"
 

@@ -7,7 +7,7 @@
 
 #include "include/apus_kernels.h"
 #include "ops/grain.h"
-#include "ops/loops-inl.h"
+#include "support/loops-inl.h"
 #include "support/parallel.h"
 
 HWY_BEFORE_NAMESPACE();

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "include/apus_kernels.h"
-#include "ops/loops-inl.h"
+#include "support/loops-inl.h"
 #include "support/parallel.h"
 
 HWY_BEFORE_NAMESPACE();

@@ -11,7 +11,7 @@
 
 #include "include/apus_kernels.h"
 #include "ops/expert_choice.h"
-#include "ops/loops-inl.h"
+#include "support/loops-inl.h"
 #include "ops/math-inl.h"
 #include "support/parallel.h"
 

@@ -19,7 +19,7 @@
 
 #include "ops/attention_tile-inl.h"
 #include "ops/feature_attention_plan.h"
-#include "ops/loops-inl.h"
+#include "support/loops-inl.h"
 #include "ops/math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -65,7 +65,7 @@ struct FeatureTile {
   bool IsMixed() const { return shape->kind == APUS_FEATURES_GAUSSIAN; }
   bool HasWeights() const { return shape->kind != APUS_FEATURES_ELU; }
 
-  void Take(attention::Scratch& scratch) {
+  void Take(Scratch& scratch) {
     const ptrdiff_t matrix = kTokenRows * feature_stride;
     turned = scratch.Take(HasWeights() ? d * feature_stride : 0);
     offset = scratch.Take(columns);

@@ -71,13 +71,13 @@ void ForwardTile(const features::Call& call, FeatureTile& tile, const Place& pla
 void ForwardTask(const features::Call& call, ptrdiff_t task) {
   const apus_feature_shape& shape = *call.shape;
   const Place place(call.shape, task);
-  attention::Scratch scratch;
+  Scratch scratch;
   FeatureTile tile(call.shape);
-  tile.Take(scratch);
-  scratch.Take(tile.columns);
-  scratch.Allocate();
-  tile.Take(scratch);
-  float* factors = scratch.Take(tile.columns);
+  float* factors = nullptr;
+  scratch.Lay([&] {
+    tile.Take(scratch);
+    factors = scratch.Take(tile.columns);
+  });
   LoadWeights(tile, call.w, call.mixing, place.Group());
   const ptrdiff_t size = features::StateSize(shape);
   if (call.state != nullptr) {
@@ -125,9 +125,7 @@ void StepTask(const features::Call& call, ptrdiff_t task) {
   const Place place(call.shape, task);
   FeatureTile tile(call.shape);  // for its sizes
   const ptrdiff_t m = tile.m, dv = tile.dv, columns = tile.columns;
-  attention::Scratch scratch;
-  scratch.Take(6 * columns);
-  scratch.Allocate();
+  Scratch scratch(6 * columns);
   float *q = scratch.Take(6 * columns), *k = q + columns, *logits = k + columns;
   float *factors = logits + columns, *r = factors + columns, *mixed = r + columns;
   Clear(q, 6 * columns);

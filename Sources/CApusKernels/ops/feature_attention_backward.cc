@@ -7,8 +7,8 @@
 #include <cmath>
 
 #include "include/apus_kernels.h"
-#include "ops/scratch.h"
 #include "support/parallel.h"
+#include "support/scratch.h"
 #include "support/simd.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -42,7 +42,7 @@ struct Gradients {
   float* query_rows;     ///< [kTokenRows, size_stride]
   float* query_logits;   ///< [kTokenRows, feature_stride]
 
-  void Take(attention::Scratch& scratch, const FeatureTile& tile) {
+  void Take(Scratch& scratch, const FeatureTile& tile) {
     const ptrdiff_t matrix = kTokenRows * tile.feature_stride;
     const ptrdiff_t mixed = tile.IsMixed() ? tile.feature_stride : 0;
     sums = scratch.Take(tile.feature_stride * tile.value_stride);
@@ -362,14 +362,13 @@ void LoadGradientWeights(const BackwardCall& call, FeatureTile& tile, Gradients&
 void BackwardTask(const BackwardCall& call, ptrdiff_t task) {
   const apus_feature_shape& shape = *call.shape;
   const Place place(call.shape, task);
-  attention::Scratch scratch;
+  Scratch scratch;
   FeatureTile tile(call.shape);
   Gradients d;
-  tile.Take(scratch);
-  d.Take(scratch, tile);
-  scratch.Allocate();
-  tile.Take(scratch);
-  d.Take(scratch, tile);
+  scratch.Lay([&] {
+    tile.Take(scratch);
+    d.Take(scratch, tile);
+  });
   LoadWeights(tile, call.w, call.mixing, place.Group());
   LoadGradientWeights(call, tile, d, place);
   Clear(d.sums, tile.feature_stride * tile.value_stride);

@@ -10,7 +10,7 @@
 #include <cmath>
 
 #include "include/apus_kernels.h"
-#include "ops/loops-inl.h"
+#include "support/loops-inl.h"
 #include "ops/math-inl.h"
 #include "ops/row_blocks.h"
 #include "support/parallel.h"

@@ -147,6 +147,20 @@ HWY_INLINE V Softplus(D d, V x, V& slope) {
   return hn::Add(hn::Max(hn::Zero(d), x), hn::MulAdd(hn::Mul(p, r2), twice, twice));
 }
 
+/// Tokens that a tile walks before the next tile's turn.
+constexpr ptrdiff_t kSegment = 32;
+
+/// Calls body(t, tokens, begins) for one segment after the other of `time` tokens. None crosses a
+/// border of chunks; `begins` says whether it is a chunk's first.
+template <class Body>
+HWY_INLINE void ForSegments(ptrdiff_t time, ptrdiff_t chunk, const Body& body) {
+  for (ptrdiff_t t = 0, end = 0; t < time; t = end) {
+    const ptrdiff_t first = t / chunk * chunk;
+    end = std::min({t + kSegment, first + chunk, time});
+    body(t, end - t, t == first);
+  }
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace apus
 HWY_AFTER_NAMESPACE();

@@ -17,7 +17,7 @@
 
 #include "ops/attention_plan.h"
 #include "ops/attention_tile-inl.h"
-#include "ops/loops-inl.h"
+#include "support/loops-inl.h"
 
 #ifndef APUS_GAUSSIAN_ATTENTION_ONCE
 #define APUS_GAUSSIAN_ATTENTION_ONCE
@@ -56,7 +56,7 @@ struct GaussianTile {
   float* sums;                 ///< [tile], row sums of dweights
   ptrdiff_t size, stride, weight_stride;
 
-  void Take(attention::Scratch& scratch, ptrdiff_t head_size) {
+  void Take(Scratch& scratch, ptrdiff_t head_size) {
     size = head_size;
     stride = attention::OddLines(attention::RoundUp(size, kPanel));
     weight_stride = attention::OddLines(kKeys);
@@ -190,20 +190,16 @@ void TileProduct(float* c, const float* a, ptrdiff_t a_stride, const float* b, p
 
 void ForwardTask(const Call& call, ptrdiff_t task) {
   const apus_attention_shape& shape = *call.shape;
-  const ptrdiff_t all = Head(call.shape, 0).rows();
-  const ptrdiff_t tiles = (all + kRowsOfTile - 1) / kRowsOfTile;
-  const Head head(call.shape, task / tiles);
-  const ptrdiff_t row = (tiles - 1 - task % tiles) * kRowsOfTile;  // the longest first
-  const ptrdiff_t rows = std::min(kRowsOfTile, all - row);
-  attention::Scratch scratch;
+  const attention::RowTile work(call.shape, kRowsOfTile, task);
+  const Head& head = work.head;
+  const ptrdiff_t row = work.row, rows = work.rows;
+  Scratch scratch;
   GaussianTile tile;
-  tile.Take(scratch, shape.head_size);
-  scratch.Allocate();
-  tile.Take(scratch, shape.head_size);
+  scratch.Lay([&] { tile.Take(scratch, shape.head_size); });
   LoadQueries(call, tile, head, row, rows);
   ClearFloats(tile.o, kRowsOfTile * tile.stride);
-  const ptrdiff_t end = head.Keys(row + rows - 1).end;
-  for (ptrdiff_t key = head.Keys(row).begin; key < end; key += kKeys) {
+  const auto [begin, end] = work.Keys();
+  for (ptrdiff_t key = begin; key < end; key += kKeys) {
     const ptrdiff_t keys = std::min(kKeys, end - key);
     LoadKeys(call, tile, head, key, keys);
     ComputeWeights(tile, head, row, rows, key, keys);
@@ -267,11 +263,9 @@ void BackwardRows(const Call& call, GaussianTile& tile, const Head& head, ptrdif
 void BackwardTask(const Call& call, ptrdiff_t task) {
   const apus_attention_shape& shape = *call.shape;
   const Head head(call.shape, task);
-  attention::Scratch scratch;
+  Scratch scratch;
   GaussianTile tile;
-  tile.Take(scratch, shape.head_size);
-  scratch.Allocate();
-  tile.Take(scratch, shape.head_size);
+  scratch.Lay([&] { tile.Take(scratch, shape.head_size); });
   for (ptrdiff_t s = 0; s < head.rows(); ++s) {
     ClearFloats(call.dq + head.Row(s, shape.q_batch, shape.q_stride), tile.size);
   }
@@ -316,8 +310,7 @@ void apus_gaussian_attention_f32(float* o, const float* q, const float* k, const
   using namespace apus;
   const ptrdiff_t heads = shape->batch * shape->kv_heads;
   if (heads <= 0 || shape->queries <= 0) return;
-  const ptrdiff_t rows = attention::Head(shape, 0).rows();
-  const ptrdiff_t tiles = (rows + gaussian::kRowsOfTile - 1) / gaussian::kRowsOfTile;
+  const ptrdiff_t tiles = attention::RowTile::Count(shape, gaussian::kRowsOfTile);
   const gaussian::Call call{shape, o, nullptr, nullptr, nullptr, nullptr, q, k, v};
   ParallelBlocks(heads * tiles, [&](ptrdiff_t task) {
     HWY_DYNAMIC_DISPATCH(ForwardTask)(call, task);

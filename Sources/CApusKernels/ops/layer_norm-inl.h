@@ -12,7 +12,7 @@
 #include <cmath>
 #include <cstddef>
 
-#include "ops/loops-inl.h"
+#include "support/loops-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace apus::HWY_NAMESPACE {

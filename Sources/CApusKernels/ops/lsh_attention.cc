@@ -10,7 +10,7 @@
 #include "include/apus_kernels.h"
 #include "ops/lsh_plan.h"
 #include "ops/lsh_tile-inl.h"
-#include "ops/scratch.h"
+#include "support/scratch.h"
 #include "support/parallel.h"
 
 #ifndef APUS_LSH_ATTENTION_ONCE
@@ -47,7 +47,7 @@ struct ForwardTile {
   float *q, *o, *scores;
   ptrdiff_t stride, score_stride;
 
-  void Take(attention::Scratch& scratch, const apus_lsh_shape& shape) {
+  void Take(Scratch& scratch, const apus_lsh_shape& shape) {
     const ptrdiff_t size = shape.head_size, columns = MostColumns(shape);
     seen.Take(scratch, columns, size);
     stride = seen.stride;
@@ -164,11 +164,9 @@ void ForwardBlock(const ForwardCall& call, const ForwardTile& tile, const Lists&
 
 void LshForward(const ForwardCall& call, ptrdiff_t head, ptrdiff_t round, ptrdiff_t from,
                 ptrdiff_t to) {
-  attention::Scratch scratch;
+  Scratch scratch;
   ForwardTile tile;
-  tile.Take(scratch, *call.shape);
-  scratch.Allocate();
-  tile.Take(scratch, *call.shape);
+  scratch.Lay([&] { tile.Take(scratch, *call.shape); });
   const Lists lists(call.shape, call.order, call.starts, head);
   lists.ForBlocks(round, from, to,
                   [&](const Block& block) { ForwardBlock(call, tile, lists, block, head); });

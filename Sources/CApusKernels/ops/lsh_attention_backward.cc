@@ -10,7 +10,7 @@
 #include "include/apus_kernels.h"
 #include "ops/lsh_plan.h"
 #include "ops/lsh_tile-inl.h"
-#include "ops/scratch.h"
+#include "support/scratch.h"
 #include "support/parallel.h"
 
 #ifndef APUS_LSH_ATTENTION_BACKWARD_ONCE
@@ -51,7 +51,7 @@ struct BackwardTile {
   float *block_dkeys, *block_dvalues;  ///< [columns, stride]
   ptrdiff_t stride, score_stride;
 
-  void Take(attention::Scratch& scratch, const apus_lsh_shape& shape) {
+  void Take(Scratch& scratch, const apus_lsh_shape& shape) {
     const ptrdiff_t size = shape.head_size, columns = MostColumns(shape);
     key_scales = scratch.Take(shape.time);
     means = scratch.Take(shape.time);
@@ -207,11 +207,9 @@ void FinishKeys(const BackwardCall& call, const BackwardTile& tile, ptrdiff_t he
 }
 
 void LshBackward(const BackwardCall& call, ptrdiff_t head) {
-  attention::Scratch scratch;
+  Scratch scratch;
   BackwardTile tile;
-  tile.Take(scratch, *call.shape);
-  scratch.Allocate();
-  tile.Take(scratch, *call.shape);
+  scratch.Lay([&] { tile.Take(scratch, *call.shape); });
   StartSums(call, tile, head);
   const Lists lists(call.shape, call.order, call.starts, head);
   for (ptrdiff_t round = 0; round < call.shape->rounds; ++round) {

@@ -12,7 +12,7 @@
 #include "include/apus_kernels.h"
 #include "ops/lsh_plan.h"
 #include "ops/lsh_tile-inl.h"
-#include "ops/scratch.h"
+#include "support/scratch.h"
 #include "support/parallel.h"
 
 #ifndef APUS_LSH_ATTENTION_STEP_ONCE

@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "include/apus_kernels.h"
-#include "ops/loops-inl.h"
-#include "ops/scratch.h"
+#include "support/loops-inl.h"
+#include "support/scratch.h"
 #include "support/parallel.h"
 
 HWY_BEFORE_NAMESPACE();

@@ -20,31 +20,6 @@ namespace apus::HWY_NAMESPACE {
 
 using Integers = hn::RebindToSigned<Floats>;
 
-/// a · b.
-HWY_INLINE float DotRow(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, ptrdiff_t count) {
-  const Floats f;
-  Vector sum = hn::Zero(f);
-  ptrdiff_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    sum = hn::MulAdd(hn::LoadU(f, a + i), hn::LoadU(f, b + i), sum);
-  }
-  float rest = 0.0f;
-  for (; i < count; ++i) rest += a[i] * b[i];
-  return hn::GetLane(hn::SumOfLanes(f, sum)) + rest;
-}
-
-/// to += scale · from.
-HWY_INLINE void AddRow(float* HWY_RESTRICT to, const float* HWY_RESTRICT from, float scale,
-                       ptrdiff_t count) {
-  const Floats f;
-  const Vector factor = hn::Set(f, scale);
-  ptrdiff_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    hn::StoreU(hn::MulAdd(factor, hn::LoadU(f, from + i), hn::LoadU(f, to + i)), f, to + i);
-  }
-  for (; i < count; ++i) to[i] += scale * from[i];
-}
-
 /// What turns a token's query (or key) into the key that others see.
 HWY_INLINE float KeyScale(const apus_lsh_shape& shape, const float* row) {
   const float size = static_cast<float>(shape.head_size);
@@ -83,7 +58,7 @@ struct Seen {
   int32_t* tokens;  ///< [columns], then none up to whole panels
   ptrdiff_t stride;
 
-  void Take(attention::Scratch& scratch, ptrdiff_t columns, ptrdiff_t size) {
+  void Take(Scratch& scratch, ptrdiff_t columns, ptrdiff_t size) {
     stride = attention::OddLines(size);
     keys = scratch.Take((columns + kRows) * stride);
     values = scratch.Take((columns + kRows) * stride);

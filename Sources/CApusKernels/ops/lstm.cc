@@ -14,7 +14,7 @@
 
 #include "include/apus_kernels.h"
 #include "ops/gates-inl.h"
-#include "ops/scratch.h"
+#include "support/scratch.h"
 #include "support/parallel.h"
 
 HWY_BEFORE_NAMESPACE();

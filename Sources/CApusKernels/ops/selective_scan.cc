@@ -9,17 +9,15 @@
 
 #include "include/apus_kernels.h"
 #include "ops/gates-inl.h"
-#include "ops/scratch.h"
 #include "ops/selective_scan-inl.h"
 #include "ops/selective_scan_step-inl.h"
 #include "support/parallel.h"
+#include "support/scratch.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace apus {
 namespace HWY_NAMESPACE {
 namespace {
-
-constexpr ptrdiff_t kSegment = 32;  // tokens that a tile walks before the next tile's turn
 
 struct ScanInputs {
   const float *s, *delta, *b, *c, *d, *z;
@@ -74,15 +72,13 @@ class ScanBlock {
 
   void Run(float* o, float* state, float* checkpoints) {
     LoadStates(state);
-    for (ptrdiff_t t = 0; t < shape_.time;) {
-      const ptrdiff_t chunk = t / shape_.chunk;
-      const ptrdiff_t end = std::min({t + kSegment, (chunk + 1) * shape_.chunk, shape_.time});
-      if (checkpoints != nullptr && t == chunk * shape_.chunk) SaveStates(checkpoints, chunk);
-      const bool clamp = Prepare(t, end - t);
-      for (ptrdiff_t tile = 0; tile < tiles_; ++tile) Advance(tile, t, end - t, clamp);
-      Finish(o, t, end - t);
-      t = end;
-    }
+    ForSegments(shape_.time, shape_.chunk,
+                [&](ptrdiff_t t, ptrdiff_t tokens, bool begins) HWY_ATTR {
+                  if (checkpoints != nullptr && begins) SaveStates(checkpoints, t / shape_.chunk);
+                  const bool clamp = Prepare(t, tokens);
+                  for (ptrdiff_t tile = 0; tile < tiles_; ++tile) Advance(tile, t, tokens, clamp);
+                  Finish(o, t, tokens);
+                });
     if (state != nullptr) StoreStates(state);
   }
 

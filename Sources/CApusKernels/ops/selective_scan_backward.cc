@@ -15,7 +15,7 @@
 
 #include "include/apus_kernels.h"
 #include "ops/gates-inl.h"
-#include "ops/scratch.h"
+#include "support/scratch.h"
 #include "ops/selective_scan-inl.h"
 #include "support/parallel.h"
 

@@ -16,7 +16,7 @@
 
 #include "ops/attention_tile-inl.h"
 #include "ops/gates-inl.h"
-#include "ops/scratch.h"
+#include "support/scratch.h"
 #include "ops/ssd_plan.h"
 #include "support/parallel.h"
 

@@ -180,10 +180,7 @@ struct States {
 void SsdHeads(float* y, const States& states, const ssd::Inputs& in, const Plan& plan,
               const float* scores, ptrdiff_t task, ptrdiff_t first, ptrdiff_t count) {
   const apus_ssd_shape& shape = plan.shape;
-  const ptrdiff_t sequence = task / plan.blocks, block = task % plan.blocks;
-  const ptrdiff_t batch = sequence / shape.groups, group = sequence % shape.groups;
-  const ptrdiff_t head = group * plan.group_heads + plan.FirstHead(block);
-  const ptrdiff_t last = group * plan.group_heads + plan.FirstHead(block + 1);
+  const auto [batch, group, head, last] = plan.Heads(task);
   const ptrdiff_t size = states.size, kept = plan.state_size();
   float* h = states.working + (batch * shape.heads + head) * size;
   float* outer = states.state == nullptr ? nullptr  //

@@ -446,18 +446,15 @@ struct BackwardWork {
 void BackwardHeads(const BackwardWork& work, ptrdiff_t task, ptrdiff_t first, ptrdiff_t count) {
   const Plan& plan = work.plan;
   const apus_ssd_shape& shape = plan.shape;
-  const ptrdiff_t sequence = task / plan.blocks, block = task % plan.blocks;
-  const ptrdiff_t batch = sequence / shape.groups, group = sequence % shape.groups;
-  const ptrdiff_t head = group * plan.group_heads + plan.FirstHead(block);
-  const ptrdiff_t last = group * plan.group_heads + plan.FirstHead(block + 1);
+  const auto [batch, group, head, last] = plan.Heads(task);
   float* carry = work.carry + (batch * shape.heads + head) * work.size;
   if (first + count == plan.chunks) std::fill_n(carry, (last - head) * work.size, 0.0f);
   SsdBackwardTask one(work.in, work.out, plan, work.dy, work.checkpoints, batch, group);
   const ptrdiff_t scores = TileRows(plan.chunk) * plan.scores_stride;
   for (ptrdiff_t index = first + count - 1; index >= first; --index) {
     one.Run(work.Shared(task, index, first), work.sums, carry, work.size,
-            work.scores + sequence * work.scores_size + (index - first) * scores, index, head,
-            last);
+            work.scores + task / plan.blocks * work.scores_size + (index - first) * scores, index,
+            head, last);
   }
 }
 

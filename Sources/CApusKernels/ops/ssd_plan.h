@@ -52,6 +52,16 @@ struct Plan {
         OddLines(std::max(RoundUp(shape.head_size, panel), RoundUp(shape.head_size, tile)));
   }
 
+  /// The heads head ..< last of one group of a sequence: what a task takes.
+  struct Task {
+    ptrdiff_t batch, group, head, last;
+  };
+  Task Heads(ptrdiff_t task) const {
+    const ptrdiff_t sequence = task / blocks, block = task % blocks;
+    const ptrdiff_t group = sequence % shape.groups, first = group * group_heads;
+    return {sequence / shape.groups, group, first + FirstHead(block), first + FirstHead(block + 1)};
+  }
+
   ptrdiff_t sequences() const { return shape.batch * shape.groups; }
   ptrdiff_t state_size() const { return shape.states * shape.head_size; }
   ptrdiff_t FirstHead(ptrdiff_t block) const { return block * group_heads / blocks; }

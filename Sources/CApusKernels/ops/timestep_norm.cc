@@ -13,9 +13,9 @@
 #include <cmath>
 
 #include "include/apus_kernels.h"
-#include "ops/loops-inl.h"
+#include "support/loops-inl.h"
 #include "ops/row_blocks.h"
-#include "ops/scratch.h"
+#include "support/scratch.h"
 #include "support/parallel.h"
 
 HWY_BEFORE_NAMESPACE();

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "include/apus_kernels.h"
-#include "ops/loops-inl.h"
+#include "support/loops-inl.h"
 #include "support/parallel.h"
 #include "support/product.h"
 

@@ -176,13 +176,38 @@ dnnl_memory_desc_t Plain(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t row_stride
 struct Primitive {
   dnnl_primitive_t matmul = nullptr;
   dnnl_memory_desc_t a, b, c;
+  uint64_t used = 0;
 };
 
+using Primitives = std::unordered_map<Key, Primitive, KeyHash>;
+
+Primitives& PrimitivesOfThread() {
+  thread_local Primitives primitives;
+  return primitives;
+}
+
+/// Makes room for one more. A product holds two at once: the last two used stay.
+void DropOldest(Primitives& primitives) {
+  constexpr size_t kMost = 256;
+  if (primitives.size() < kMost) return;
+  const auto oldest =
+      std::min_element(primitives.begin(), primitives.end(),
+                       [](const auto& a, const auto& b) { return a.second.used < b.second.used; });
+  if (oldest->second.matmul != nullptr) dnnl_primitive_destroy(oldest->second.matmul);
+  primitives.erase(oldest);
+}
+
+/// Null where oneDNN cannot make it.
 const Primitive* PrimitiveFor(const Key& key) {
-  thread_local std::unordered_map<Key, Primitive, KeyHash> cache;
+  Primitives& cache = PrimitivesOfThread();
+  thread_local uint64_t clock = 0;
   const auto found = cache.find(key);
-  if (found != cache.end()) return &found->second;
+  if (found != cache.end()) {
+    found->second.used = ++clock;
+    return found->second.matmul == nullptr ? nullptr : &found->second;
+  }
   if (Engine() == nullptr) return nullptr;
+  DropOldest(cache);
   const auto type = static_cast<dnnl_data_type_t>(key.type);
   Primitive p;
   p.a = key.transpose_a ? Plain(key.rows, key.inner, 1, key.a_stride, type)
@@ -212,7 +237,9 @@ const Primitive* PrimitiveFor(const Key& key) {
   if (post != nullptr) dnnl_post_ops_destroy(post);
   dnnl_primitive_attr_destroy(attributes);
   if (status != dnnl_success) p.matmul = nullptr;
-  return &cache.emplace(key, p).first->second;
+  p.used = ++clock;
+  const Primitive& kept = cache.emplace(key, p).first->second;
+  return kept.matmul == nullptr ? nullptr : &kept;
 }
 
 struct Memory {
@@ -270,8 +297,10 @@ class PrimitiveProduct {
     block_columns_ = std::min(s.columns, (quarter + kColumns - 1) / kColumns * kColumns);
   }
 
-  /// Returns 0, or a oneDNN status.
-  int Run() {
+  /// Returns 0, or a oneDNN status; `wrote` says whether c was touched then. Until every block's b
+  /// is packed nothing is written, and a block that then finds no primitive or memory is multiplied
+  /// without: what has been added to c is added once.
+  int Run(bool* wrote) {
     const ptrdiff_t row_blocks = (s_.rows + block_rows_ - 1) / block_rows_;
     const ptrdiff_t column_blocks = (s_.columns + block_columns_ - 1) / block_columns_;
     if (Engine() == nullptr) return dnnl_runtime_error;
@@ -286,6 +315,7 @@ class PrimitiveProduct {
     for (int status : statuses) {
       if (status != 0) return status;
     }
+    *wrote = true;
     ParallelBlocks(row_blocks * column_blocks, [&](ptrdiff_t block) {
       const ptrdiff_t column = block % column_blocks;
       statuses[static_cast<size_t>(block)] = Multiply(
@@ -309,10 +339,8 @@ class PrimitiveProduct {
   const Primitive* For(ptrdiff_t rows, ptrdiff_t columns) const {
     // A rounded a lies densely; a float one is read where it is.
     const ptrdiff_t dense = s_.transpose_a ? s_.rows : s_.inner;
-    const Primitive* p =
-        PrimitiveFor({rows, columns, s_.inner, type_ == dnnl_f32 ? s_.a_stride : dense, s_.c_stride,
-                      s_.transpose_a, Keeps(), type_});
-    return p == nullptr || p->matmul == nullptr ? nullptr : p;
+    return PrimitiveFor({rows, columns, s_.inner, type_ == dnnl_f32 ? s_.a_stride : dense,
+                         s_.c_stride, s_.transpose_a, Keeps(), type_});
   }
 
   void RoundA(uint16_t* rounded) const {
@@ -346,16 +374,16 @@ class PrimitiveProduct {
                const void* rounded) const {
     const ptrdiff_t i = row_block * block_rows_, rows = Rows(row_block);
     const ptrdiff_t j = column_block * block_columns_, columns = Columns(column_block);
+    const auto plainly = [&] { return FloatBlock(c_, a_, b_, bias_, s_, i, j, rows, columns); };
     const Primitive* p = For(rows, columns);
     const Primitive* first = For(Rows(0), columns);
-    if (p == nullptr || first == nullptr) return dnnl_unimplemented;
+    if (p == nullptr || first == nullptr) return plainly();
     // Another number of rows may want another layout of b: then this block packs its own.
-    const bool fits = dnnl_memory_desc_equal(&p->b, &first->b);
-    Buffer own(fits ? 64 : dnnl_memory_desc_get_size(&p->b));
-    if (!fits) {
-      if (own.data == nullptr) return dnnl_out_of_memory;
-      if (int status = PackFor(*p, column_block, own.data)) return status;
-      packed = own.data;
+    std::unique_ptr<Buffer> own;
+    if (!dnnl_memory_desc_equal(&p->b, &first->b)) {
+      own = std::make_unique<Buffer>(dnnl_memory_desc_get_size(&p->b));
+      if (own->data == nullptr || PackFor(*p, column_block, own->data) != 0) return plainly();
+      packed = own->data;
     }
     const void* a = a_ + (s_.transpose_a ? i : i * s_.a_stride);
     if (type_ == dnnl_bf16) {
@@ -383,11 +411,11 @@ class PrimitiveProduct {
 }  // namespace
 
 int ProductByPrimitives(float* c, const float* a, const float* b, const float* bias,
-                        const apus_product_shape& s, bool bf16) {
+                        const apus_product_shape& s, bool bf16, bool* wrote) {
   if (IsEmpty(s)) return 0;
   if (s.inner <= 0) return Clear(c, bias, s), 0;
   PinProductsToOneThread();
-  return PrimitiveProduct(c, a, b, bias, s, bf16).Run();
+  return PrimitiveProduct(c, a, b, bias, s, bf16).Run(wrote);
 }
 
 }  // namespace apus
@@ -433,15 +461,21 @@ int apus_product_bf16(float* c, const float* a, const float* b, const float* bia
   // Few rows are bound by reading b, which lies in memory as float: rounding it first costs more.
   const bool small = shape->rows < 32 || shape->inner < 16 || shape->columns < 16;
   if (!small && apus_has_bf16_products()) {
-    const int status = apus::ProductByPrimitives(c, a, b, bias, *shape, true);
-    if (status == 0) return 0;
+    bool wrote = false;
+    const int status = apus::ProductByPrimitives(c, a, b, bias, *shape, true, &wrote);
+    if (status == 0 || wrote) return status;
   }
   return apus_product_f32(c, a, b, bias, shape);
 }
 
 int apus_product_primitive(float* c, const float* a, const float* b, const float* bias,
                            const apus_product_shape* shape, int bf16) {
-  return apus::ProductByPrimitives(c, a, b, bias, *shape, bf16 != 0);
+  bool wrote = false;
+  return apus::ProductByPrimitives(c, a, b, bias, *shape, bf16 != 0, &wrote);
+}
+
+ptrdiff_t apus_product_primitives_kept(void) {
+  return static_cast<ptrdiff_t>(apus::PrimitivesOfThread().size());
 }
 
 void apus_product_reference_f32(float* c, const float* a, const float* b, const float* bias,

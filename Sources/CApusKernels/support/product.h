@@ -13,8 +13,9 @@ constexpr ptrdiff_t kVectorProductRows = 4;
 void VectorProduct(float* c, const float* a, const float* b, const float* bias,
                    const apus_product_shape& shape);
 
-/// The product through kept primitives with b packed once, in float or rounded to bfloat16.
+/// The product through kept primitives with b packed once, in float or rounded to bfloat16. Where
+/// it fails before c is touched, `wrote` stays false and another way may be taken.
 int ProductByPrimitives(float* c, const float* a, const float* b, const float* bias,
-                        const apus_product_shape& shape, bool bf16);
+                        const apus_product_shape& shape, bool bf16, bool* wrote);
 
 }  // namespace apus

@@ -1,10 +1,10 @@
 // Loops over arrays of any length, shared by the element-wise kernels. Included once per
 // instruction set, after hwy/highway.h and inside no namespace.
-#if defined(APUS_OPS_LOOPS_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef APUS_OPS_LOOPS_INL_H_
-#undef APUS_OPS_LOOPS_INL_H_
+#if defined(APUS_SUPPORT_LOOPS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef APUS_SUPPORT_LOOPS_INL_H_
+#undef APUS_SUPPORT_LOOPS_INL_H_
 #else
-#define APUS_OPS_LOOPS_INL_H_
+#define APUS_SUPPORT_LOOPS_INL_H_
 #endif
 
 #include <hwy/cache_control.h>
