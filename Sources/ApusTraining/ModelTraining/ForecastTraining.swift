@@ -72,9 +72,11 @@ public struct ForecastTraining: Sendable {
     }
     var recipe = recipe
     recipe.table = nil
+    let facts = config.backbone.facts
+    let size = BackboneSize(width: facts.width, layers: facts.layers, context: config.context)
     let identity = Identity(
       config: .init(
-        architecture: config.architecture, size: config.size, inputs: config.inputs,
+        architecture: config.backbone.architecture.name, size: size, inputs: config.inputs,
         horizon: config.horizon, levels: config.levels, patch: config.patch),
       recipe: recipe, target: target, batch: batch)
     return String(decoding: try JSONEncoder.tidy.encode(identity), as: UTF8.self)
