@@ -23,4 +23,28 @@ struct SnippetTests {
     }
   }
 
+  @Test("of Sources/ApusModels/ApusModels.docc/ApusModels.md, number 1")
+  func runApusModels1() async throws {
+    try await besideSamples {
+
+      let size = BackboneSize(width: 32, layers: 2, context: 64, vocabulary: 50)
+      let mamba = try Architecture.named("mamba").configured(size: size)
+      let model = try LanguageModel(mamba, key: RandomKey(seed: 0))
+      var state = model.initialState(batch: 1)
+      let logits = model.logits(Tensor([7, 3, 1] as [Int32], [1, 3]), state: &state)  // [1, 3, 50]
+      print(logits.shape, state.byteCount)
+    }
+  }
+
+  @Test("of Sources/ApusTensor/ApusTensor.docc/ApusTensor.md, number 1")
+  func runApusTensor1() async throws {
+    try await besideSamples {
+
+      let weights = Tensor([1, 2, 3] as [Float], [3]).tracked()
+      let loss = (weights * weights).mean()
+      loss.backward()
+      print(weights.gradient?.values ?? [])  // 2/3, 4/3, 2
+    }
+  }
+
 }
