@@ -60,7 +60,8 @@ public struct Scope {
   ///   - isDecayed: Whether weight decay applies. Default: matrices only.
   ///   - isTrainable: Whether training changes it; if not, it is saved and loaded, and that is all.
   /// - Returns: The parameter; the same one when the name was asked for before.
-  /// - Throws: ``CheckpointError`` when a checkpoint has no such tensor or another shape.
+  /// - Throws: ``CheckpointError`` when a checkpoint has no such tensor, another shape or no floats, and
+  ///   when there is no memory for it.
   public func parameter(
     _ name: String, _ shape: Shape, _ start: Initialization, isDecayed: Bool? = nil,
     isTrainable: Bool = true
@@ -73,20 +74,19 @@ public struct Scope {
       guard found.shape == shape else {
         throw CheckpointError.shapeMismatch(name: full, found: found.shape, expected: shape)
       }
-      guard found.dtype == .float32 || source.hasRoom(for: shape) else {
-        throw CheckpointError.tooLarge(name: full, shape: shape)
+      guard found.dtype != .int32 else {
+        throw CheckpointError.wrongType(name: full, found: found.dtype)
       }
-      value = found.converted(to: .float32)
+      value =
+        found.dtype == .float32 ? found : found.converted(into: try source.room(shape, for: full))
     } else if source.isDescribing {
       guard let placeholder = Tensor(placeholder: shape) else {
         throw CheckpointError.tooLarge(name: full, shape: shape)
       }
       value = placeholder
     } else {
-      guard source.hasRoom(for: shape) else {
-        throw CheckpointError.tooLarge(name: full, shape: shape)
-      }
-      value = start.tensor(shape, key: source.key.derived(stableHash(full)))
+      value = start.tensor(
+        in: try source.room(shape, for: full), key: source.key.derived(stableHash(full)))
     }
     let parameter = Parameter(full, value, isDecayed: isDecayed, isFixed: !isTrainable)
     source.add(parameter)
@@ -124,11 +124,14 @@ public struct Scope {
       self.isDescribing = isDescribing
     }
 
-    /// Whether the machine has memory for one more tensor beside those that passed here before.
-    func hasRoom(for shape: Shape) -> Bool {
-      guard let count = shape.checkedCount, count <= Machine.memoryBytes / 4 else { return false }
-      bytes += 4 * count
-      return bytes <= Machine.memoryBytes
+    /// Memory for a parameter. Sizes that the machine does not have are refused before anything is
+    /// allocated: the system may promise them, and end the process when they are written.
+    func room(_ shape: Shape, for name: String) throws -> TensorValue {
+      let needed = shape.checkedCount.map { $0 * DType.float32.size }
+      guard let needed, needed <= Machine.memoryBytes - bytes, let room = TensorValue(room: shape)
+      else { throw CheckpointError.tooLarge(name: name, shape: shape) }
+      bytes += needed
+      return room
     }
 
     func add(_ parameter: Parameter) {
@@ -160,15 +163,15 @@ public enum Initialization: Sendable {
   /// Anything else, as a pure function of shape and key.
   case custom(@Sendable (Shape, RandomKey) -> Tensor)
 
-  func tensor(_ shape: Shape, key: RandomKey) -> Tensor {
+  func tensor(in room: TensorValue, key: RandomKey) -> Tensor {
     switch self {
-    case .zeros: Tensor(zeros: shape)
-    case .ones: Tensor(repeating: 1, shape)
-    case .constant(let value): Tensor(repeating: value, shape)
-    case .normal(let deviation): Tensor(normal: shape, deviation: deviation, key: key)
-    case .uniform(let bound): Tensor(uniform: shape, from: -bound, to: bound, key: key)
-    case .values(let values): Tensor(values, shape)
-    case .custom(let make): make(shape, key)
+    case .zeros: room.filled(with: 0)
+    case .ones: room.filled(with: 1)
+    case .constant(let value): room.filled(with: value)
+    case .normal(let deviation): room.filled(normal: 0, deviation: deviation, key: key)
+    case .uniform(let bound): room.filled(uniform: -bound, to: bound, key: key)
+    case .values(let values): Tensor(values, room.shape)
+    case .custom(let make): make(room.shape, key)
     }
   }
 }
@@ -179,6 +182,8 @@ public enum CheckpointError: Error, Equatable {
   case missingTensor(name: String)
   /// A tensor has another shape than the configuration asks for.
   case shapeMismatch(name: String, found: Shape, expected: Shape)
+  /// A tensor holds integers where weights are expected.
+  case wrongType(name: String, found: DType)
   /// The checkpoint holds tensors that the configuration has no place for.
   case unusedTensors(names: [String])
   /// The configuration asks for a tensor that no memory holds.
@@ -201,6 +206,11 @@ extension CheckpointError: ApusError {
       Tensor '\(name)' is \(found), but the configuration asks for \(expected). \
       Check that config.json belongs to this checkpoint.
       """
+    case .wrongType(let name, let found):
+      """
+      Tensor '\(name)' is \(found.rawValue), but weights are floats. \
+      Check that the checkpoint was written by a program for this architecture.
+      """
     case .unusedTensors(let names):
       """
       The checkpoint holds \(names.count) tensors that the configuration has no place for, \
@@ -208,8 +218,8 @@ extension CheckpointError: ApusError {
       """
     case .tooLarge(let name, let shape):
       """
-      The configuration asks for a tensor '\(name)' of shape \(shape), which no memory holds. \
-      Check the sizes in config.json.
+      The configuration asks for a tensor '\(name)' of shape \(shape), for which this machine has \
+      no memory. Check the sizes in config.json.
       """
     }
   }

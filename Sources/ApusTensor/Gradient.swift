@@ -91,31 +91,27 @@ public func withProducts<Result>(
 
 extension Tensor {
   /// Whether an operation on `inputs` has to remember itself.
-  static func records(_ inputs: Tensor...) -> Bool {
-    inputs.contains { $0.history != nil } && Arithmetic.current.recordsGradients
+  static func records(_ inputs: [Tensor?]) -> Bool {
+    inputs.contains { $0?.history != nil } && Arithmetic.current.recordsGradients
   }
 
+  static func records(_ inputs: Tensor?...) -> Bool { records(inputs) }
+
   /// `self`, freshly computed, tied to its inputs. Call only when ``records(_:)`` said so.
-  /// `backward` keeps what it needs by ``detached()``, so that no tensor holds itself.
-  func tracked(from inputs: [Tensor], backward: @escaping (Tensor) -> [Tensor?]) -> Tensor {
-    let histories = inputs.map(\.history)
+  /// `backward` keeps what it needs by ``detached()``, so that no tensor holds itself, and returns a
+  /// gradient for each of `inputs`, nil where none flows.
+  func tracked(from inputs: [Tensor?], backward: @escaping (Tensor) -> [Tensor?]) -> Tensor {
+    let histories = inputs.map { $0?.history }
     let depth = histories.reduce(0) { max($0, $1?.depth ?? 0) } + 1
-    return Tensor(
-      shape: shape, dtype: dtype, storage: storage,
-      history: History(inputs: histories, depth: depth, backward: backward))
+    return Tensor(contents, history: History(inputs: histories, depth: depth, backward: backward))
   }
 
   /// Adds `other`, in place where the memory is not shared.
   mutating func add(_ other: Tensor) {
-    precondition(count == other.count, "Gradients of \(count) and \(other.count) elements meet")
-    if storage.isMapped || !isKnownUniquelyReferenced(&storage) {
-      let sum = Tensor(uninitialized: shape)
-      apus_add_f32(sum.floats, floats, other.floats, count)
-      self = sum
-    } else {
-      apus_add_f32(floats, floats, other.floats, count)
-    }
-    withExtendedLifetime(other) {}
+    ensure(count == other.count, "gradients of \(count) and \(other.count) elements meet")
+    let sum = contents.isWritable ? self : Tensor(uninitialized: shape)
+    withPointers(sum.out, self, other) { apus_add_f32($0, $1, $2, count) }
+    self = sum
   }
 
   /// A tracked copy of these numbers whose gradient can be read with ``gradient`` afterwards.
@@ -131,19 +127,22 @@ extension Tensor {
   /// Sends gradients back to every leaf that this scalar depends on, adding to what is there.
   /// Frees the graph on its way.
   public func backward() {
-    precondition(count == 1, "backward() starts from a scalar, not from shape \(shape)")
+    ensure(count == 1, "backward() starts from a scalar, not from shape \(shape)")
     backward(gradient: Tensor(repeating: 1, shape))
   }
 
   /// The same from a given gradient of this tensor.
   public func backward(gradient seed: Tensor) {
-    precondition(seed.count == count, "A gradient of shape \(seed.shape) for \(shape)")
+    ensure(seed.count == count, "a gradient of shape \(seed.shape) for \(shape)")
     guard let root = history else { return }
     root.accumulate(seed)
     for node in Self.nodes(behind: root) where !node.isLeaf {
-      guard let backward = node.backward, let gradient = node.gradient else { continue }
+      let (backward, gradient) = (node.backward, node.gradient)
+      // What the node keeps goes even where no gradient came: a weight kept longer than this would
+      // be copied by the optimizer's step.
       node.backward = nil
       node.gradient = nil
+      guard let backward, let gradient else { continue }
       let contributions = backward(gradient)
       for (input, contribution) in zip(node.inputs, contributions) {
         if let input, let contribution { input.accumulate(contribution) }

@@ -26,7 +26,7 @@ struct GrowingRows: Sendable {
 
   /// Forgets all but so many of the oldest rows.
   func prefix(_ rows: Int) -> GrowingRows {
-    precondition(rows <= count, "prefix: \(rows) of \(count) rows")
+    ensure(rows <= count, "prefix: \(rows) of \(count) rows")
     var shorter = self
     shorter.count = rows
     return shorter
@@ -38,12 +38,12 @@ struct GrowingRows: Sendable {
   ///   - rows: How many.
   ///   - rowSize: Numbers of a row, the same in every call.
   ///   - limit: More rows than this need no memory in advance.
-  ///   - body: Writes the new rows and uses all; it gets the place of the first of all rows, and the
-  ///     number of the first new one.
+  ///   - body: Writes the new rows and uses all; it gets the first of all rows as an operand for
+  ///     kernels, and the number of the first new one.
   /// - Returns: The result of `body`.
   mutating func add<Result>(
     _ rows: Int, rowSize: Int, limit: Int = .max,
-    _ body: (_ all: UnsafeMutablePointer<Float>, _ new: Int) -> Result
+    _ body: (_ all: KernelOutput<Float>, _ new: Int) -> Result
   ) -> Result {
     let old = count
     let isAlone = isKnownUniquelyReferenced(&memory)
@@ -55,26 +55,26 @@ struct GrowingRows: Sendable {
       let room = max(count + rows, min(limit, max(2 * (count + rows), 64)))
       let fresh = RowMemory(room: room, rowSize: rowSize, end: count + rows)
       if let memory {
-        fresh.rows.floats.update(
-          from: memory.rows.floats + first * rowSize, count: count * rowSize)
+        withPointers(fresh.rows.out, memory.rows) {
+          $0.update(from: $1 + first * rowSize, count: count * rowSize)
+        }
       }
       (memory, first) = (fresh, 0)
       count += rows
     }
-    guard let memory else { preconditionFailure("add: no memory for rows") }
-    defer { withExtendedLifetime(memory) {} }
-    return body(memory.rows.floats + first * rowSize, old)
+    guard let memory else { stop("add: no memory for rows") }
+    return body(memory.rows.out.from(first * rowSize), old)
   }
 }
 
 /// Memory for rows, some of it taken. What is taken is written once, by who took it.
 private final class RowMemory: Sendable {
   /// `[room, row size]`.
-  let rows: Tensor
+  let rows: TensorValue
   private let end: Atomic<Int>
 
   init(room: Int, rowSize: Int, end: Int) {
-    rows = Tensor(uninitialized: [room, rowSize])
+    rows = TensorValue(uninitialized: [room, rowSize], dtype: .float32)
     self.end = Atomic(end)
   }
 

@@ -24,7 +24,7 @@ extension LayerState {
 /// A state that is a few tensors `[B, ...]`, of the same size however many tokens have passed.
 protocol TensorState: LayerState {
   /// The tensors.
-  static var parts: [any WritableKeyPath<Self, Tensor> & Sendable] { get }
+  static var parts: [any WritableKeyPath<Self, TensorValue> & Sendable] { get }
 }
 
 extension TensorState {
@@ -32,7 +32,7 @@ extension TensorState {
   public var batch: Int { self[keyPath: Self.parts[0]].shape[0] }
 
   /// Bytes of the tensors.
-  public var byteCount: Int { Self.parts.reduce(0) { $0 + self[keyPath: $1].count * 4 } }
+  public var byteCount: Int { Self.parts.reduce(0) { $0 + self[keyPath: $1].byteCount } }
 
   /// The memory of some of the sequences.
   public func rows(_ rows: [Int]) -> Self {
@@ -45,7 +45,7 @@ extension TensorState {
   public init(joining states: [Self]) {
     self = states[0]
     for part in Self.parts {
-      self[keyPath: part] = Tensor(joining: states.map { $0[keyPath: part] })
+      self[keyPath: part] = TensorValue(joining: states.map { $0[keyPath: part] })
     }
   }
 }
@@ -67,4 +67,12 @@ extension Tensor {
     let rows = parts.map { $0.reshaped([$0.shape[0], rest.reduce(1, *)]) }
     self = Tensor(stacking: rows).reshaped(Shape([parts.reduce(0) { $0 + $1.shape[0] }] + rest))
   }
+}
+
+extension TensorValue {
+  /// Some of the parts along the first axis, copied.
+  func sequences(_ rows: [Int]) -> TensorValue { Tensor(self).sequences(rows).contents }
+
+  /// Values one behind the other along their first axis.
+  init(joining parts: [TensorValue]) { self = Tensor(joining: parts.map { Tensor($0) }).contents }
 }

@@ -9,7 +9,8 @@ public final class Parameter {
   public let isDecayed: Bool
   /// Whether it is part of the model but never learned, such as directions drawn once.
   public let isFixed: Bool
-  /// The present value. Gradients flow to it while ``isTrainable``.
+  /// The present value. Gradients flow to it while ``isTrainable``. Who keeps it keeps these numbers:
+  /// a step of the optimizer writes them in place only where nobody else holds them.
   public private(set) var value: Tensor
 
   /// Creates a parameter that takes the memory of `value` as its own.
@@ -18,7 +19,7 @@ public final class Parameter {
     self.isFixed = isFixed
     self.isDecayed = !isFixed && (isDecayed ?? (value.shape.rank >= 2))
     var value = value.detached()
-    if !value.storage.isMapped, !isFixed { value.history = .leaf() }
+    if !value.contents.storage.isMapped, !isFixed { value.history = .leaf() }
     self.value = value
   }
 
@@ -33,7 +34,7 @@ public final class Parameter {
   public func setTrainable(_ trainable: Bool) {
     guard trainable != isTrainable, !(trainable && isFixed) else { return }
     if trainable {
-      if value.storage.isMapped { value = value.copied() }
+      if value.contents.storage.isMapped { value = value.copied() }
       value.history = .leaf()
     } else {
       value = value.detached()
@@ -49,7 +50,7 @@ public final class Parameter {
 
   /// Replaces the value by one of the same shape.
   public func set(_ newValue: Tensor) {
-    precondition(newValue.shape == shape, "Parameter '\(name)' is \(shape), not \(newValue.shape)")
+    ensure(newValue.shape == shape, "parameter '\(name)' is \(shape), not \(newValue.shape)")
     let history = value.history
     var fresh = newValue.detached().copied()
     fresh.history = history
@@ -69,9 +70,12 @@ extension Parameter {
     var options = apus_adamw_options(
       learning_rate: learningRate, beta1: beta1, beta2: beta2, epsilon: epsilon,
       weight_decay: weightDecay, gradient_scale: gradientScale, step: Int64(step))
-    apus_adamw_f32(
-      value.floats, firstMoment.floats, secondMoment.floats, gradient.floats, value.count, &options)
-    withExtendedLifetime(gradient) {}
+    value.contents.makeUnique()
+    firstMoment.contents.makeUnique()
+    secondMoment.contents.makeUnique()
+    withPointers(value.out, firstMoment.out, secondMoment.out, gradient) {
+      apus_adamw_f32($0, $1, $2, $3, value.count, &options)
+    }
   }
 
   /// One step of gradient descent with momentum. `velocity` is changed in place.
@@ -80,16 +84,17 @@ extension Parameter {
     gradientScale: Float
   ) {
     guard let gradient else { return }
-    apus_sgd_f32(
-      value.floats, velocity.floats, gradient.floats, value.count, learningRate, momentum,
-      weightDecay, gradientScale)
-    withExtendedLifetime(gradient) {}
+    value.contents.makeUnique()
+    velocity.contents.makeUnique()
+    withPointers(value.out, velocity.out, gradient) {
+      apus_sgd_f32(
+        $0, $1, $2, value.count, learningRate, momentum, weightDecay, gradientScale)
+    }
   }
 
   /// The sum of squares of the gradient, in double; 0 without one.
   package var gradientSumOfSquares: Double {
     guard let gradient else { return 0 }
-    defer { withExtendedLifetime(gradient) {} }
-    return apus_sum_of_squares_f32(gradient.floats, gradient.count)
+    return withPointers(gradient) { apus_sum_of_squares_f32($0, gradient.count) }
   }
 }

@@ -20,7 +20,9 @@ extension Tensor {
     }
     guard let pages = ZeroPages(byteCount: bytes) else { return nil }
     self.init(
-      shape: shape, storage: Storage(mapped: pages.pointer, byteCount: bytes, owner: pages))
+      TensorValue(
+        shape: shape, dtype: .float32,
+        storage: Storage(mapped: pages.pointer, byteCount: bytes, owner: pages)))
   }
 }
 

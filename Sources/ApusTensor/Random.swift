@@ -56,13 +56,35 @@ public struct PhiloxGenerator: RandomNumberGenerator, Sendable, Codable, Hashabl
 extension Tensor {
   /// Uniform numbers in `low..<high`.
   public init(uniform shape: Shape, from low: Float = 0, to high: Float = 1, key: RandomKey) {
-    self.init(uninitialized: shape)
-    apus_random_uniform_f32(floats, shape.count, low, high, key.seed, key.stream, 0)
+    self = TensorValue(uninitialized: shape, dtype: .float32)
+      .filled(uniform: low, to: high, key: key)
   }
 
   /// Normal numbers.
   public init(normal shape: Shape, mean: Float = 0, deviation: Float = 1, key: RandomKey) {
-    self.init(uninitialized: shape)
-    apus_random_normal_f32(floats, shape.count, mean, deviation, key.seed, key.stream, 0)
+    self = TensorValue(uninitialized: shape, dtype: .float32)
+      .filled(normal: mean, deviation: deviation, key: key)
+  }
+}
+
+extension TensorValue {
+  /// This memory, freshly made, filled with uniform numbers in `low..<high`.
+  package func filled(uniform low: Float, to high: Float, key: RandomKey) -> Tensor {
+    withPointers(out) { apus_random_uniform_f32($0, count, low, high, key.seed, key.stream, 0) }
+    return Tensor(self)
+  }
+
+  /// This memory, freshly made, filled with normal numbers.
+  package func filled(normal mean: Float, deviation: Float, key: RandomKey) -> Tensor {
+    withPointers(out) {
+      apus_random_normal_f32($0, count, mean, deviation, key.seed, key.stream, 0)
+    }
+    return Tensor(self)
+  }
+
+  /// This memory, freshly made, filled with one number.
+  package func filled(with number: Float) -> Tensor {
+    withPointers(out) { apus_fill_f32($0, number, count) }
+    return Tensor(self)
   }
 }

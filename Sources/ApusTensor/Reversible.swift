@@ -116,8 +116,7 @@ private func split(_ x: Tensor) -> (Tensor, Tensor) {
 extension Tensor {
   /// Takes `other` away, in memory that is not shared.
   fileprivate mutating func subtract(_ other: Tensor) {
-    if !isKnownUniquelyReferenced(&storage) { self = copied() }
-    apus_axpy_f32(floats, other.floats, -1, count)
-    withExtendedLifetime(other) {}
+    contents.makeUnique()
+    withPointers(out, other) { apus_axpy_f32($0, $1, -1, count) }
   }
 }

@@ -79,28 +79,38 @@ public struct SafetensorsFile: Sendable {
       return Tensor(uninitialized: entry.shape, dtype: dtype)
     }
     guard Int(bitPattern: address) % dtype.size == 0 else {
-      let copy = Tensor(uninitialized: entry.shape, dtype: dtype)
+      let copy = try room(entry, dtype)
       copy.storage.pointer.copyMemory(from: address, byteCount: bytes.count)
-      return copy
+      return Tensor(copy)
     }
     return Tensor(
-      shape: entry.shape, dtype: dtype,
-      storage: Storage(
-        mapped: UnsafeMutableRawPointer(mutating: address), byteCount: bytes.count, owner: file))
+      TensorValue(
+        shape: entry.shape, dtype: dtype,
+        storage: Storage(
+          mapped: UnsafeMutableRawPointer(mutating: address), byteCount: bytes.count, owner: file)))
   }
 
   private func narrowed(_ entry: Entry, _ bytes: UnsafeRawBufferPointer) throws -> Tensor {
-    let result = Tensor(uninitialized: entry.shape, dtype: .int32)
-    for index in 0..<entry.shape.count {
-      let wide = Int64(
-        littleEndian: bytes.loadUnaligned(fromByteOffset: index * 8, as: Int64.self))
-      guard let value = Int32(exactly: wide) else {
-        throw SafetensorsError.integerOutOfRange(
-          path: path, tensor: entry.name, index: index, found: wide)
+    let result = try room(entry, .int32)
+    try withPointers(result.ints.out) { numbers in
+      for index in 0..<entry.shape.count {
+        let wide = Int64(
+          littleEndian: bytes.loadUnaligned(fromByteOffset: index * 8, as: Int64.self))
+        guard let value = Int32(exactly: wide) else {
+          throw SafetensorsError.integerOutOfRange(
+            path: path, tensor: entry.name, index: index, found: wide)
+        }
+        numbers[index] = value
       }
-      result.ints[index] = value
     }
-    return result
+    return Tensor(result)
+  }
+
+  private func room(_ entry: Entry, _ dtype: DType) throws -> TensorValue {
+    guard let room = TensorValue(room: entry.shape, dtype: dtype) else {
+      throw SafetensorsError.noMemory(path: path, tensor: entry.name, bytes: entry.range.count)
+    }
+    return room
   }
 }
 

@@ -27,6 +27,8 @@ public enum SafetensorsError: Error, Equatable {
   case badShard(path: String, tensor: String, shard: String, problem: String)
   /// A tensor cannot have this name.
   case badName(path: String, tensor: String)
+  /// A tensor that has to be copied finds no memory.
+  case noMemory(path: String, tensor: String, bytes: Int)
 }
 
 extension SafetensorsError: ApusError {
@@ -95,6 +97,8 @@ extension SafetensorsError: ApusError {
       """
     case .badName(let path, let tensor):
       "No tensor of '\(path)' can be called \(Self.shown(tensor)). Choose another name."
+    case .noMemory(let path, let tensor, let bytes):
+      "There is no memory for the \(bytes) bytes of tensor \(Self.shown(tensor)) of '\(path)'."
     }
   }
 

@@ -2,20 +2,18 @@ import CApusKernels
 
 /// The memory behind a tensor.
 ///
-/// `@unchecked Sendable` holds because the bytes are written only by the holder of the single
-/// reference (``Tensor`` copies on write) and by the optimizer, which runs while no pass does.
+/// `@unchecked Sendable` holds because the bytes are written only where a tensor is made, before
+/// anyone else has it, and by whoever holds the single reference (``TensorValue`` copies on write).
 package final class Storage: @unchecked Sendable {
   package let pointer: UnsafeMutableRawPointer
   package let byteCount: Int
   /// Keeps foreign memory, such as a mapped file, alive; nil for memory of the pool.
   private let owner: AnyObject?
 
-  /// Takes memory from the pool; its contents are undefined.
-  package init(byteCount: Int) {
+  /// Takes memory from the pool; its contents are undefined. Nil when the system has none left.
+  package init?(byteCount: Int) {
+    guard let memory = apus_buffer_acquire(max(byteCount, 1)) else { return nil }
     self.byteCount = byteCount
-    guard let memory = apus_buffer_acquire(max(byteCount, 1)) else {
-      preconditionFailure("The system has no \(byteCount) bytes of memory left")
-    }
     pointer = memory
     owner = nil
   }

@@ -6,27 +6,23 @@ import CApusKernels
 /// how their result came about while a tracked tensor, a ``Parameter``'s value for example, takes
 /// part; ``backward()`` then fills the gradients. ``withoutGradient(_:)`` switches that off.
 public struct Tensor: Sendable {
-  /// The sizes, outermost axis first.
-  public let shape: Shape
-  /// The type of the elements.
-  public let dtype: DType
-  package var storage: Storage
+  /// The numbers, cut off from how they were computed.
+  public package(set) var contents: TensorValue
   /// How the tensor was computed, while gradients are recorded. Set before a tensor leaves the
   /// function that made it, and used by the thread that calls `backward()` alone.
   nonisolated(unsafe) package var history: History?
 
-  package init(
-    shape: Shape, dtype: DType = .float32, storage: Storage, history: History? = nil
-  ) {
-    self.shape = shape
-    self.dtype = dtype
-    self.storage = storage
+  /// A tensor of these numbers, untracked.
+  public init(_ contents: TensorValue) { self.init(contents, history: nil) }
+
+  package init(_ contents: TensorValue, history: History?) {
+    self.contents = contents
     self.history = history
   }
 
   /// A tensor whose contents are undefined, to be written by a kernel.
   package init(uninitialized shape: Shape, dtype: DType = .float32) {
-    self.init(shape: shape, dtype: dtype, storage: Storage(byteCount: shape.count * dtype.size))
+    self.init(TensorValue(uninitialized: shape, dtype: dtype))
   }
 
   /// A tensor of zeros.
@@ -34,30 +30,22 @@ public struct Tensor: Sendable {
 
   /// A tensor whose every element is `value`.
   public init(repeating value: Float, _ shape: Shape) {
-    self.init(uninitialized: shape)
-    apus_fill_f32(floats, value, shape.count)
+    self = TensorValue(uninitialized: shape, dtype: .float32).filled(with: value)
   }
 
   /// A tensor of the given elements, in row-major order; there must be as many as the shape says.
-  public init(_ values: [Float], _ shape: Shape) {
-    precondition(
-      values.count == shape.count, "\(values.count) values do not fill a tensor of shape \(shape)")
-    self.init(uninitialized: shape)
-    values.withUnsafeBytes { source in
-      if let base = source.baseAddress {
-        storage.pointer.copyMemory(from: base, byteCount: source.count)
-      }
-    }
-  }
+  public init(_ values: [Float], _ shape: Shape) { self.init(copying: values, shape, .float32) }
 
   /// A tensor of integers such as token ids, in row-major order.
-  public init(_ values: [Int32], _ shape: Shape) {
-    precondition(
+  public init(_ values: [Int32], _ shape: Shape) { self.init(copying: values, shape, .int32) }
+
+  private init<Element>(copying values: [Element], _ shape: Shape, _ dtype: DType) {
+    ensure(
       values.count == shape.count, "\(values.count) values do not fill a tensor of shape \(shape)")
-    self.init(uninitialized: shape, dtype: .int32)
+    self.init(uninitialized: shape, dtype: dtype)
     values.withUnsafeBytes { source in
       if let base = source.baseAddress {
-        storage.pointer.copyMemory(from: base, byteCount: source.count)
+        contents.storage.pointer.copyMemory(from: base, byteCount: source.count)
       }
     }
   }
@@ -65,96 +53,84 @@ public struct Tensor: Sendable {
   /// A scalar.
   public init(_ value: Float) { self.init([value], []) }
 
+  /// The sizes, outermost axis first.
+  public var shape: Shape { contents.shape }
+
+  /// The type of the elements.
+  public var dtype: DType { contents.dtype }
+
   /// The number of elements.
-  public var count: Int { shape.count }
+  public var count: Int { contents.count }
 }
 
 // MARK: Reading and writing
 
 extension Tensor {
   /// The elements in row-major order. Half-width floats are widened.
-  public var values: [Float] {
-    let source = converted(to: .float32)
-    return Array(UnsafeBufferPointer(start: source.floats, count: count))
-  }
+  public var values: [Float] { converted(to: .float32).withFloats(Array.init) }
 
   /// The elements of an integer tensor in row-major order.
   public var integers: [Int32] {
-    precondition(dtype == .int32, "A tensor of \(dtype) holds no integers")
-    return Array(UnsafeBufferPointer(start: ints, count: count))
+    withPointers(ints) { Array(UnsafeBufferPointer(start: $0, count: count)) }
   }
 
   /// The single element of a tensor that has one.
   public var scalar: Float {
-    precondition(count == 1 && dtype == .float32, "A tensor of shape \(shape) is no scalar")
-    return floats[0]
+    ensure(count == 1, "a tensor of shape \(shape) is no scalar")
+    return withPointers(self) { $0[0] }
   }
 
   /// Calls `body` with the elements, for reading.
   public func withFloats<Result>(
     _ body: (UnsafeBufferPointer<Float>) throws -> Result
-  ) rethrows -> Result {
-    precondition(dtype == .float32, "A tensor of \(dtype) holds no floats")
-    defer { withExtendedLifetime(storage) {} }
-    return try body(UnsafeBufferPointer(start: floats, count: count))
-  }
+  ) rethrows -> Result { try contents.withFloats(body) }
 
   /// Calls `body` with the elements, for writing. Copies first when the memory is shared.
   public mutating func withMutableFloats<Result>(
     _ body: (UnsafeMutableBufferPointer<Float>) throws -> Result
   ) rethrows -> Result {
-    precondition(dtype == .float32, "A tensor of \(dtype) holds no floats")
-    if storage.isMapped || history != nil || !isKnownUniquelyReferenced(&storage) {
-      self = copied()
-    }
-    return try body(UnsafeMutableBufferPointer(start: floats, count: count))
+    if history != nil { self = copied() }
+    return try contents.withMutableFloats(body)
   }
 
   /// The tensor's bytes, for reading.
   package func withBytes<Result>(
     _ body: (UnsafeRawBufferPointer) throws -> Result
   ) rethrows -> Result {
-    defer { withExtendedLifetime(storage) {} }
-    return try body(UnsafeRawBufferPointer(start: storage.pointer, count: count * dtype.size))
+    defer { withExtendedLifetime(self) {} }
+    return try body(
+      UnsafeRawBufferPointer(start: contents.storage.pointer, count: contents.byteCount))
   }
 
   /// The same numbers in memory of their own, untracked.
-  public func copied() -> Tensor {
-    let copy = Tensor(uninitialized: shape, dtype: dtype)
-    copy.storage.pointer.copyMemory(from: storage.pointer, byteCount: count * dtype.size)
-    return copy
-  }
+  public func copied() -> Tensor { Tensor(contents.copied()) }
 
-  /// The same numbers as another type of float.
+  /// The same numbers as another type of float, untracked unless they have that type already.
   public func converted(to target: DType) -> Tensor {
     guard dtype != target else { return self }
-    let result = Tensor(uninitialized: shape, dtype: target)
-    let (from, to) = (storage.pointer, result.storage.pointer)
-    switch (dtype, target) {
-    case (.bfloat16, .float32):
-      apus_bf16_to_f32(to.assumingMemoryBound(to: Float.self), half(from), count)
-    case (.float16, .float32):
-      apus_f16_to_f32(to.assumingMemoryBound(to: Float.self), half(from), count)
-    case (.float32, .bfloat16):
-      apus_f32_to_bf16(half(to), floats, count)
-    case (.float32, .float16):
-      apus_f32_to_f16(half(to), floats, count)
-    default:
-      preconditionFailure("No conversion from \(dtype) to \(target)")
+    guard let room = TensorValue(room: shape, dtype: target) else {
+      stop("no memory left for a tensor of shape \(shape)")
     }
-    return result
+    return converted(into: room)
   }
 
-  private func half(_ pointer: UnsafeMutableRawPointer) -> UnsafeMutablePointer<UInt16> {
-    pointer.assumingMemoryBound(to: UInt16.self)
-  }
-
-  package var floats: UnsafeMutablePointer<Float> {
-    storage.pointer.assumingMemoryBound(to: Float.self)
-  }
-
-  package var ints: UnsafeMutablePointer<Int32> {
-    storage.pointer.assumingMemoryBound(to: Int32.self)
+  /// The same numbers in `room`, which has their shape and another type of float.
+  package func converted(into room: TensorValue) -> Tensor {
+    let (from, to) = (contents.storage.pointer, room.storage.pointer)
+    func floats(_ pointer: UnsafeMutableRawPointer) -> UnsafeMutablePointer<Float> {
+      pointer.assumingMemoryBound(to: Float.self)
+    }
+    func halves(_ pointer: UnsafeMutableRawPointer) -> UnsafeMutablePointer<UInt16> {
+      pointer.assumingMemoryBound(to: UInt16.self)
+    }
+    switch (dtype, room.dtype) {
+    case (.bfloat16, .float32): apus_bf16_to_f32(floats(to), halves(from), count)
+    case (.float16, .float32): apus_f16_to_f32(floats(to), halves(from), count)
+    case (.float32, .bfloat16): apus_f32_to_bf16(halves(to), floats(from), count)
+    case (.float32, .float16): apus_f32_to_f16(halves(to), floats(from), count)
+    default: stop("a tensor of \(dtype.rawValue) cannot be made one of \(room.dtype.rawValue)")
+    }
+    return withExtendedLifetime(self) { Tensor(room) }
   }
 }
 
@@ -164,12 +140,22 @@ extension Tensor {
   /// The same elements under another shape of the same count. Free, also for gradients: those are
   /// kept flat.
   public func reshaped(_ shape: Shape) -> Tensor {
-    precondition(shape.count == count, "A tensor of shape \(self.shape) has no shape \(shape)")
-    return Tensor(shape: shape, dtype: dtype, storage: storage, history: history)
+    Tensor(contents.reshaped(shape), history: history)
   }
 
   /// The same elements, cut off from how they were computed.
-  public func detached() -> Tensor { Tensor(shape: shape, dtype: dtype, storage: storage) }
+  public func detached() -> Tensor { Tensor(contents) }
+
+  /// Rows `range`, all axes but the last joined, of whatever type, untracked: a view of mapped memory,
+  /// a copy of other.
+  package func block(rows range: Range<Int>) -> Tensor {
+    ensure(range.lowerBound >= 0 && range.upperBound <= shape.rows, "rows \(range) of \(shape)")
+    let size = shape.last * dtype.size
+    let (start, bytes) = (contents.storage.pointer + range.lowerBound * size, range.count * size)
+    let view = Storage(mapped: start, byteCount: bytes, owner: contents.storage)
+    let block = TensorValue(shape: [range.count, shape.last], dtype: dtype, storage: view)
+    return Tensor(contents.storage.isMapped ? block : block.copied())
+  }
 
   /// Whether gradients flow to this tensor.
   public var isTracked: Bool { history != nil }

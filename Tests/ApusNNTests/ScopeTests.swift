@@ -67,4 +67,24 @@ struct ScopeTests {
     #expect(uniform.allSatisfy { abs($0) <= 0.25 } && uniform.contains { $0 > 0.24 })
     #expect(uniform.contains { $0 < -0.24 })
   }
+
+  @Test("integers where weights belong are an error")
+  func integers() {
+    let scope = Scope(checkpoint: ["w": Tensor([1, 2] as [Int32], [2])])
+    #expect(throws: CheckpointError.wrongType(name: "w", found: .int32)) {
+      try scope.parameter("w", [2], .zeros)
+    }
+  }
+
+  @Test("sizes that the machine has no memory for are an error, and nothing is allocated")
+  func absurdSizes() {
+    Machine.resetPeakBytes()
+    let before = Machine.bytesInUse
+    for shape: Shape in [[1_000_000_000_000, 768], [.max, .max], [1 << 40]] {
+      #expect(throws: CheckpointError.tooLarge(name: "w", shape: shape)) {
+        try Scope(key: RandomKey(seed: 1)).parameter("w", shape, .normal(deviation: 1))
+      }
+    }
+    #expect(Machine.peakBytes == before)
+  }
 }

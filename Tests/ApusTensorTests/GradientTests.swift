@@ -209,7 +209,7 @@ private struct Probe {
   weak var history: AnyObject?
 
   init(_ tensor: Tensor) {
-    storage = tensor.storage
+    storage = tensor.contents.storage
     history = tensor.history
   }
 }

@@ -36,4 +36,45 @@ struct TensorTests {
     #expect(parameter.isTrainable && parameter.gradient == nil)
     #expect(!parameter.isDecayed && Parameter("m", Tensor(zeros: [2, 2])).isDecayed)
   }
+
+  @Test("a value that was read does not change when the optimizer steps")
+  func snapshots() {
+    let parameter = Parameter("w", Tensor([1.0, 2], [2]))
+    var (first, second) = (Tensor(zeros: [2]), Tensor(zeros: [2]))
+    func step() {
+      parameter.clearGradient()
+      (parameter.value * parameter.value).mean().backward()
+      parameter.applyAdamW(
+        firstMoment: &first, secondMoment: &second, learningRate: 0.1, beta1: 0.9, beta2: 0.999,
+        epsilon: 1e-8, weightDecay: 0, gradientScale: 1, step: 1)
+    }
+    let (held, moments) = (parameter.value, [first, second])
+    step()
+    #expect(held.values == [1, 2])
+    #expect(moments.allSatisfy { $0.values == [0, 0] })
+    let after = parameter.value.values
+    #expect(after[0] < 0.95 && after[1] < 1.95)
+    let kept = parameter.value
+    var velocity = Tensor(zeros: [2])
+    parameter.applySGD(
+      velocity: &velocity, learningRate: 1, momentum: 0, weightDecay: 0, gradientScale: 1)
+    #expect(kept.values == after && parameter.value.values != after)
+  }
+
+  @Test("rows of a mapped tensor are a view, in the type they have")
+  func blocks() throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "/w.safetensors"
+      let x = Tensor(normal: [4, 3, 2], key: RandomKey(seed: 1)).converted(to: .bfloat16)
+      try Safetensors.save(["x": x], to: path)
+      let file = try SafetensorsFile(path: path).tensor("x")
+      Machine.resetPeakBytes()
+      let before = Machine.bytesInUse
+      let block = file.block(rows: 3..<6)
+      #expect(block.dtype == .bfloat16 && block.shape == [3, 2])
+      #expect(Machine.peakBytes == before)
+      #expect(block.values == Array(x.values[6..<12]))
+      #expect(x.block(rows: 3..<6).values == block.values)
+    }
+  }
 }

@@ -34,16 +34,14 @@ func splitExperts(
         expected: Shape([experts] + tensor.shape.dimensions.dropFirst()))
     }
     let prefix = String(renamed.dropLast((isFused ? fused : downs).count)) + "experts."
-    let (rows, columns) = (tensor.shape[1], tensor.shape[2])
+    let rows = tensor.shape[1]
     let kinds = isFused ? [names[0], names[1]] : [names[2]]
-    let whole = tensor.reshaped([1, experts * rows, columns])
     let height = rows / kinds.count
     for expert in 0..<experts {
       for (index, kind) in kinds.enumerated() {
         let first = expert * rows + index * height
         result["\(prefix)\(expert).\(kind).weight"] =
-          whole.converted(to: .float32)[times: first..<first + height]
-          .reshaped([height, columns])
+          tensor.block(rows: first..<first + height)
       }
     }
   }

@@ -1,4 +1,3 @@
-import Foundation
 import CApusKernels
 
 /// The layout of attention in one fused row of queries, keys and values.
@@ -55,7 +54,7 @@ extension Tensor {
   /// - Returns: `[B, T, H · K]`.
   public func attention(layout: AttentionLayout, rotary: Rotation? = nil) -> Tensor {
     let (batch, time, width) = (self.shape[0], self.shape[1], self.shape[2])
-    precondition(
+    ensure(
       width == layout.fusedSize, "attention: a row of \(self.shape) should have \(layout.fusedSize)"
     )
     let size = layout.headSize
@@ -69,20 +68,19 @@ extension Tensor {
     let o = Tensor(uninitialized: [batch, time, queries])
     let records = Tensor.records(self)
     let lse = records ? Tensor(uninitialized: [batch, layout.heads, time]) : nil
-    let (q, k) = (turned.floats, turned.floats + queries)
-    apus_attention_f32(o.floats, lse?.floats, q, k, k + keys, &shape)
-    withExtendedLifetime(turned) {}
+    withPointers(o.out, lse?.out, turned) {
+      apus_attention_f32($0, $1, $2, $2 + queries, $2 + queries + keys, &shape)
+    }
     guard records, let lse else { return o }
     let savedO = o.detached()
     return o.tracked(from: [self]) { dout in
       let d = Tensor(uninitialized: turned.shape)
-      let (dq, dk) = (d.floats, d.floats + queries)
-      let (q, k) = (turned.floats, turned.floats + queries)
       var shape = shape
-      apus_attention_backward_f32(
-        dq, dk, dk + keys, dout.floats, q, k, k + keys, savedO.floats, lse.floats, &shape)
+      withPointers(d.out, dout, turned, savedO, lse) { dq, dout, q, o, lse in
+        let (dk, k) = (dq + queries, q + queries)
+        apus_attention_backward_f32(dq, dk, dk + keys, dout, q, k, k + keys, o, lse, &shape)
+      }
       rotary?.turn(d, heads: turnedHeads, headSize: size, back: true)
-      withExtendedLifetime((dout, turned, savedO, lse)) {}
       return [d]
     }
   }

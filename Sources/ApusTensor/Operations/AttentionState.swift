@@ -30,8 +30,8 @@ public struct AttentionState: Sendable {
     _ fused: Tensor, layout: AttentionLayout, rotary: Rotation? = nil
   ) -> Tensor {
     let (time, width) = (fused.shape[1], fused.shape[2])
-    precondition(width == layout.fusedSize && layout.isCausal, "attend: rows of \(fused.shape)")
-    precondition(
+    ensure(width == layout.fusedSize && layout.isCausal, "attend: rows of \(fused.shape)")
+    ensure(
       fused.shape[0] == batch, "attend: \(fused.shape[0]) sequences, but the state has \(batch)")
     let (queries, keys) = (
       layout.heads * layout.headSize, layout.keyValueHeads * layout.headSize
@@ -47,17 +47,18 @@ public struct AttentionState: Sendable {
         sequences[row].rows.forget(gone)
         sequences[row].forgotten += gone
       }
-      let source = turned.floats + row * time * width
       sequences[row].rows.add(time, rowSize: 2 * keys) { all, new in
-        apus_copy_rows_f32(
-          all + new * 2 * keys, source + queries, time, 2 * keys, 2 * keys, width, 0)
         var shape = layout.shape(
           batch: 1, queries: time, keys: new + time, qStride: width, kStride: 2 * keys, qBatch: 0,
           kBatch: 0)
-        apus_attention_f32(o.floats + row * time * queries, nil, source, all, all + keys, &shape)
+        let source = turned.input.from(row * time * width)
+        withPointers(o.out.from(row * time * queries), all, source) { o, all, source in
+          apus_copy_rows_f32(
+            all + new * 2 * keys, source + queries, time, 2 * keys, 2 * keys, width, 0)
+          apus_attention_f32(o, nil, source, all, all + keys, &shape)
+        }
       }
     }
-    withExtendedLifetime(turned) {}
     return o
   }
 }

@@ -74,32 +74,30 @@ struct ValuePieces {
   }
 
   /// A piece of `x`, `[rows, valueWidth]`, for the kernel to read: where it stands, or a copy.
-  func piece(_ index: Int, of x: Tensor) -> (
-    pointer: UnsafeMutablePointer<Float>, stride: Int, owner: Tensor
-  ) {
+  func piece(_ index: Int, of x: Tensor) -> (place: KernelInput<Float>, stride: Int) {
     let (_, feature, width) = place(index)
-    let start = x.floats + feature
-    if width == layout.keySize { return (start, layout.valueWidth, x) }
+    let start = x.input.from(feature)
+    if width == layout.keySize { return (start, layout.valueWidth) }
     let copy = Tensor(zeros: [rows, layout.keySize])
-    apus_copy_rows_f32(copy.floats, start, rows, width, layout.keySize, layout.valueWidth, 0)
-    return (copy.floats, layout.keySize, copy)
+    withPointers(copy.out, start) {
+      apus_copy_rows_f32($0, $1, rows, width, layout.keySize, layout.valueWidth, 0)
+    }
+    return (copy.input, layout.keySize)
   }
 
   /// Memory for the kernel to write a piece of `x` to; `store` brings it there.
-  func target(_ index: Int, of x: Tensor) -> (
-    pointer: UnsafeMutablePointer<Float>, stride: Int, owner: Tensor
-  ) {
+  func target(_ index: Int, of x: Tensor) -> (place: KernelOutput<Float>, stride: Int) {
     let (_, feature, width) = place(index)
-    if width == layout.keySize { return (x.floats + feature, layout.valueWidth, x) }
-    let room = Tensor(uninitialized: [rows, layout.keySize])
-    return (room.floats, layout.keySize, room)
+    if width == layout.keySize { return (x.out.from(feature), layout.valueWidth) }
+    return (Tensor(uninitialized: [rows, layout.keySize]).out, layout.keySize)
   }
 
-  func store(_ index: Int, from room: UnsafeMutablePointer<Float>, to x: Tensor) {
+  func store(_ index: Int, from room: KernelOutput<Float>, to x: Tensor) {
     let (_, feature, width) = place(index)
     if width == layout.keySize { return }
-    apus_copy_rows_f32(
-      x.floats + feature, room, rows, width, layout.valueWidth, layout.keySize, 0)
+    withPointers(x.out.from(feature), room) {
+      apus_copy_rows_f32($0, $1, rows, width, layout.valueWidth, layout.keySize, 0)
+    }
   }
 }
 
@@ -117,7 +115,7 @@ extension Tensor {
     queriesAndKeys qk: Tensor, values v: Tensor, layout: ChunkedAttentionLayout
   ) -> Tensor {
     let (batch, time) = (qk.shape[0], qk.shape[1])
-    precondition(
+    ensure(
       qk.shape[2] == 2 * layout.keyWidth && v.shape == [batch, time, layout.valueWidth],
       "chunkedAttention: queries and keys \(qk.shape), values \(v.shape)")
     let sequences = Sequences.chunks(batch: batch, time: time, chunk: layout.chunk)
@@ -129,20 +127,21 @@ extension Tensor {
     let lse = Tensor(uninitialized: [pieces.count, batch * time])
     for index in 0..<pieces.count {
       let (value, output) = (pieces.piece(index, of: v), pieces.target(index, of: o))
-      let q = turned.floats + pieces.place(index).head * layout.keySize
-      var statistic = lse.floats + index * batch * time
-      for part in sequences {
-        var shape = layout.shape(part, valueStride: value.stride, outputStride: output.stride)
-        let at = part.first * 2 * layout.keyWidth
-        apus_attention_f32(
-          output.pointer + part.first * output.stride, statistic, q + at, q + layout.keyWidth + at,
-          value.pointer + part.first * value.stride, &shape)
-        statistic += part.count * part.length
+      let head = turned.input.from(pieces.place(index).head * layout.keySize)
+      withPointers(output.place, lse.out.from(index * batch * time), head, value.place) {
+        o, lse, q, v in
+        var statistic = lse
+        for part in sequences {
+          var shape = layout.shape(part, valueStride: value.stride, outputStride: output.stride)
+          let at = part.first * 2 * layout.keyWidth
+          apus_attention_f32(
+            o + part.first * output.stride, statistic, q + at, q + layout.keyWidth + at,
+            v + part.first * value.stride, &shape)
+          statistic += part.count * part.length
+        }
       }
-      pieces.store(index, from: output.pointer, to: o)
-      withExtendedLifetime((value.owner, output.owner)) {}
+      pieces.store(index, from: output.place, to: o)
     }
-    withExtendedLifetime((turned, lse)) {}
     guard Tensor.records(qk, v) else { return o }
     let (savedV, savedO) = (v.detached(), o.detached())
     return o.tracked(from: [qk, v]) { dout in
@@ -186,37 +185,39 @@ private struct ChunkedBackward {
       let head = pieces.place(index).head * layout.keySize
       let isFirst = index % pieces.perHead == 0
       let room = isFirst ? dqk : more ?? dqk
-      backward(pieces, index, dout: dout, dq: room.floats + head, dv: dv)
+      backward(pieces, index, dout: dout, dq: room.out.from(head), dv: dv)
       guard !isFirst else { continue }
       for start in [head, layout.keyWidth + head] {
-        apus_copy_rows_f32(
-          dqk.floats + start, room.floats + start, rows, layout.keySize, 2 * layout.keyWidth,
-          2 * layout.keyWidth, 1)
+        withPointers(dqk.out.from(start), room.input.from(start)) {
+          apus_copy_rows_f32(
+            $0, $1, rows, layout.keySize, 2 * layout.keyWidth, 2 * layout.keyWidth, 1)
+        }
       }
     }
-    withExtendedLifetime(more) {}
     return (dqk, dv)
   }
 
   private func backward(
-    _ pieces: ValuePieces, _ index: Int, dout: Tensor, dq: UnsafeMutablePointer<Float>, dv: Tensor
+    _ pieces: ValuePieces, _ index: Int, dout: Tensor, dq: KernelOutput<Float>, dv: Tensor
   ) {
-    let q = turned.floats + pieces.place(index).head * layout.keySize
+    let head = turned.input.from(pieces.place(index).head * layout.keySize)
     let (value, output) = (pieces.piece(index, of: v), pieces.piece(index, of: o))
     let (gradient, target) = (pieces.piece(index, of: dout), pieces.target(index, of: dv))
-    var statistic = lse.floats + index * pieces.rows
-    for part in sequences {
-      var shape = layout.shape(part, valueStride: value.stride, outputStride: output.stride)
-      let (at, k) = (part.first * 2 * layout.keyWidth, layout.keyWidth)
-      apus_attention_backward_f32(
-        dq + at, dq + k + at, target.pointer + part.first * target.stride,
-        gradient.pointer + part.first * gradient.stride, q + at, q + k + at,
-        value.pointer + part.first * value.stride, output.pointer + part.first * output.stride,
-        statistic, &shape)
-      statistic += part.count * part.length
+    withPointers(
+      dq, target.place, gradient.place, head, value.place, output.place,
+      lse.input.from(index * pieces.rows)
+    ) { dq, dv, dout, q, v, o, lse in
+      var statistic = lse
+      for part in sequences {
+        var shape = layout.shape(part, valueStride: value.stride, outputStride: output.stride)
+        let (at, k) = (part.first * 2 * layout.keyWidth, layout.keyWidth)
+        apus_attention_backward_f32(
+          dq + at, dq + k + at, dv + part.first * target.stride,
+          dout + part.first * gradient.stride, q + at, q + k + at, v + part.first * value.stride,
+          o + part.first * output.stride, statistic, &shape)
+        statistic += part.count * part.length
+      }
     }
-    pieces.store(index, from: target.pointer, to: dv)
-    withExtendedLifetime((value.owner, output.owner, gradient.owner, target.owner)) {}
-    withExtendedLifetime((turned, lse)) {}
+    pieces.store(index, from: target.place, to: dv)
   }
 }

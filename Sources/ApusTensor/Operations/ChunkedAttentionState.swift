@@ -23,7 +23,7 @@ public struct ChunkedAttentionState: Sendable {
     _ qk: Tensor, _ v: Tensor, layout: ChunkedAttentionLayout
   ) -> Tensor {
     let (batch, time) = (qk.shape[0], qk.shape[1])
-    precondition(
+    ensure(
       batch == sequences.count, "attend: \(batch) sequences, but the state has \(sequences.count)")
     guard Set(counts).count <= 1 else { return attendEach(qk, v, layout: layout) }
     let o = Tensor(uninitialized: v.shape)
@@ -41,10 +41,9 @@ public struct ChunkedAttentionState: Sendable {
           : continued(qk, v, layout)
       }
       let width = layout.valueWidth
-      apus_copy_rows_f32(
-        o.floats + start * width, part.floats, batch, length * width, time * width,
-        length * width, 0)
-      withExtendedLifetime(part) {}
+      withPointers(o.out.from(start * width), part) {
+        apus_copy_rows_f32($0, $1, batch, length * width, time * width, length * width, 0)
+      }
       start += length
     }
     return o
@@ -74,52 +73,54 @@ public struct ChunkedAttentionState: Sendable {
     let pieces = ValuePieces(layout: layout, rows: count + time)
     let o = Tensor(uninitialized: v.shape)
     for row in 0..<batch {
-      let source = qk.floats + row * time * 2 * keys
+      let (source, value) = (row * time * 2 * keys, row * time * values)
       sequences[row].add(time, rowSize: rowSize, limit: layout.chunk) { kept, new in
-        let fresh = kept + new * rowSize
-        apus_copy_rows_f32(fresh, source + keys, time, keys, rowSize, 2 * keys, 0)
-        apus_copy_rows_f32(
-          fresh + keys, v.floats + row * time * values, time, values, rowSize, values, 0)
-        for index in 0..<pieces.count {
-          Self.attend(
-            pieces, index, to: o.floats + row * time * values, from: source, kept: kept, time: time)
+        withPointers(o.out.from(value), kept, qk.input.from(source), v.input.from(value)) {
+          o, kept, qk, v in
+          let fresh = kept + new * rowSize
+          apus_copy_rows_f32(fresh, qk + keys, time, keys, rowSize, 2 * keys, 0)
+          apus_copy_rows_f32(fresh + keys, v, time, values, rowSize, values, 0)
+          for index in 0..<pieces.count {
+            Self.attend(pieces, index, to: o, from: qk, kept: kept, time: time)
+          }
         }
       }
       if count + time == layout.chunk { sequences[row].forget(layout.chunk) }
     }
-    withExtendedLifetime((qk, v)) {}
     return o
   }
 
   /// One piece of one sequence: `time` queries over all keys of the chunk.
   private static func attend(
     _ pieces: ValuePieces, _ index: Int, to o: UnsafeMutablePointer<Float>,
-    from q: UnsafeMutablePointer<Float>, kept: UnsafeMutablePointer<Float>, time: Int
+    from q: UnsafePointer<Float>, kept: UnsafePointer<Float>, time: Int
   ) {
     let (layout, keys) = (pieces.layout, pieces.rows)
     let (head, feature, width) = pieces.place(index)
-    let isWhole = width == layout.keySize
     let rowSize = layout.keyWidth + layout.valueWidth
-    var (value, stride) = (kept + layout.keyWidth + feature, rowSize)
-    var (target, targetStride) = (o + feature, layout.valueWidth)
-    let padded = isWhole ? nil : Tensor(zeros: [keys, layout.keySize])
-    let room = isWhole ? nil : Tensor(uninitialized: [time, layout.keySize])
-    if let padded, let room {
-      apus_copy_rows_f32(padded.floats, value, keys, width, layout.keySize, stride, 0)
-      (value, stride) = (padded.floats, layout.keySize)
-      (target, targetStride) = (room.floats, layout.keySize)
+    let value = kept + layout.keyWidth + feature
+    func attend(
+      _ target: UnsafeMutablePointer<Float>, _ targetStride: Int, _ v: UnsafePointer<Float>,
+      _ stride: Int
+    ) {
+      var shape = apus_attention_shape(
+        batch: 1, queries: time, keys: keys, heads: 1, kv_heads: 1, head_size: layout.keySize,
+        q_stride: 2 * layout.keyWidth, k_stride: rowSize, v_stride: stride, o_stride: targetStride,
+        q_batch: 0, k_batch: 0, v_batch: 0, o_batch: 0, window: 0, causal: 1, scale: layout.scale)
+      let at = head * layout.keySize
+      apus_attention_f32(target, nil, q + at, kept + at, v, &shape)
     }
-    var shape = apus_attention_shape(
-      batch: 1, queries: time, keys: keys, heads: 1, kv_heads: 1, head_size: layout.keySize,
-      q_stride: 2 * layout.keyWidth, k_stride: rowSize, v_stride: stride, o_stride: targetStride,
-      q_batch: 0, k_batch: 0, v_batch: 0, o_batch: 0, window: 0, causal: 1, scale: layout.scale)
-    let at = head * layout.keySize
-    apus_attention_f32(target, nil, q + at, kept + at, value, &shape)
-    if let room {
+    guard width < layout.keySize else {
+      return attend(o + feature, layout.valueWidth, value, rowSize)
+    }
+    let padded = Tensor(zeros: [keys, layout.keySize])
+    let room = Tensor(uninitialized: [time, layout.keySize])
+    withPointers(padded.out, room.out) { padded, room in
+      apus_copy_rows_f32(padded, value, keys, width, layout.keySize, rowSize, 0)
+      attend(room, layout.keySize, padded, layout.keySize)
       apus_copy_rows_f32(
-        o + feature, room.floats, time, width, layout.valueWidth, layout.keySize, 0)
+        o + feature, room, time, width, layout.valueWidth, layout.keySize, 0)
     }
-    withExtendedLifetime((padded, room)) {}
   }
 }
 

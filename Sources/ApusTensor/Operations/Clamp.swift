@@ -8,14 +8,12 @@ extension Tensor {
   /// - Returns: `[...]`.
   public func clamped(to limit: Float) -> Tensor {
     let y = Tensor(uninitialized: shape)
-    apus_clamp_f32(y.floats, floats, limit, count)
-    withExtendedLifetime(self) {}
+    withPointers(y.out, self) { apus_clamp_f32($0, $1, limit, count) }
     guard Tensor.records(self) else { return y }
     let saved = detached()
     return y.tracked(from: [self]) { dy in
       let dx = Tensor(uninitialized: saved.shape)
-      apus_clamp_backward_f32(dx.floats, dy.floats, saved.floats, limit, saved.count)
-      withExtendedLifetime((dy, saved)) {}
+      withPointers(dx.out, dy, saved) { apus_clamp_backward_f32($0, $1, $2, limit, saved.count) }
       return [dx]
     }
   }

@@ -2,7 +2,7 @@ import CApusKernels
 
 /// The parameters of a complex exponential moving average of D channels with N modes each, as they
 /// are learned.
-public struct ComplexEMAWeights: Sendable {
+public struct ComplexEMAWeights {
   /// Input share before the sigmoid, `[D, N]` or `[D, N, 1]`.
   public var alpha: Tensor
   /// Damping before the sigmoid, as ``alpha``.
@@ -32,16 +32,18 @@ public struct ComplexEMAWeights: Sendable {
       gamma: gamma.detached(), omega: omega.detached())
   }
 
-  /// The pointers that the kernels ask for; `self` must outlive them.
-  var pointers: apus_complex_ema_parameters {
-    apus_complex_ema_parameters(
-      alpha: alpha.floats, delta: delta.floats, theta: theta.floats, gamma: gamma.floats,
-      omega: omega.floats)
+  /// Calls a kernel with the parameters as it asks for them.
+  func withPointers<Result>(_ kernel: (inout apus_complex_ema_parameters) -> Result) -> Result {
+    ApusTensor.withPointers(alpha, delta, theta, gamma, omega, in: "complexEMA") {
+      var pointers = apus_complex_ema_parameters(
+        alpha: $0, delta: $1, theta: $2, gamma: $3, omega: $4)
+      return kernel(&pointers)
+    }
   }
 
   func shape(_ x: Tensor) -> apus_complex_ema_shape {
     let (channels, modes) = (channels, modes)
-    precondition(
+    ensure(
       x.shape[2] == channels && alpha.count == channels * modes && delta.count == alpha.count
         && gamma.count == 2 * alpha.count && omega.count == channels,
       "complexEMA: x is \(x.shape), alpha \(alpha.shape), gamma \(gamma.shape)")
@@ -54,16 +56,16 @@ public struct ComplexEMAWeights: Sendable {
 /// The state of a complex moving average: constant in time.
 public struct ComplexEMAState: Sendable {
   /// `[B, 2, N, D]`: real parts, then imaginary parts.
-  package var hidden: Tensor
+  package var hidden: TensorValue
 
   /// The state before the first token.
   public init(batch: Int, channels: Int, modes: Int) {
-    hidden = Tensor(zeros: [batch, 2, modes, channels])
+    hidden = Tensor(zeros: [batch, 2, modes, channels]).contents
   }
 }
 
 extension ComplexEMAState: TensorState {
-  static var parts: [any WritableKeyPath<ComplexEMAState, Tensor> & Sendable] { [\.hidden] }
+  static var parts: [any WritableKeyPath<ComplexEMAState, TensorValue> & Sendable] { [\.hidden] }
 }
 
 extension Tensor {
@@ -77,28 +79,33 @@ extension Tensor {
   /// - Returns: `[B, T, D]`.
   public func complexEMA(weights: ComplexEMAWeights) -> Tensor {
     var shape = weights.shape(self)
-    let records =
-      (isTracked || weights.all.contains(where: \.isTracked)) && Arithmetic.current.recordsGradients
+    let records = Tensor.records([self] + weights.all)
     let chunks = (shape.time + shape.chunk - 1) / shape.chunk
     let checkpoints =
       records
       ? Tensor(uninitialized: [shape.batch, chunks, 2, shape.modes, shape.channels]) : nil
     let y = Tensor(uninitialized: self.shape)
-    var pointers = weights.pointers
-    apus_complex_ema_f32(y.floats, nil, checkpoints?.floats, floats, &pointers, &shape)
-    withExtendedLifetime((self, weights)) {}
+    weights.withPointers { weights in
+      withPointers(y.out, checkpoints?.out, self) {
+        apus_complex_ema_f32($0, nil, $1, $2, &weights, &shape)
+      }
+    }
     guard records, let checkpoints else { return y }
     let (saved, savedX) = (weights.detached, detached())
     return y.tracked(from: [self] + weights.all) { dy in
       let dx = Tensor(uninitialized: savedX.shape)
       let gradients = saved.all.map { Tensor(uninitialized: $0.shape) }
-      var targets = apus_complex_ema_gradients(
-        alpha: gradients[0].floats, delta: gradients[1].floats, theta: gradients[2].floats,
-        gamma: gradients[3].floats, omega: gradients[4].floats)
-      var (pointers, shape) = (saved.pointers, shape)
-      apus_complex_ema_backward_f32(
-        dx.floats, &targets, nil, dy.floats, checkpoints.floats, savedX.floats, &pointers, &shape)
-      withExtendedLifetime((dy, checkpoints, savedX, saved)) {}
+      let g = gradients.map(\.out)
+      var shape = shape
+      withPointers(g[0], g[1], g[2], g[3], g[4]) {
+        var targets = apus_complex_ema_gradients(
+          alpha: $0, delta: $1, theta: $2, gamma: $3, omega: $4)
+        saved.withPointers { weights in
+          withPointers(dx.out, dy, checkpoints, savedX) {
+            apus_complex_ema_backward_f32($0, &targets, nil, $1, $2, $3, &weights, &shape)
+          }
+        }
+      }
       return [dx] + gradients
     }
   }
@@ -106,15 +113,16 @@ extension Tensor {
   /// The same from a given state, which is advanced by T tokens. Records nothing.
   public func complexEMA(weights: ComplexEMAWeights, state: inout ComplexEMAState) -> Tensor {
     var shape = weights.shape(self)
-    precondition(
+    ensure(
       state.hidden.shape == [shape.batch, 2, shape.modes, shape.channels],
       "complexEMA: the state is \(state.hidden.shape), the input \(self.shape)")
     let y = Tensor(uninitialized: self.shape)
-    var pointers = weights.pointers
-    state.hidden.withMutableFloats {
-      apus_complex_ema_f32(y.floats, $0.baseAddress, nil, floats, &pointers, &shape)
+    state.hidden.makeUnique()
+    weights.withPointers { weights in
+      withPointers(y.out, state.hidden.out, self) {
+        apus_complex_ema_f32($0, $1, nil, $2, &weights, &shape)
+      }
     }
-    withExtendedLifetime((self, weights)) {}
     return y
   }
 }

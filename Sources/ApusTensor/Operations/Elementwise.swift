@@ -3,55 +3,46 @@ import CApusKernels
 extension Tensor {
   /// `a + b`, element by element; b may also have the size of a's last axes and is then repeated.
   public static func + (a: Tensor, b: Tensor) -> Tensor {
-    precondition(b.count > 0 && a.count % b.count == 0, "add: a is \(a.shape), b is \(b.shape)")
+    ensure(b.count > 0 && a.count % b.count == 0, "+: a is \(a.shape), b is \(b.shape)")
     let (repeats, count) = (a.count / b.count, b.count)
     let y = Tensor(uninitialized: a.shape)
-    for index in 0..<repeats {
-      apus_add_f32(y.floats + index * count, a.floats + index * count, b.floats, count)
+    withPointers(y.out, a, b) { y, a, b in
+      for index in 0..<repeats {
+        apus_add_f32(y + index * count, a + index * count, b, count)
+      }
     }
     guard Tensor.records(a, b) else { return y }
     return y.tracked(from: [a, b]) { dy in
-      guard repeats > 1 else { return [dy, dy] }
-      let db = Tensor(uninitialized: [count])
-      apus_column_sum_f32(db.floats, dy.floats, repeats, count, count, 0)
-      return [dy, db]
+      [dy, repeats > 1 ? dy.columnSum(count) : dy]
     }
   }
 
   /// `a · b`, element by element.
   public static func * (a: Tensor, b: Tensor) -> Tensor {
-    precondition(a.count == b.count, "multiply: a is \(a.shape), b is \(b.shape)")
-    let count = a.count
+    ensure(a.count == b.count, "*: a is \(a.shape), b is \(b.shape)")
     let y = Tensor(uninitialized: a.shape)
-    apus_multiply_f32(y.floats, a.floats, b.floats, count)
+    withPointers(y.out, a, b) { apus_multiply_f32($0, $1, $2, a.count) }
     guard Tensor.records(a, b) else { return y }
     let (savedA, savedB, needsA, needsB) = (a.detached(), b.detached(), a.isTracked, b.isTracked)
-    return y.tracked(from: [a, b]) { dy in
-      func times(_ other: Tensor) -> Tensor {
-        let gradient = Tensor(uninitialized: other.shape)
-        apus_multiply_f32(gradient.floats, dy.floats, other.floats, count)
-        withExtendedLifetime(dy) {}
-        return gradient
-      }
-      return [needsA ? times(savedB) : nil, needsB ? times(savedA) : nil]
-    }
+    return y.tracked(from: [a, b]) { [needsA ? savedB * $0 : nil, needsB ? savedA * $0 : nil] }
   }
 
   /// `factor · x`.
   public static func * (x: Tensor, factor: Float) -> Tensor {
     let y = Tensor(uninitialized: x.shape)
-    apus_scale_f32(y.floats, x.floats, factor, x.count)
+    withPointers(y.out, x) { apus_scale_f32($0, $1, factor, x.count) }
     guard Tensor.records(x) else { return y }
     return y.tracked(from: [x]) { [$0 * factor] }
   }
 
   /// The mean of all elements: a scalar.
   public func mean() -> Tensor {
-    let y = Tensor(Float(apus_sum_f32(floats, count) / Double(max(count, 1))))
+    let sum = withPointers(self) { apus_sum_f32($0, count) }
+    let y = Tensor(Float(sum / Double(max(count, 1))))
     guard Tensor.records(self) else { return y }
     let shape = self.shape
     return y.tracked(from: [self]) {
-      [Tensor(repeating: $0.floats[0] / Float(max(shape.count, 1)), shape)]
+      [Tensor(repeating: $0.scalar / Float(max(shape.count, 1)), shape)]
     }
   }
 }
@@ -89,13 +80,12 @@ public enum Activation: String, Sendable, Codable, CaseIterable {
   public func callAsFunction(_ x: Tensor) -> Tensor {
     let (kind, count) = (kernel, x.count)
     let y = Tensor(uninitialized: x.shape)
-    apus_activation_f32(y.floats, x.floats, count, kind)
+    withPointers(y.out, x) { apus_activation_f32($0, $1, count, kind) }
     guard Tensor.records(x) else { return y }
     let saved = x.detached()
     return y.tracked(from: [x]) { dy in
       let dx = Tensor(uninitialized: saved.shape)
-      apus_activation_backward_f32(dx.floats, dy.floats, saved.floats, count, kind)
-      withExtendedLifetime((dy, saved)) {}
+      withPointers(dx.out, dy, saved) { apus_activation_backward_f32($0, $1, $2, count, kind) }
       return [dx]
     }
   }
@@ -108,17 +98,16 @@ extension Tensor {
   /// The tensor is `[..., 2 · features]`.
   /// - Returns: `[..., features]`.
   public func swiGLU() -> Tensor {
-    precondition(shape.last % 2 == 0, "swiGLU: the last axis of \(shape) has no two halves")
+    ensure(shape.last % 2 == 0, "swiGLU: the last axis of \(shape) has no two halves")
     let features = shape.last / 2
     let rows = shape.rows
     let y = Tensor(uninitialized: shape.replacingLast(with: features))
-    apus_swiglu_f32(y.floats, floats, rows, features)
+    withPointers(y.out, self) { apus_swiglu_f32($0, $1, rows, features) }
     guard Tensor.records(self) else { return y }
     let saved = detached()
     return y.tracked(from: [self]) { dy in
       let dx = Tensor(uninitialized: saved.shape)
-      apus_swiglu_backward_f32(dx.floats, dy.floats, saved.floats, rows, features)
-      withExtendedLifetime((dy, saved)) {}
+      withPointers(dx.out, dy, saved) { apus_swiglu_backward_f32($0, $1, $2, rows, features) }
       return [dx]
     }
   }
@@ -128,11 +117,12 @@ extension Tensor {
   /// Which ones is decided by the counter-based generator alone: the same key drops the same elements.
   public func dropout(rate: Float, key: RandomKey) -> Tensor {
     guard rate > 0 else { return self }
-    precondition(rate < 1, "dropout: the rate \(rate) leaves nothing")
+    ensure(rate < 1, "dropout: the rate \(rate) leaves nothing")
     func drop(_ x: Tensor) -> Tensor {
       let y = Tensor(uninitialized: x.shape)
-      apus_dropout_f32(y.floats, x.floats, x.count, 1 - rate, key.seed, key.stream)
-      withExtendedLifetime(x) {}
+      withPointers(y.out, x) {
+        apus_dropout_f32($0, $1, x.count, 1 - rate, key.seed, key.stream)
+      }
       return y
     }
     let y = drop(self)

@@ -9,18 +9,21 @@ extension Tensor {
   public func embedded(in table: Tensor) -> Tensor {
     let (vocabulary, features) = (table.shape[0], table.shape[1])
     let rows = count
-    for id in UnsafeBufferPointer(start: ints, count: rows) {
-      precondition(id >= 0 && id < vocabulary, "embedding: id \(id) of a table \(table.shape)")
-    }
     let y = Tensor(uninitialized: Shape(self.shape.dimensions + [features]))
-    apus_embedding_f32(y.floats, table.floats, ints, rows, features)
-    withExtendedLifetime((self, table)) {}
+    withPointers(y.out, table, ints) { y, table, ids in
+      for id in UnsafeBufferPointer(start: ids, count: rows) {
+        ensure(
+          id >= 0 && id < vocabulary, "embedded: id \(id) of a table of \(vocabulary) rows")
+      }
+      apus_embedding_f32(y, table, ids, rows, features)
+    }
     guard Tensor.records(table) else { return y }
-    let shape = table.shape
+    let (shape, ids) = (table.shape, detached())
     return y.tracked(from: [table]) { dy in
       let dtable = Tensor(zeros: shape)
-      apus_embedding_backward_f32(dtable.floats, dy.floats, ints, rows, features, vocabulary)
-      withExtendedLifetime((dy, self)) {}
+      withPointers(dtable.out, dy, ids.ints) {
+        apus_embedding_backward_f32($0, $1, $2, rows, features, vocabulary)
+      }
       return [dtable]
     }
   }

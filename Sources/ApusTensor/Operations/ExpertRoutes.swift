@@ -27,7 +27,7 @@ public enum RouterRule: Sendable, Hashable {
 ///
 /// Of n tokens, X experts, k for each token. Softmax in float whatever the precision of products; of
 /// equal logits the expert of the lower index is taken.
-public struct ExpertRoutes: Sendable {
+public struct ExpertRoutes {
   /// The chosen experts of each token in ascending order, `[n, k]` integers; −1 where a token sees
   /// fewer than k.
   public let experts: Tensor
@@ -60,12 +60,12 @@ public struct ExpertRoutes: Sendable {
   ///   - visible: `[..., X]` integers, 0 for an expert that the token must not see; nil: it sees all.
   public init(logits: Tensor, perToken: Int, rule: RouterRule, visible: Tensor? = nil) {
     let (tokens, count) = (logits.shape.rows, logits.shape.last)
-    precondition(
+    ensure(
       perToken > 0 && perToken <= count, "ExpertRoutes: \(perToken) of \(count) experts")
-    precondition(
-      visible.map { $0.count == logits.count && $0.dtype == .int32 } ?? true,
+    ensure(
+      visible?.count ?? logits.count == logits.count,
       "ExpertRoutes: logits \(logits.shape), visible is not")
-    precondition(tokens <= Int(Int32.max) / perToken, "ExpertRoutes: \(tokens) tokens")
+    ensure(tokens <= Int(Int32.max) / perToken, "ExpertRoutes: \(tokens) tokens")
     self.rule = rule
     self.perToken = perToken
     experts = Tensor(uninitialized: [tokens, perToken], dtype: .int32)
@@ -77,12 +77,12 @@ public struct ExpertRoutes: Sendable {
     slotRows = Tensor(uninitialized: [tokens, perToken], dtype: .int32)
     var shape = apus_route_shape(
       tokens: tokens, experts: count, chosen: perToken, norm: rule.order)
-    apus_expert_route_f32(
-      probabilities.floats, logSums.floats, experts.ints, weights.floats, logits.floats,
-      visible?.ints, &shape)
-    rowCount = apus_expert_dispatch(
-      offsets.ints, rowSlots.ints, slotRows.ints, experts.ints, tokens, count, perToken)
-    withExtendedLifetime((logits, visible)) {}
+    withPointers(
+      probabilities.out, logSums.out, experts.ints.out, weights.out, logits, visible?.ints
+    ) { apus_expert_route_f32($0, $1, $2, $3, $4, $5, &shape) }
+    rowCount = withPointers(
+      offsets.ints.out, rowSlots.ints.out, slotRows.ints.out, experts.ints
+    ) { apus_expert_dispatch($0, $1, $2, $3, tokens, count, perToken) }
   }
 
   /// X.
@@ -99,9 +99,19 @@ public struct ExpertRoutes: Sendable {
     let dlogits = Tensor(uninitialized: probabilities.shape)
     var shape = apus_route_shape(
       tokens: probabilities.shape[0], experts: expertCount, chosen: perToken, norm: rule.order)
-    apus_expert_route_backward_f32(
-      dlogits.floats, dweights.floats, probabilities.floats, experts.ints, weights.floats, &shape)
-    withExtendedLifetime((dweights, probabilities, experts, weights)) {}
+    withPointers(dlogits.out, dweights, probabilities, experts.ints, weights) {
+      apus_expert_route_backward_f32($0, $1, $2, $3, $4, &shape)
+    }
+    return dlogits
+  }
+
+  /// The gradient of the logits, `[n, X]`, of `Σ_t (Σ_i slopes[i] p_t[i] + z · logSum_t²)`.
+  fileprivate func gradient(ofSlopes slopes: [Float], z: Float) -> Tensor {
+    let dlogits = Tensor(uninitialized: probabilities.shape)
+    withPointers(dlogits.out, probabilities, logSums) {
+      apus_router_losses_backward_f32(
+        $0, $1, $2, slopes, z, probabilities.shape[0], expertCount)
+    }
     return dlogits
   }
 }
@@ -132,7 +142,7 @@ extension Tensor {
   public static func routerLoss(
     _ logits: [Tensor], perToken: Int, balance: Float, z: Float = 0, form: BalanceForm = .perLayer
   ) -> Tensor {
-    precondition(!logits.isEmpty, "routerLoss: no layers")
+    ensure(!logits.isEmpty, "routerLoss: no layers")
     let routes = logits.map { ExpertRoutes(logits: $0, perToken: perToken, rule: .mixtral) }
     let measures = routes.map(RouterMeasure.init)
     let layers = Double(routes.count)
@@ -155,21 +165,14 @@ extension Tensor {
     }
     let squares = measures.reduce(0) { $0 + $1.square } / layers
     let loss = Tensor(Float(Double(balance) * Double(count) * value + Double(z) * squares))
-    guard logits.contains(where: \.isTracked), Arithmetic.current.recordsGradients else {
-      return loss
-    }
+    guard Tensor.records(logits) else { return loss }
     return loss.tracked(from: logits) { gradient in
-      let scale = Double(gradient.floats[0]) / layers
+      let scale = Double(gradient.scalar) / layers
       return zip(routes, fractions).map { routes, fractions in
         let tokens = routes.probabilities.shape[0]
         let share = scale / Double(max(tokens, 1))
         let slopes = fractions.map { Float(share * Double(balance) * Double(count) * $0) }
-        let dlogits = Tensor(uninitialized: routes.probabilities.shape)
-        apus_router_losses_backward_f32(
-          dlogits.floats, routes.probabilities.floats, routes.logSums.floats, slopes,
-          Float(share * Double(z)), tokens, count)
-        withExtendedLifetime(routes.probabilities) {}
-        return dlogits
+        return routes.gradient(ofSlopes: slopes, z: Float(share * Double(z)))
       }
     }
   }
@@ -184,7 +187,7 @@ extension Tensor {
   ///   - weight: γ.
   /// - Returns: A scalar.
   public static func taskInformationLoss(_ logits: [[Tensor]], weight: Float) -> Tensor {
-    precondition(logits.contains { !$0.isEmpty }, "taskInformationLoss: no routers")
+    ensure(logits.contains { !$0.isEmpty }, "taskInformationLoss: no routers")
     // The rule of selection plays no part: only the probabilities over all experts do.
     let routes = logits.map { $0.map { ExpertRoutes(logits: $0, perToken: 1, rule: .mixtral) } }
     let scale = Double(weight) / Double(logits.count)
@@ -205,19 +208,12 @@ extension Tensor {
     }
     let sources = logits.flatMap { $0 }
     let loss = Tensor(Float(-scale * value))
-    guard sources.contains(where: \.isTracked), Arithmetic.current.recordsGradients else {
-      return loss
-    }
+    guard Tensor.records(sources) else { return loss }
     return loss.tracked(from: sources) { gradient in
-      let outer = -scale * Double(gradient.floats[0])
+      let outer = -scale * Double(gradient.scalar)
       return zip(routes.flatMap { $0 }, slopes.flatMap { $0 }).map { routes, slopes in
-        let (tokens, count) = (routes.probabilities.shape[0], routes.expertCount)
-        let dlogits = Tensor(uninitialized: routes.probabilities.shape)
-        apus_router_losses_backward_f32(
-          dlogits.floats, routes.probabilities.floats, routes.logSums.floats,
-          slopes.map { Float(outer / Double(max(tokens, 1)) * $0) }, 0, tokens, count)
-        withExtendedLifetime((routes.probabilities, routes.logSums)) {}
-        return dlogits
+        let tokens = Double(max(routes.probabilities.shape[0], 1))
+        return routes.gradient(ofSlopes: slopes.map { Float(outer / tokens * $0) }, z: 0)
       }
     }
   }
@@ -233,14 +229,12 @@ private struct RouterMeasure {
   let square: Double
 
   init(_ routes: ExpertRoutes) {
-    let (tokens, count) = (routes.probabilities.shape[0], routes.expertCount)
+    let tokens = routes.probabilities.shape[0]
     let share = 1 / Double(max(tokens, 1))
     fractions = routes.counts.map { Double($0) * share }
-    let sums = Tensor(uninitialized: [count])
-    apus_column_sum_f32(sums.floats, routes.probabilities.floats, tokens, count, count, 0)
+    let sums = routes.probabilities.columnSum(routes.expertCount)
     probabilities = sums.values.map { Double($0) * share }
-    square = apus_sum_of_squares_f32(routes.logSums.floats, tokens) * share
-    withExtendedLifetime((routes.probabilities, routes.logSums)) {}
+    square = withPointers(routes.logSums) { apus_sum_of_squares_f32($0, tokens) } * share
   }
 }
 

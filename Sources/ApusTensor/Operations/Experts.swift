@@ -4,7 +4,7 @@ import CApusKernels
 ///
 /// D is the width, F that inside an expert. Expert e is
 /// `down_e · (silu(gate_e · x) ⊙ (up_e · x))`. Shazeer, 2020, arXiv:2002.05202.
-public struct ExpertWeights: Sendable {
+public struct ExpertWeights {
   /// `[F, D]` of each expert.
   public var gate: ExpertMatrices
   /// `[F, D]` of each expert.
@@ -38,7 +38,7 @@ public struct ExpertWeights: Sendable {
 }
 
 /// One matrix for each expert.
-public enum ExpertMatrices: Sendable {
+public enum ExpertMatrices {
   /// A tensor for each.
   case separate([Tensor])
   /// One tensor, the matrices one after the other.
@@ -58,30 +58,43 @@ public enum ExpertMatrices: Sendable {
     }
   }
 
-  /// Where each of `count` matrices of `size` elements begins.
-  func pointers(_ count: Int, size: Int) -> [UnsafeMutablePointer<Float>?] {
-    switch self {
-    case .separate(let tensors):
-      precondition(
-        tensors.count == count && tensors.allSatisfy { $0.count == size },
-        "mixtureOfExperts: \(tensors.map(\.shape)) are not \(count) matrices of \(size) elements")
-      return tensors.map(\.floats)
-    case .fused(let tensor):
-      precondition(
-        tensor.count == count * size,
-        "mixtureOfExperts: \(tensor.shape) holds no \(count) matrices of \(size) elements")
-      return (0..<count).map { tensor.floats + $0 * size }
+  /// Calls a kernel with the place where each of `count` matrices of `size` elements begins.
+  func withPointers<Result>(
+    _ count: Int, size: Int, _ kernel: ([UnsafePointer<Float>?]) -> Result
+  ) -> Result {
+    ensure(
+      tensors.count == (isFused ? 1 : count)
+        && tensors.allSatisfy { $0.count == size * (isFused ? count : 1) },
+      "mixtureOfExperts: \(tensors.map(\.shape)) are not \(count) matrices of \(size) elements")
+    return withExtendedLifetime(tensors) {
+      kernel(
+        places(tensors.map(\.input), count) { $0.from($1 * size) }.map {
+          $0.pointer(for: "mixtureOfExperts")
+        })
     }
   }
 
-  /// Where each matrix's gradient begins, nil where none is needed.
-  func pointers(
-    into gradients: [Tensor?], _ count: Int, size: Int
-  ) -> [UnsafeMutablePointer<Float>?] {
-    switch self {
-    case .separate: gradients.map { $0?.floats }
-    case .fused: (0..<count).map { e in gradients[0].map { $0.floats + e * size } }
+  /// The same for each matrix's gradient, nil where none is needed.
+  func withPointers<Result>(
+    into gradients: [Tensor?], _ count: Int, size: Int,
+    _ kernel: ([UnsafeMutablePointer<Float>?]) -> Result
+  ) -> Result {
+    withExtendedLifetime(gradients) {
+      kernel(
+        places(gradients.map { $0?.out }, count) { $0?.from($1 * size) }.map {
+          $0.pointer(for: "mixtureOfExperts")
+        })
     }
+  }
+
+  private var isFused: Bool {
+    if case .fused = self { true } else { false }
+  }
+
+  private func places<Operand>(
+    _ operands: [Operand], _ count: Int, _ place: (Operand, Int) -> Operand
+  ) -> [Operand] {
+    isFused ? (0..<count).map { place(operands[0], $0) } : operands
   }
 }
 
@@ -101,22 +114,19 @@ extension Tensor {
     -> Tensor
   {
     let sizes = ExpertSizes(self, routes, experts)
-    precondition(
+    ensure(
       logits.shape.rows == sizes.tokens && logits.shape.last == sizes.count,
       "mixtureOfExperts: x is \(shape), logits \(logits.shape), \(sizes.count) experts")
     let h = sizes.inner(self, routes, experts)
     let a = Tensor(uninitialized: [sizes.rows, sizes.aStride])
-    apus_expert_swiglu_f32(
-      a.floats, h.floats, sizes.rows, sizes.hidden, sizes.aStride, sizes.hStride)
+    withPointers(a.out, h) {
+      apus_expert_swiglu_f32($0, $1, sizes.rows, sizes.hidden, sizes.aStride, sizes.hStride)
+    }
     let rows = Tensor(uninitialized: [sizes.rows, sizes.xStride])
-    sizes.product(rows.floats, a.floats, experts.down, sizes.downShape, routes)
-    let y = Tensor(uninitialized: shape)
-    apus_expert_combine_f32(
-      y.floats, rows.floats, routes.weights.floats, routes.slotRows.ints, sizes.tokens, sizes.width,
-      sizes.perToken, sizes.xStride)
-    withExtendedLifetime((self, h, a, rows, routes.weights, routes.slotRows)) {}
+    sizes.product(rows.out, a.input, experts.down, sizes.downShape, routes)
+    let y = sizes.combined(rows, routes, weights: routes.weights, shape)
     let inputs = [self, logits] + experts.all
-    guard inputs.contains(where: \.isTracked), Arithmetic.current.recordsGradients else { return y }
+    guard Tensor.records(inputs) else { return y }
     let pass = ExpertBackward(
       x: detached(), h: h, routes: routes, experts: experts.detached, sizes: sizes,
       needsX: isTracked, logits: logits.isTracked ? logits.shape : nil,
@@ -139,7 +149,7 @@ private struct ExpertSizes {
     bf16 = Arithmetic.current.products == .bfloat16
     func spread(_ size: Int) -> Int { size % 256 == 0 ? size + 16 : size }
     (xStride, aStride, hStride) = (spread(width), spread(hidden), spread(2 * hidden))
-    precondition(
+    ensure(
       routes.experts.shape[0] == tokens, "mixtureOfExperts: x is \(x.shape), routes are of others")
   }
 
@@ -163,9 +173,20 @@ private struct ExpertSizes {
   /// The rows of x of every pair, `[rows, xStride]`.
   func gathered(_ x: Tensor, _ routes: ExpertRoutes) -> Tensor {
     let y = Tensor(uninitialized: [rows, xStride])
-    apus_expert_gather_f32(
-      y.floats, x.floats, routes.rowSlots.ints, rows, width, perToken, xStride)
-    withExtendedLifetime((x, routes.rowSlots)) {}
+    withPointers(y.out, x, routes.rowSlots.ints) {
+      apus_expert_gather_f32($0, $1, $2, rows, width, perToken, xStride)
+    }
+    return y
+  }
+
+  /// The sum over every token's pairs, weighted unless `weights` is nil, `[..., D]`.
+  func combined(
+    _ pairs: Tensor, _ routes: ExpertRoutes, weights: Tensor?, _ shape: Shape
+  ) -> Tensor {
+    let y = Tensor(uninitialized: shape)
+    withPointers(y.out, pairs, weights, routes.slotRows.ints) {
+      apus_expert_combine_f32($0, $1, $2, $3, tokens, width, perToken, xStride)
+    }
     return y
   }
 
@@ -173,25 +194,27 @@ private struct ExpertSizes {
   func inner(_ x: Tensor, _ routes: ExpertRoutes, _ experts: ExpertWeights) -> Tensor {
     let xs = gathered(x, routes)
     let h = Tensor(uninitialized: [rows, hStride])
-    product(h.floats, xs.floats, experts.gate, inputShape, routes)
-    product(h.floats + hidden, xs.floats, experts.up, inputShape, routes)
-    withExtendedLifetime(xs) {}
+    product(h.out, xs.input, experts.gate, inputShape, routes)
+    product(h.out.from(hidden), xs.input, experts.up, inputShape, routes)
     return h
   }
 
   func product(
-    _ c: UnsafeMutablePointer<Float>, _ a: UnsafePointer<Float>, _ matrices: ExpertMatrices,
+    _ c: KernelOutput<Float>, _ a: KernelInput<Float>, _ matrices: ExpertMatrices,
     _ shape: apus_grouped_shape, _ routes: ExpertRoutes
   ) {
     var shape = shape
-    let b = matrices.pointers(count, size: size).map { UnsafePointer($0) }
-    check(apus_grouped_product_f32(c, a, b, routes.offsets.ints, &shape))
-    withExtendedLifetime((matrices.tensors, routes.offsets)) {}
+    check(
+      matrices.withPointers(count, size: size) { b in
+        withPointers(c, a, routes.offsets.ints) {
+          apus_grouped_product_f32($0, $1, b, $2, &shape)
+        }
+      })
   }
 
   func check(_ status: Int32) {
-    precondition(
-      status == 0, "A product of \(rows) rows and \(count) experts failed: oneDNN \(status)")
+    ensure(
+      status == 0, "a product of \(rows) rows and \(count) experts failed: oneDNN \(status)")
   }
 }
 
@@ -216,40 +239,40 @@ private struct ExpertBackward {
     (downBack.columns, downBack.inner) = (sizes.hidden, sizes.width)
     (downBack.a_stride, downBack.c_stride) = (sizes.xStride, sizes.aStride)
     downBack.transpose_b = sizes.isDownInputsFirst ? 1 : 0
-    sizes.product(da.floats, dys.floats, experts.down, downBack, routes)
+    sizes.product(da.out, dys.input, experts.down, downBack, routes)
     let dh = Tensor(uninitialized: h.shape)
     let dweights = Tensor(zeros: routes.weights.shape)
-    apus_expert_swiglu_backward_f32(
-      dh.floats, da.floats, dweights.floats, da.floats, h.floats, routes.weights.floats,
-      routes.rowSlots.ints, sizes.rows, sizes.hidden, sizes.aStride, sizes.hStride)
+    withPointers(dh.out, da.out, dweights.out, h, routes.weights, routes.rowSlots.ints) {
+      apus_expert_swiglu_backward_f32(
+        $0, $1, $2, $1, $3, $4, $5, sizes.rows, sizes.hidden, sizes.aStride, sizes.hStride)
+    }
     var weights: [Tensor?] = []
     if needs.contains(true) {
       let xs = sizes.gathered(x, routes)
-      weights += gradients(of: experts.gate, 0, xs, dh.floats, sizes.inputShape)
+      weights += gradients(of: experts.gate, 0, xs, dh.input, sizes.inputShape)
       weights += gradients(
-        of: experts.up, weights.count, xs, dh.floats + sizes.hidden, sizes.inputShape)
-      weights += gradients(of: experts.down, weights.count, da, dys.floats, sizes.downShape)
-      withExtendedLifetime((xs, dys, da)) {}
+        of: experts.up, weights.count, xs, dh.input.from(sizes.hidden), sizes.inputShape)
+      weights += gradients(of: experts.down, weights.count, da, dys.input, sizes.downShape)
     }
     let dx = needsX ? inputGradient(dh) : nil
-    withExtendedLifetime((h, dh)) {}
     return [dx, logits.map { routes.gradient(ofWeights: dweights).reshaped($0) }] + weights
   }
 
   /// The gradients of one kind of matrix; `first` is the place of its first tensor in ``needs``.
   private func gradients(
-    of matrices: ExpertMatrices, _ first: Int, _ a: Tensor, _ dc: UnsafePointer<Float>,
+    of matrices: ExpertMatrices, _ first: Int, _ a: Tensor, _ dc: KernelInput<Float>,
     _ shape: apus_grouped_shape
   ) -> [Tensor?] {
     let gradients = matrices.tensors.enumerated().map {
       needs[first + $0] ? Tensor(uninitialized: $1.shape) : nil
     }
     var shape = shape
-    let pointers = matrices.pointers(into: gradients, sizes.count, size: sizes.size)
     sizes.check(
-      apus_grouped_product_backward_f32(
-        pointers, a.floats, dc, routes.offsets.ints, &shape))
-    withExtendedLifetime((a, gradients, routes.offsets)) {}
+      matrices.withPointers(into: gradients, sizes.count, size: sizes.size) { db in
+        withPointers(a, dc, routes.offsets.ints) {
+          apus_grouped_product_backward_f32(db, $0, $1, $2, &shape)
+        }
+      })
     return gradients
   }
 
@@ -259,14 +282,9 @@ private struct ExpertBackward {
     var back = sizes.inputShape
     (back.columns, back.inner) = (sizes.width, sizes.hidden)
     (back.a_stride, back.c_stride, back.transpose_b) = (sizes.hStride, sizes.xStride, 0)
-    sizes.product(dxs.floats, dh.floats, experts.gate, back, routes)
+    sizes.product(dxs.out, dh.input, experts.gate, back, routes)
     back.accumulate = 1
-    sizes.product(dxs.floats, dh.floats + sizes.hidden, experts.up, back, routes)
-    let dx = Tensor(uninitialized: x.shape)
-    apus_expert_combine_f32(
-      dx.floats, dxs.floats, nil, routes.slotRows.ints, sizes.tokens, sizes.width, sizes.perToken,
-      sizes.xStride)
-    withExtendedLifetime((dh, dxs, routes.slotRows)) {}
-    return dx
+    sizes.product(dxs.out, dh.input.from(sizes.hidden), experts.up, back, routes)
+    return sizes.combined(dxs, routes, weights: nil, x.shape)
   }
 }

@@ -74,19 +74,19 @@ public struct FeatureLayout: Sendable, Hashable {
 
   /// How many groups of weights there are; traps where a tensor does not fit.
   func groups(_ fused: Tensor, weights: Tensor?, mixing: Tensor?) -> Int {
-    precondition(
+    ensure(
       fused.shape.rank == 3 && fused.shape[2] == fusedSize,
       "featureAttention: rows of \(fused.shape) should have \(fusedSize)")
     guard kind != .elu else { return 1 }
     let matrix = features * headSize
     guard let weights, weights.count > 0, weights.count % matrix == 0 else {
-      preconditionFailure("featureAttention: weights should be [groups, \(features), \(headSize)]")
+      stop("featureAttention: weights should be [groups, \(features), \(headSize)]")
     }
     let groups = weights.count / matrix
-    precondition(
+    ensure(
       [1, heads, fused.shape[0] * heads].contains(groups),
       "featureAttention: \(groups) groups of weights for \(heads) heads")
-    precondition(
+    ensure(
       kind != .gaussian || mixing?.count == groups * features * features,
       "featureAttention: mixing should be [\(groups), \(features), \(features)]")
     return groups
@@ -115,15 +115,15 @@ extension Tensor {
     let values = layout.heads * layout.headSize
     let o = Tensor(uninitialized: [batch, time, values])
     let inputs = [self] + (layout.kind == .gaussian ? [weights, mixing].compactMap(\.self) : [])
-    let records = inputs.contains(where: \.isTracked) && Arithmetic.current.recordsGradients
+    let records = Tensor.records(inputs)
     let states = apus_feature_checkpoints(&shape)
     let checkpoints =
       records
       ? Tensor(uninitialized: [batch * layout.heads, states, layout.stateSize]) : nil
-    let (q, k) = (floats, floats + values)
-    apus_feature_attention_f32(
-      o.floats, nil, checkpoints?.floats, q, k, k + values, weights?.floats, mixing?.floats, &shape)
-    withExtendedLifetime((self, weights, mixing)) {}
+    withPointers(o.out, checkpoints?.out, self, weights, mixing) {
+      apus_feature_attention_f32(
+        $0, nil, $1, $2, $2 + values, $2 + 2 * values, $3, $4, &shape)
+    }
     guard records, let checkpoints else { return o }
     let (savedFused, savedO) = (detached(), o.detached())
     let (savedWeights, savedMixing) = (weights?.detached(), mixing?.detached())
@@ -132,13 +132,16 @@ extension Tensor {
       let isGaussian = layout.kind == .gaussian
       let dweights = isGaussian ? savedWeights.map { Tensor(uninitialized: $0.shape) } : nil
       let dmixing = savedMixing.map { Tensor(uninitialized: $0.shape) }
-      let (q, k) = (savedFused.floats, savedFused.floats + values)
-      let (dq, dk) = (d.floats, d.floats + values)
       var shape = shape
-      apus_feature_attention_backward_f32(
-        dq, dk, dk + values, dweights?.floats, dmixing?.floats, dout.floats, savedO.floats,
-        checkpoints.floats, q, k, k + values, savedWeights?.floats, savedMixing?.floats, &shape)
-      withExtendedLifetime((dout, savedFused, savedO, checkpoints, savedWeights, savedMixing)) {}
+      withPointers(d.out, dweights?.out, dmixing?.out) { dq, dweights, dmixing in
+        withPointers(dout, savedO, checkpoints, savedFused, savedWeights, savedMixing) {
+          dout, o, checkpoints, q, weights, mixing in
+          let (dk, k) = (dq + values, q + values)
+          apus_feature_attention_backward_f32(
+            dq, dk, dk + values, dweights, dmixing, dout, o, checkpoints, q, k, k + values,
+            weights, mixing, &shape)
+        }
+      }
       return isGaussian ? [d, dweights, dmixing] : [d]
     }
   }
@@ -148,8 +151,8 @@ extension Tensor {
 public struct FeatureAttentionState: Sendable {
   /// What queries' features are multiplied by, where that is a function of weights alone: computed
   /// when the state was made, shared by its copies, no part of `byteCount`.
-  public let mixing: Tensor?
-  fileprivate var sums: Tensor  // [B, H, state size]
+  let mixing: TensorValue?
+  fileprivate var sums: TensorValue  // [B, H, state size]
 
   /// Creates the state before the first token.
   ///
@@ -158,14 +161,14 @@ public struct FeatureAttentionState: Sendable {
   ///   - layout: Heads and features.
   ///   - mixing: `[groups, m, m]` for Gaussian features.
   public init(batch: Int, layout: FeatureLayout, mixing: Tensor? = nil) {
-    self.mixing = mixing?.detached()
+    self.mixing = mixing?.contents
     let size = layout.stateSize
     var head = [Float](repeating: 0, count: size)
     if layout.kind == .exponential {
       for i in size - layout.features..<size { head[i] = -.infinity }
     }
-    sums = Tensor(
-      (0..<batch * layout.heads).flatMap { _ in head }, [batch, layout.heads, size])
+    sums =
+      Tensor((0..<batch * layout.heads).flatMap { _ in head }, [batch, layout.heads, size]).contents
   }
 
   /// Attends from new tokens to all before and to each other, and adds them to the sums.
@@ -179,23 +182,24 @@ public struct FeatureAttentionState: Sendable {
     _ fused: Tensor, layout: FeatureLayout, weights: Tensor? = nil
   ) -> Tensor {
     let (batch, time) = (fused.shape[0], fused.shape[1])
-    precondition(
+    ensure(
       sums.shape == [batch, layout.heads, layout.stateSize],
       "attend: the state is \(sums.shape), the input \(fused.shape)")
-    let groups = layout.groups(fused, weights: weights, mixing: mixing)
+    let groups = layout.groups(fused, weights: weights, mixing: mixing.map { Tensor($0) })
     var shape = layout.shape(batch: batch, time: time, groups: groups)
     let values = layout.heads * layout.headSize
     let o = Tensor(uninitialized: [batch, time, values])
-    let (q, k) = (fused.floats, fused.floats + values)
-    sums.withMutableFloats { state in
+    sums.makeUnique()
+    withPointers(o.out, sums.out, fused, weights, mixing) {
       apus_feature_attention_f32(
-        o.floats, state.baseAddress, nil, q, k, k + values, weights?.floats, mixing?.floats, &shape)
+        $0, $1, nil, $2, $2 + values, $2 + 2 * values, $3, $4, &shape)
     }
-    withExtendedLifetime((fused, weights, mixing)) {}
     return o
   }
 }
 
 extension FeatureAttentionState: TensorState {
-  static var parts: [any WritableKeyPath<FeatureAttentionState, Tensor> & Sendable] { [\.sums] }
+  static var parts: [any WritableKeyPath<FeatureAttentionState, TensorValue> & Sendable] {
+    [\.sums]
+  }
 }

@@ -6,19 +6,19 @@ extension Tensor {
   /// - Parameter gate: As many elements.
   /// - Returns: In the shape of x.
   public func siluGated(by gate: Tensor) -> Tensor {
-    precondition(self.count == gate.count, "siluGated: x is \(shape), the gate \(gate.shape)")
+    ensure(self.count == gate.count, "siluGated: x is \(shape), the gate \(gate.shape)")
     let count = self.count
     let y = Tensor(uninitialized: shape)
-    apus_gate_silu_f32(y.floats, floats, gate.floats, count)
+    withPointers(y.out, self, gate) { apus_gate_silu_f32($0, $1, $2, count) }
     guard Tensor.records(self, gate) else { return y }
     let (savedX, savedGate) = (detached(), gate.detached())
     return y.tracked(from: [self, gate]) { dy in
       let (dx, dgate) = (
         Tensor(uninitialized: savedX.shape), Tensor(uninitialized: savedGate.shape)
       )
-      apus_gate_silu_backward_f32(
-        dx.floats, dgate.floats, dy.floats, savedX.floats, savedGate.floats, count)
-      withExtendedLifetime((dy, savedX, savedGate)) {}
+      withPointers(dx.out, dgate.out, dy, savedX, savedGate) {
+        apus_gate_silu_backward_f32($0, $1, $2, $3, $4, count)
+      }
       return [dx, dgate]
     }
   }
@@ -30,26 +30,21 @@ extension Tensor {
   /// - Returns: In the shape of x.
   public func scaled(features scale: Tensor) -> Tensor {
     let (rows, features) = (shape.rows, shape.last)
-    precondition(scale.count == features, "multiply: x is \(shape), the scale \(scale.shape)")
+    ensure(scale.count == features, "scaled: x is \(shape), the scale \(scale.shape)")
     func scaled(_ x: Tensor, _ scale: Tensor) -> Tensor {
       let y = Tensor(uninitialized: x.shape)
-      for row in 0..<rows {
-        apus_multiply_f32(
-          y.floats + row * features, x.floats + row * features, scale.floats, features)
+      withPointers(y.out, x, scale) { y, x, scale in
+        for row in 0..<rows {
+          apus_multiply_f32(y + row * features, x + row * features, scale, features)
+        }
       }
-      withExtendedLifetime((x, scale)) {}
       return y
     }
     let y = scaled(self, scale)
     guard Tensor.records(self, scale) else { return y }
     let (savedX, savedScale) = (detached(), scale.detached())
     return y.tracked(from: [self, scale]) { dy in
-      let product = Tensor(uninitialized: savedX.shape)
-      apus_multiply_f32(product.floats, dy.floats, savedX.floats, savedX.count)
-      let dscale = Tensor(uninitialized: savedScale.shape)
-      apus_column_sum_f32(dscale.floats, product.floats, rows, features, features, 0)
-      withExtendedLifetime((dy, product)) {}
-      return [scaled(dy.reshaped(savedX.shape), savedScale), dscale]
+      [scaled(dy.reshaped(savedX.shape), savedScale), (savedX * dy).columnSum(features)]
     }
   }
 }

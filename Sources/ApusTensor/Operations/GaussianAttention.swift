@@ -10,7 +10,7 @@ extension Tensor {
   /// - Returns: `[B, T, H · K]`.
   public func gaussianAttention(layout: AttentionLayout) -> Tensor {
     let (batch, time, width) = (self.shape[0], self.shape[1], self.shape[2])
-    precondition(
+    ensure(
       width == layout.fusedSize,
       "gaussianAttention: a row of \(self.shape) should have \(layout.fusedSize)")
     let (queries, keys) = (layout.heads * layout.headSize, layout.keyValueHeads * layout.headSize)
@@ -18,18 +18,18 @@ extension Tensor {
       batch: batch, queries: time, keys: time, qStride: width, kStride: width, qBatch: time * width,
       kBatch: time * width)
     let o = Tensor(uninitialized: [batch, time, queries])
-    let (q, k) = (floats, floats + queries)
-    apus_gaussian_attention_f32(o.floats, q, k, k + keys, &shape)
-    withExtendedLifetime(self) {}
+    withPointers(o.out, self) {
+      apus_gaussian_attention_f32($0, $1, $1 + queries, $1 + queries + keys, &shape)
+    }
     guard Tensor.records(self) else { return o }
     let saved = detached()
     return o.tracked(from: [self]) { dout in
       let d = Tensor(uninitialized: saved.shape)
-      let (q, k) = (saved.floats, saved.floats + queries)
-      let (dq, dk) = (d.floats, d.floats + queries)
       var shape = shape
-      apus_gaussian_attention_backward_f32(dq, dk, dk + keys, dout.floats, q, k, k + keys, &shape)
-      withExtendedLifetime((dout, saved)) {}
+      withPointers(d.out, dout, saved) { d, dout, fused in
+        let (dk, k) = (d + queries, fused + queries)
+        apus_gaussian_attention_backward_f32(d, dk, dk + keys, dout, fused, k, k + keys, &shape)
+      }
       return [d]
     }
   }
@@ -46,25 +46,26 @@ extension Tensor {
   ///   - iterations: Steps; six reach rounding error at the default gamma.
   /// - Returns: `[N, s, s]`.
   public func landmarkMixing(gamma: Float = 0.1, iterations: Int = 6) -> Tensor {
-    precondition(shape.rank == 3, "landmarkMixing: \(shape) should be [N, landmarks, features]")
+    ensure(shape.rank == 3, "landmarkMixing: \(shape) should be [N, landmarks, features]")
     let (count, landmarks, size) = (shape[0], shape[1], shape[2])
     let g = Tensor(uninitialized: [count, landmarks, landmarks])
     let records = Tensor.records(self)
     let saved =
       records
       ? Tensor(uninitialized: [count, apus_landmarks_saved(landmarks, iterations)]) : nil
-    let status = apus_landmarks_f32(
-      g.floats, saved?.floats, floats, count, landmarks, size, gamma, iterations)
-    precondition(status == 0, "landmarkMixing: a product failed: oneDNN \(status)")
+    let status = withPointers(g.out, saved?.out, self) {
+      apus_landmarks_f32($0, $1, $2, count, landmarks, size, gamma, iterations)
+    }
+    ensure(status == 0, "landmarkMixing: a product failed: oneDNN \(status)")
     guard records, let saved else { return g }
     let savedX = detached()
     return g.tracked(from: [self]) { dg in
       let dx = Tensor(uninitialized: savedX.shape)
-      let status = apus_landmarks_backward_f32(
-        dx.floats, dg.floats, saved.floats, savedX.floats, count, landmarks, size, gamma, iterations
-      )
-      precondition(status == 0, "landmarkMixing: a product failed: oneDNN \(status)")
-      withExtendedLifetime((dg, saved, savedX)) {}
+      let status = withPointers(dx.out, dg, saved, savedX) {
+        apus_landmarks_backward_f32(
+          $0, $1, $2, $3, count, landmarks, size, gamma, iterations)
+      }
+      ensure(status == 0, "landmarkMixing: a product failed: oneDNN \(status)")
       return [dx]
     }
   }

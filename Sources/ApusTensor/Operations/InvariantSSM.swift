@@ -1,7 +1,7 @@
 import CApusKernels
 
 /// The weights of a state space whose step sizes, B and C are the same at every token.
-public struct InvariantSSMWeights: Sendable {
+public struct InvariantSSMWeights {
   /// Convolution, `[E, 1, K]` or `[E, K]`.
   public var convolution: Tensor
   /// `[E]`, or nil.
@@ -32,11 +32,9 @@ public struct InvariantSSMWeights: Sendable {
   var channels: Int { logA.shape[0] }
   /// N.
   var states: Int { logA.shape[1] }
-  /// K.
-  var width: Int { convolution.count / max(channels, 1) }
 
   var all: [Tensor] {
-    [convolution, step, inputOutput, logA, skip] + (convolutionBias.map { [$0] } ?? [])
+    [convolution, step, inputOutput, logA, skip] + [convolutionBias].compactMap(\.self)
   }
 
   var detached: InvariantSSMWeights {
@@ -58,15 +56,13 @@ extension Tensor {
   /// - Returns: `[B, T, E]`.
   public func invariantSSM(weights: InvariantSSMWeights) -> Tensor {
     let rows = InvariantRows(self, weights)
-    let records =
-      (isTracked || weights.all.contains(where: \.isTracked))
-      && Arithmetic.current.recordsGradients
-    let s = rows.convolved(self, weights, window: nil)
-    var shape = rows.shape
+    let records = Tensor.records([self] + weights.all)
+    let shape = rows.shape
     let chunks = (shape.time + shape.chunk - 1) / shape.chunk
     let checkpoints =
       records ? Tensor(uninitialized: [shape.batch, chunks, shape.channels, shape.states]) : nil
-    let o = rows.scan(s, self, weights, &shape, state: nil, checkpoints: checkpoints?.floats)
+    let s = rows.convolution(weights)(self)
+    let o = rows.scan(s, self, weights, state: nil, checkpoints: checkpoints?.out)
     guard records, let checkpoints else { return o }
     let (saved, savedXZ) = (weights.detached, detached())
     return o.tracked(from: [self] + weights.all) { dout in
@@ -77,16 +73,13 @@ extension Tensor {
   /// The same from a given state, which is advanced by T tokens. Records nothing.
   public func invariantSSM(weights: InvariantSSMWeights, state: inout SelectiveSSMState) -> Tensor {
     let rows = InvariantRows(self, weights)
-    precondition(
+    ensure(
       state.hidden.shape == [rows.shape.batch, weights.channels, weights.states],
       "invariantSSM: the state is \(state.hidden.shape), the input \(self.shape)")
-    let s = state.window.withMutableFloats {
-      rows.convolved(self, weights, window: $0.baseAddress)
-    }
-    var shape = rows.shape
-    return state.hidden.withMutableFloats {
-      rows.scan(s, self, weights, &shape, state: $0.baseAddress, checkpoints: nil)
-    }
+    state.window.makeUnique()
+    state.hidden.makeUnique()
+    let s = rows.convolution(weights)(self, window: state.window.out)
+    return rows.scan(s, self, weights, state: state.hidden.out, checkpoints: nil)
   }
 }
 
@@ -100,7 +93,7 @@ private struct InvariantRows {
 
   init(_ xz: Tensor, _ weights: InvariantSSMWeights) {
     let (channels, states) = (weights.channels, weights.states)
-    precondition(
+    ensure(
       xz.shape[2] == 2 * channels && weights.inputOutput.count == 2 * states
         && weights.step.count == channels,
       "invariantSSM: rows of \(xz.shape), B and C \(weights.inputOutput.shape), A \(weights.logA.shape)"
@@ -117,28 +110,26 @@ private struct InvariantRows {
     inputOutput = repeated(weights.inputOutput)
   }
 
-  /// silu of the causal convolution of the first half of xz.
-  func convolved(
-    _ xz: Tensor, _ weights: InvariantSSMWeights, window: UnsafeMutablePointer<Float>?
-  ) -> Tensor {
-    let s = Tensor(uninitialized: [shape.batch, shape.time, shape.channels])
-    apus_causal_conv_silu_f32(
-      s.floats, window, xz.floats, weights.convolution.floats, weights.convolutionBias?.floats,
-      shape.batch, shape.time, shape.channels, weights.width, 2 * shape.channels)
-    withExtendedLifetime((xz, weights.all)) {}
-    return s
+  func convolution(_ weights: InvariantSSMWeights) -> CausalConvolution {
+    CausalConvolution(
+      weight: weights.convolution, bias: weights.convolutionBias, batch: shape.batch,
+      time: shape.time, channels: shape.channels, column: 0, stride: 2 * shape.channels)
   }
 
   func scan(
-    _ s: Tensor, _ xz: Tensor, _ weights: InvariantSSMWeights, _ shape: inout apus_scan_shape,
-    state: UnsafeMutablePointer<Float>?, checkpoints: UnsafeMutablePointer<Float>?
+    _ s: Tensor, _ xz: Tensor, _ weights: InvariantSSMWeights, state: KernelOutput<Float>?,
+    checkpoints: KernelOutput<Float>?
   ) -> Tensor {
     let o = Tensor(uninitialized: s.shape)
-    let b = inputOutput.floats
-    apus_selective_scan_f32(
-      o.floats, state, checkpoints, s.floats, steps.floats, weights.logA.floats, b,
-      b + shape.states, weights.skip.floats, xz.floats + shape.channels, &shape)
-    withExtendedLifetime((xz, s, self, weights.all)) {}
+    var shape = shape
+    withPointers(o.out, state, checkpoints) { o, state, checkpoints in
+      withPointers(
+        s, steps, weights.logA, inputOutput, weights.skip, xz.input.from(shape.channels)
+      ) { s, steps, logA, b, skip, z in
+        apus_selective_scan_f32(
+          o, state, checkpoints, s, steps, logA, b, b + shape.states, skip, z, &shape)
+      }
+    }
     return o
   }
 }
@@ -147,36 +138,32 @@ private func invariantSSMBackward(
   _ dout: Tensor, xz: Tensor, checkpoints: Tensor, weights: InvariantSSMWeights
 ) -> [Tensor?] {
   let rows = InvariantRows(xz, weights)
-  let s = rows.convolved(xz, weights, window: nil)
+  let convolution = rows.convolution(weights)
+  let s = convolution(xz)
   var shape = rows.shape
-  let (count, channels, states) = (shape.batch * shape.time, shape.channels, shape.states)
+  let (channels, states) = (shape.channels, shape.states)
   let dxz = Tensor(uninitialized: xz.shape)
   let ds = Tensor(uninitialized: s.shape)
   let dsteps = Tensor(uninitialized: rows.steps.shape)
   let dinputOutput = Tensor(uninitialized: rows.inputOutput.shape)
   let dlogA = Tensor(uninitialized: weights.logA.shape)
   let dskip = Tensor(uninitialized: weights.skip.shape)
-  let (b, db) = (rows.inputOutput.floats, dinputOutput.floats)
-  apus_selective_scan_backward_f32(
-    ds.floats, dsteps.floats, dlogA.floats, db, db + states, dskip.floats, dxz.floats + channels,
-    dout.floats, checkpoints.floats, s.floats, rows.steps.floats, weights.logA.floats, b,
-    b + states, weights.skip.floats, xz.floats + channels, &shape)
-  // What every token shares gets the sum over tokens.
-  func summed(_ x: Tensor, _ columns: Int) -> Tensor {
-    let sum = Tensor(uninitialized: [columns])
-    apus_column_sum_f32(sum.floats, x.floats, count, columns, columns, 0)
-    withExtendedLifetime(x) {}
-    return sum
+  withPointers(
+    ds.out, dsteps.out, dlogA.out, dinputOutput.out, dskip.out, dxz.out.from(channels)
+  ) { ds, dsteps, dlogA, db, dskip, dz in
+    withPointers(
+      dout, checkpoints, s, rows.steps, weights.logA, rows.inputOutput, weights.skip,
+      xz.input.from(channels)
+    ) { dout, checkpoints, s, steps, logA, b, skip, z in
+      apus_selective_scan_backward_f32(
+        ds, dsteps, dlogA, db, db + states, dskip, dz, dout, checkpoints, s, steps, logA, b,
+        b + states, skip, z, &shape)
+    }
   }
-  let dconvolution = Tensor(uninitialized: weights.convolution.shape)
-  let dbias = weights.convolutionBias.map { Tensor(uninitialized: $0.shape) }
-  apus_causal_conv_silu_backward_f32(
-    dxz.floats, dconvolution.floats, dbias?.floats, ds.floats, xz.floats,
-    weights.convolution.floats, weights.convolutionBias?.floats, shape.batch, shape.time, channels,
-    weights.width, 2 * channels, 2 * channels)
-  withExtendedLifetime((dout, xz, rows, checkpoints, weights.all)) {}
+  let (dconvolution, dbias) = convolution.gradients(of: ds, at: xz, to: dxz)
+  // What every token shares gets the sum over tokens.
   return [
-    dxz, dconvolution, summed(dsteps, channels), summed(dinputOutput, 2 * states), dlogA, dskip,
-  ]
-    + (dbias.map { [$0] } ?? [])
+    dxz, dconvolution, dsteps.columnSum(channels), dinputOutput.columnSum(2 * states), dlogA,
+    dskip,
+  ] + (dbias.map { [$0] } ?? [])
 }

@@ -89,7 +89,7 @@ extension Tensor {
   /// - Returns: Integers, `[B, H, R, T]`.
   public func lshBuckets(rotations: Tensor, layout: LSHLayout) -> Tensor {
     let (batch, time) = (self.shape[0], self.shape[1])
-    precondition(
+    ensure(
       self.shape[2] == layout.heads * layout.headSize && rotations.shape == layout.rotationShape,
       "lshBuckets: x is \(self.shape), the rotations are \(rotations.shape)")
     let buckets = Tensor(
@@ -98,9 +98,9 @@ extension Tensor {
       return Tensor([Int32](repeating: 0, count: buckets.count), buckets.shape)
     }
     var shape = layout.shape(batch: batch, time: time)
-    apus_lsh_buckets_f32(
-      buckets.ints, floats, rotations.floats, layout.factors, layout.factors.count, &shape)
-    withExtendedLifetime((self, rotations)) {}
+    withPointers(buckets.ints.out, self, rotations) {
+      apus_lsh_buckets_f32($0, $1, $2, layout.factors, layout.factors.count, &shape)
+    }
     return buckets
   }
 
@@ -128,12 +128,12 @@ extension Tensor {
         [queries, values], layout: layout.seeingAll(time), shape: .init(slots: time), rotary: rotary
       )
     }
-    precondition(
+    ensure(
       buckets.shape == [batch, layout.heads, layout.rounds, time],
       "lshAttention: the queries are \(queries.shape), the buckets \(buckets.shape)")
     let rounded = (time + layout.block - 1) / layout.block * layout.block
     let slots = layout.lists == .sorted ? slots ?? rounded : time
-    precondition(
+    ensure(
       layout.lists != .sorted || (slots >= time && slots % layout.block == 0),
       "lshAttention: \(slots) slots for \(time) tokens in blocks of \(layout.block)")
     let lists = Tensor(
@@ -141,8 +141,9 @@ extension Tensor {
     let starts = Tensor(
       uninitialized: [batch, layout.heads, layout.rounds, layout.buckets + 1], dtype: .int32)
     var shape = layout.shape(batch: batch, time: time, slots: slots)
-    apus_lsh_order(lists.ints, starts.ints, buckets.ints, layout.buckets, &shape)
-    withExtendedLifetime(buckets) {}
+    withPointers(lists.ints.out, starts.ints.out, buckets.ints) {
+      apus_lsh_order($0, $1, $2, layout.buckets, &shape)
+    }
     return listAttention(
       [queries, values], layout: layout,
       shape: TokenLists(slots: slots, order: lists, starts: starts), rotary: rotary)
@@ -188,7 +189,7 @@ private func listAttention(
   _ inputs: [Tensor], layout: LSHLayout, shape lists: TokenLists, rotary: Rotation?
 ) -> Tensor {
   let (batch, time, width) = (inputs[0].shape[0], inputs[0].shape[1], inputs[0].shape[2])
-  precondition(
+  ensure(
     width == layout.heads * layout.headSize && inputs.allSatisfy { $0.shape == inputs[0].shape },
     "lshAttention: inputs of \(inputs.map(\.shape)) for \(layout.heads) heads")
   let isShared = inputs.count == 2
@@ -201,22 +202,22 @@ private func listAttention(
   var shape = layout.shape(batch: batch, time: time, slots: lists.slots, isShared: isShared)
   let o = Tensor(uninitialized: [batch, time, width])
   let lse = Tensor(uninitialized: [batch, layout.heads, time])
-  apus_lsh_attention_f32(
-    o.floats, lse.floats, queries.floats, keys?.floats ?? queries.floats, values.floats,
-    lists.order?.ints, lists.starts?.ints, &shape)
-  withExtendedLifetime((queries, keys, values, lists, lse)) {}
-  let isTracked = inputs.contains { $0.isTracked } && Arithmetic.current.recordsGradients
-  guard isTracked else { return o }
+  let (order, starts) = (lists.order?.ints, lists.starts?.ints)
+  withPointers(o.out, lse.out, queries, keys ?? queries, values, order, starts) {
+    apus_lsh_attention_f32($0, $1, $2, $3, $4, $5, $6, &shape)
+  }
+  guard Tensor.records(inputs) else { return o }
   let saved = o.detached()
   return o.tracked(from: inputs) { dout in
     var shape = shape
     let dq = Tensor(uninitialized: queries.shape)
     let dk = isShared ? nil : Tensor(uninitialized: queries.shape)
     let dv = Tensor(uninitialized: queries.shape)
-    apus_lsh_attention_backward_f32(
-      dq.floats, dk?.floats, dv.floats, dout.floats, queries.floats, keys?.floats ?? queries.floats,
-      values.floats, saved.floats, lse.floats, lists.order?.ints, lists.starts?.ints, &shape)
-    withExtendedLifetime((dout, queries, keys, values, saved, lse, lists)) {}
+    withPointers(dq.out, dk?.out, dv.out, dout) { dq, dk, dv, dout in
+      withPointers(queries, keys ?? queries, values, saved, lse, order, starts) {
+        apus_lsh_attention_backward_f32(dq, dk, dv, dout, $0, $1, $2, $3, $4, $5, $6, &shape)
+      }
+    }
     for d in [dq, dk].compactMap(\.self) {
       rotary?.turn(d, heads: layout.heads, headSize: layout.headSize, back: true)
     }

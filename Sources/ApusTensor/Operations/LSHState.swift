@@ -10,9 +10,9 @@ public struct LSHState: Sendable {
   public private(set) var batch: Int
   private let layout: LSHLayout
   private let isShared: Bool
-  private var counts: Tensor
-  private var pages: Tensor
-  private var memory: Tensor
+  private var counts: TensorValue
+  private var pages: TensorValue
+  private var memory: TensorValue
   private var used = 0
 
   /// The state of LSH attention before the first token of `batch` sequences.
@@ -36,26 +36,26 @@ public struct LSHState: Sendable {
   }
 
   private init(batch: Int, layout: LSHLayout, isShared: Bool) {
-    precondition(
+    ensure(
       layout.isCausal && layout.lists == .bucketLocal, "LSHState: only causal lists by bucket")
     self.layout = layout
     self.batch = batch
     self.isShared = isShared
     let groups = [batch, layout.heads, layout.rounds, layout.buckets]
     let slots = groups + [layout.before + 1]
-    counts = Tensor([Int32](repeating: 0, count: groups.reduce(1, *)), Shape(groups))
-    pages = Tensor([Int32](repeating: -1, count: slots.reduce(1, *)), Shape(slots))
-    memory = Tensor(uninitialized: [0, 2, layout.block, layout.headSize])
+    counts = Tensor([Int32](repeating: 0, count: groups.reduce(1, *)), Shape(groups)).contents
+    pages = Tensor([Int32](repeating: -1, count: slots.reduce(1, *)), Shape(slots)).contents
+    memory = Tensor(uninitialized: [0, 2, layout.block, layout.headSize]).contents
   }
 
   /// Bytes of the keys and values kept, and of the tables that find them.
-  public var byteCount: Int { 4 * (counts.count + pages.count + memory.count) }
+  public var byteCount: Int { counts.byteCount + pages.byteCount + memory.byteCount }
 
   /// Bytes of the keys and values when every bucket is full.
   public var mostBytes: Int { 4 * pages.count * 2 * layout.block * layout.headSize }
 
   /// Bytes of the keys and values that there is room for now.
-  public var keptBytes: Int { 4 * memory.count }
+  public var keptBytes: Int { memory.byteCount }
 
   /// LSH attention of T further tokens. Records nothing.
   ///
@@ -89,7 +89,7 @@ public struct LSHState: Sendable {
     _ inputs: [Tensor], buckets: Tensor?, rotary: Rotation?
   ) -> Tensor {
     let time = inputs[0].shape[1]
-    precondition(
+    ensure(
       inputs.allSatisfy { $0.shape == [batch, time, layout.heads * layout.headSize] }
         && isShared == (inputs.count == 2)
         && buckets?.shape ?? [batch, layout.heads, 1, time]
@@ -102,26 +102,27 @@ public struct LSHState: Sendable {
     let keys = isShared ? queries : turned(inputs[1])
     let values = inputs[inputs.count - 1]
     var shape = layout.shape(batch: batch, time: time, isShared: isShared)
-    pages.makeOwn()
-    counts.makeOwn()
-    used = apus_lsh_reserve(pages.ints, used, counts.ints, buckets?.ints, &shape)
+    pages.makeUnique()
+    counts.makeUnique()
+    used = withPointers(pages.ints.out, counts.ints, buckets?.ints) {
+      apus_lsh_reserve($0, used, $1, $2, &shape)
+    }
     makeRoom()
     let o = Tensor(uninitialized: [batch, time, layout.heads * layout.headSize])
-    apus_lsh_step_f32(
-      o.floats, memory.floats, counts.ints, pages.ints, queries.floats, keys.floats, values.floats,
-      buckets?.ints, &shape)
-    withExtendedLifetime((queries, keys, values, buckets)) {}
+    withPointers(
+      o.out, memory.out, counts.ints.out, pages.ints, queries, keys, values, buckets?.ints
+    ) { apus_lsh_step_f32($0, $1, $2, $3, $4, $5, $6, $7, &shape) }
     return o
   }
 
   /// Makes the memory this state's own, with room for the pages in use.
   private mutating func makeRoom() {
     let present = memory.shape[0]
-    guard used > present else { return memory.makeOwn() }
+    guard used > present else { return memory.makeUnique() }
     let room = min(max(used, 2 * present), pages.count)
     let grown = Tensor(uninitialized: [room, 2, layout.block, layout.headSize])
-    grown.floats.update(from: memory.floats, count: memory.count)
-    memory = grown
+    withPointers(grown.out, memory) { $0.update(from: $1, count: memory.count) }
+    memory = grown.contents
   }
 }
 
@@ -129,8 +130,10 @@ extension LSHState: LayerState {
   public func rows(_ rows: [Int]) -> LSHState {
     var taken = self
     taken.batch = rows.count
-    taken.counts = Tensor(
-      rows.flatMap { Self.part($0, of: counts) }, counts.shape.replacingFirst(with: rows.count))
+    taken.counts =
+      Tensor(
+        rows.flatMap { Self.part($0, of: counts) }, counts.shape.replacingFirst(with: rows.count)
+      ).contents
     // Pages are numbered anew, so that the memory holds those of the sequences taken and no others.
     var kept: [Int32] = []
     let numbers = rows.flatMap { Self.part($0, of: pages) }.map { page -> Int32 in
@@ -138,7 +141,7 @@ extension LSHState: LayerState {
       kept.append(page)
       return Int32(kept.count - 1)
     }
-    taken.pages = Tensor(numbers, pages.shape.replacingFirst(with: rows.count))
+    taken.pages = Tensor(numbers, pages.shape.replacingFirst(with: rows.count)).contents
     taken.memory = memory.sequences(kept.map { Int($0) })
     taken.used = kept.count
     return taken
@@ -147,20 +150,20 @@ extension LSHState: LayerState {
   public init(joining states: [LSHState]) {
     self = states[0]
     batch = states.reduce(0) { $0 + $1.batch }
-    counts = Tensor(states.flatMap(\.counts.integers), counts.shape.replacingFirst(with: batch))
+    counts = TensorValue(joining: states.map(\.counts))
     var first: Int32 = 0
     let numbers = states.flatMap { state in
       defer { first += Int32(state.used) }
-      return state.pages.integers.map { $0 < 0 ? $0 : first + $0 }
+      return Tensor(state.pages).integers.map { $0 < 0 ? $0 : first + $0 }
     }
-    pages = Tensor(numbers, pages.shape.replacingFirst(with: batch))
-    memory = Tensor(joining: states.map { $0.memory.sequences(Array(0..<$0.used)) })
+    pages = Tensor(numbers, pages.shape.replacingFirst(with: batch)).contents
+    memory = TensorValue(joining: states.map { $0.memory.sequences(Array(0..<$0.used)) })
     used = Int(first)
   }
 
-  private static func part(_ row: Int, of table: Tensor) -> [Int32] {
+  private static func part(_ row: Int, of table: TensorValue) -> [Int32] {
     let size = table.count / max(table.shape[0], 1)
-    return Array(table.integers[row * size..<(row + 1) * size])
+    return Array(Tensor(table).integers[row * size..<(row + 1) * size])
   }
 }
 
@@ -182,14 +185,15 @@ public struct HistoryState: Sendable {
   /// Appends `[B, T, D]` and returns all there is of each sequence, B times `[1, t + T, D]`.
   public mutating func append(_ x: Tensor) -> [Tensor] {
     let (time, width) = (x.shape[1], x.shape[2])
-    precondition(
+    ensure(
       x.shape[0] == batch, "append: \(x.shape[0]) sequences, but the state has \(batch)")
     return sequences.indices.map { row in
       sequences[row].add(time, rowSize: width) { all, new in
-        (all + new * width).update(from: x.floats + row * time * width, count: time * width)
         let copy = Tensor(uninitialized: [1, new + time, width])
-        copy.floats.update(from: all, count: copy.count)
-        withExtendedLifetime(x) {}
+        withPointers(copy.out, all, x.input.from(row * time * width)) { copy, all, x in
+          (all + new * width).update(from: x, count: time * width)
+          copy.update(from: all, count: (new + time) * width)
+        }
         return copy
       }
     }
@@ -214,12 +218,5 @@ extension HistoryState: LayerState {
     var shorter = self
     shorter.sequences = zip(sequences, tokens).map { $0.prefix($1) }
     return shorter
-  }
-}
-
-extension Tensor {
-  /// Copies when the memory is shared, so that it can be written.
-  fileprivate mutating func makeOwn() {
-    if !isKnownUniquelyReferenced(&storage) { self = copied() }
   }
 }

@@ -15,65 +15,41 @@ extension Tensor {
   public func crossEntropy(
     head: Tensor, bias: Tensor? = nil, targets: Tensor, logitScale: Float = 1
   ) -> Tensor {
-    let (vocabulary, features) = (head.shape[0], head.shape[1])
-    let rows = targets.count
-    precondition(
-      self.count == rows * features && bias.map { $0.count == vocabulary } ?? true,
-      "crossEntropy: hidden \(shape), head \(head.shape), targets \(targets.shape)")
-    let ids = UnsafeBufferPointer(start: targets.ints, count: rows)
-    var valid = 0
-    for id in ids {
-      precondition(id < vocabulary, "crossEntropy: target \(id) of \(vocabulary)")
-      if id >= 0 { valid += 1 }
-    }
-    let records = Tensor.records(self, head, bias ?? head)
+    let (vocabulary, features, rows) = (head.shape[0], head.shape[1], targets.count)
+    let valid = checkedTargets(targets, below: vocabulary)
+    let records = Tensor.records(self, head, bias)
     let bf16 = Arithmetic.current.products == .bfloat16
-    let dhidden = records && isTracked ? Tensor(uninitialized: shape) : nil
-    let dhead = records && head.isTracked ? Tensor(uninitialized: head.shape) : nil
-    let dbias =
-      records ? bias.flatMap { $0.isTracked ? Tensor(uninitialized: $0.shape) : nil } : nil
+    func gradient(of input: Tensor?) -> Tensor? {
+      records && input?.isTracked == true ? input.map { Tensor(uninitialized: $0.shape) } : nil
+    }
+    let (dhidden, dhead, dbias) = (gradient(of: self), gradient(of: head), gradient(of: bias))
     let losses = Tensor(uninitialized: [rows])
-    let block = max(1, min(rows, crossEntropyRows(vocabulary: vocabulary)))
-    let logits = Tensor(uninitialized: [block, vocabulary])
     let gradientScale = records && valid > 0 ? logitScale / Float(valid) : 0
-    for start in stride(from: 0, to: rows, by: block) {
-      let count = min(block, rows - start)
-      let x = floats + start * features
-      product(
-        logits.floats, x, head.floats, bias: bias?.floats, rows: count, columns: vocabulary,
-        inner: features, aStride: features, bStride: features, cStride: vocabulary,
-        transposeB: true,
-        bf16: bf16)
-      if logitScale != 1 {
-        apus_scale_f32(logits.floats, logits.floats, logitScale, count * vocabulary)
+    eachBlockOfLogits(head, bias, rows: rows, logitScale) { logits, start, count in
+      withPointers(logits.out, losses.out.from(start), targets.ints.from(start)) {
+        apus_cross_entropy_f32($0, $1, $2, count, vocabulary, gradientScale)
       }
-      apus_cross_entropy_f32(
-        logits.floats, losses.floats + start, targets.ints + start, count, vocabulary, gradientScale
-      )
       if let dhidden {
         product(
-          dhidden.floats + start * features, logits.floats, head.floats, rows: count,
+          dhidden.out.from(start * features), logits.input, head.input, rows: count,
           columns: features, inner: vocabulary, aStride: vocabulary, bStride: features,
           cStride: features, bf16: bf16)
       }
       if let dhead {
         product(
-          dhead.floats, logits.floats, x, rows: vocabulary, columns: features, inner: count,
-          aStride: vocabulary, bStride: features, cStride: features, transposeA: true,
-          accumulate: start > 0, bf16: bf16)
+          dhead.out, logits.input, input.from(start * features), rows: vocabulary,
+          columns: features, inner: count, aStride: vocabulary, bStride: features,
+          cStride: features, transposeA: true, accumulate: start > 0, bf16: bf16)
       }
-      if let dbias {
-        apus_column_sum_f32(
-          dbias.floats, logits.floats, count, vocabulary, vocabulary, start > 0 ? 1 : 0)
+      withPointers(dbias?.out, logits) { dbias, logits in
+        guard let dbias else { return }
+        apus_column_sum_f32(dbias, logits, count, vocabulary, vocabulary, start > 0 ? 1 : 0)
       }
     }
-    let loss = Tensor(valid == 0 ? 0 : Float(apus_sum_f32(losses.floats, rows) / Double(valid)))
-    withExtendedLifetime((self, head, bias, targets, logits, losses)) {}
+    let loss = meanLoss(losses, of: Double(valid))
     guard records else { return loss }
-    let inputs = [self, head] + (bias.map { [$0] } ?? [])
-    if valid == 0 { return loss.tracked(from: inputs) { _ in inputs.map { _ in nil } } }
-    return loss.tracked(from: inputs) { upstream in
-      [dhidden, dhead, dbias].map { $0.map { timesScalar($0, upstream) } }
+    return loss.tracked(from: [self, head, bias]) { upstream in
+      [dhidden, dhead, dbias].map { valid == 0 ? nil : $0.map { timesScalar($0, upstream) } }
     }
   }
 
@@ -84,31 +60,42 @@ extension Tensor {
   public func crossEntropies(
     head: Tensor, bias: Tensor? = nil, targets: Tensor, logitScale: Float = 1
   ) -> [Float] {
-    let (vocabulary, features, rows) = (head.shape[0], head.shape[1], targets.count)
-    precondition(
-      self.count == rows * features && bias.map { $0.count == vocabulary } ?? true,
-      "crossEntropies: hidden \(shape), head \(head.shape), targets \(targets.shape)")
-    precondition(
-      targets.integers.allSatisfy { $0 < vocabulary },
-      "crossEntropies: a target is above \(vocabulary)")
-    let bf16 = Arithmetic.current.products == .bfloat16
+    let (vocabulary, rows) = (head.shape[0], targets.count)
+    _ = checkedTargets(targets, below: vocabulary)
     let losses = Tensor(uninitialized: [rows])
-    let block = max(1, min(rows, crossEntropyRows(vocabulary: vocabulary)))
+    eachBlockOfLogits(head, bias, rows: rows, logitScale) { logits, start, count in
+      withPointers(logits.out, losses.out.from(start), targets.ints.from(start)) {
+        apus_cross_entropy_f32($0, $1, $2, count, vocabulary, 0)
+      }
+    }
+    return losses.values
+  }
+
+  /// Calls `body` with the logits of one block of rows after the other, `[count, V]` of the rows from
+  /// `start` on, always in the same memory.
+  private func eachBlockOfLogits(
+    _ head: Tensor, _ bias: Tensor?, rows: Int, _ scale: Float,
+    _ body: (_ logits: Tensor, _ start: Int, _ count: Int) -> Void
+  ) {
+    let (vocabulary, features) = (head.shape[0], head.shape[1])
+    ensure(
+      self.count == rows * features && bias?.count ?? vocabulary == vocabulary,
+      "crossEntropy: hidden \(shape), head \(head.shape), \(rows) targets")
+    // About 8 MB, a function of the vocabulary alone.
+    let most = max(64, min(2048, 2_097_152 / max(vocabulary, 1) / 64 * 64))
+    let block = max(1, min(rows, most))
     let logits = Tensor(uninitialized: [block, vocabulary])
     for start in stride(from: 0, to: rows, by: block) {
       let count = min(block, rows - start)
       product(
-        logits.floats, floats + start * features, head.floats, bias: bias?.floats, rows: count,
+        logits.out, input.from(start * features), head.input, bias: bias, rows: count,
         columns: vocabulary, inner: features, aStride: features, bStride: features,
-        cStride: vocabulary, transposeB: true, bf16: bf16)
-      if logitScale != 1 {
-        apus_scale_f32(logits.floats, logits.floats, logitScale, count * vocabulary)
+        cStride: vocabulary, transposeB: true, bf16: Arithmetic.current.products == .bfloat16)
+      if scale != 1 {
+        withPointers(logits.out) { apus_scale_f32($0, $0, scale, count * vocabulary) }
       }
-      apus_cross_entropy_f32(
-        logits.floats, losses.floats + start, targets.ints + start, count, vocabulary, 0)
+      body(logits, start, count)
     }
-    withExtendedLifetime((logits, bias)) {}
-    return losses.values
   }
 
   /// Mean cross-entropy of logits in memory, for heads that are more than a product.
@@ -117,20 +104,15 @@ extension Tensor {
   /// - Parameter targets: Integers below V, one per row; a negative one is left out.
   /// - Returns: A scalar, in nats per target that counts; 0 when none does.
   public func crossEntropy(targets: Tensor) -> Tensor {
-    let (vocabulary, rows) = (shape.last, targets.count)
-    let ids = targets.integers
-    precondition(
-      shape.rows == rows && ids.allSatisfy { $0 < vocabulary },
-      "crossEntropy: logits \(shape), targets \(targets.shape)")
-    let valid = ids.count { $0 >= 0 }
+    let rows = targets.count
+    ensure(shape.rows == rows, "crossEntropy: logits \(shape), targets \(targets.shape)")
+    let valid = checkedTargets(targets, below: shape.last)
     let records = Tensor.records(self)
     let dlogits = records ? copied() : self
     let losses = Tensor(uninitialized: [rows])
-    apus_cross_entropy_f32(
-      dlogits.floats, losses.floats, targets.ints, rows, vocabulary,
-      records && valid > 0 ? 1 / Float(valid) : 0)
-    let loss = Tensor(valid == 0 ? 0 : Float(apus_sum_f32(losses.floats, rows) / Double(valid)))
-    withExtendedLifetime((self, dlogits, targets, losses)) {}
+    let gradientScale = records && valid > 0 ? 1 / Float(valid) : 0
+    dlogits.writeLosses(losses, targets, gradientScale: gradientScale)
+    let loss = meanLoss(losses, of: Double(valid))
     guard records else { return loss }
     return loss.tracked(from: [self]) { [valid == 0 ? nil : timesScalar(dlogits, $0)] }
   }
@@ -141,24 +123,23 @@ extension Tensor {
   /// - Parameter targets: Integers below V, one per row; a negative one is left out.
   /// - Returns: One loss per target, in nats; 0 where the target is negative.
   public func crossEntropies(targets: Tensor) -> [Float] {
-    let (vocabulary, rows) = (shape.last, targets.count)
-    precondition(
-      shape.rows == rows && targets.integers.allSatisfy { $0 < vocabulary },
-      "crossEntropies: logits \(shape), targets \(targets.shape)")
-    let losses = Tensor(uninitialized: [rows])
-    apus_cross_entropy_f32(
-      floats, losses.floats, targets.ints, rows, vocabulary, 0)
-    withExtendedLifetime((self, targets)) {}
+    ensure(
+      shape.rows == targets.count, "crossEntropies: logits \(shape), targets \(targets.shape)")
+    _ = checkedTargets(targets, below: shape.last)
+    let losses = Tensor(uninitialized: [targets.count])
+    writeLosses(losses, targets, gradientScale: 0)
     return losses.values
   }
-}
 
-/// Rows of logits held at once: about 8 MB, a function of the vocabulary alone.
-private func crossEntropyRows(vocabulary: Int) -> Int {
-  max(64, min(2048, 2_097_152 / max(vocabulary, 1) / 64 * 64))
-}
+  /// −ln p of each row's target. With a scale other than 0 these logits, freshly made, become their
+  /// gradient.
+  private func writeLosses(_ losses: Tensor, _ targets: Tensor, gradientScale: Float) {
+    withPointers(self, losses.out, targets.ints) {
+      apus_cross_entropy_f32(
+        UnsafeMutablePointer(mutating: $0), $1, $2, targets.count, shape.last, gradientScale)
+    }
+  }
 
-extension Tensor {
   /// Mean pinball loss of monotone quantiles, with both as one node.
   ///
   /// The free outputs are made monotone around the median: `q_m = x_m`, and outwards by softplus
@@ -171,46 +152,60 @@ extension Tensor {
   /// - Returns: A scalar: the weighted mean over rows of the mean over levels.
   public func pinballLoss(targets: Tensor, levels: [Float], weights: Tensor? = nil) -> Tensor {
     let (width, rows) = (levels.count, targets.count)
-    precondition(
-      count == rows * width && weights.map { $0.count == rows } ?? true,
+    ensure(
+      count == rows * width && weights?.count ?? rows == rows,
       "pinballLoss: outputs \(shape), \(rows) targets, \(width) levels")
-    let quantiles = Tensor(uninitialized: [rows, width])
-    apus_monotone_quantiles_f32(quantiles.floats, floats, rows, width)
+    let quantiles = monotoneQuantiles(count: width)
     let records = Tensor.records(self)
     let dquantiles = records ? Tensor(uninitialized: [rows, width]) : nil
     let losses = Tensor(uninitialized: [rows])
-    apus_pinball_f32(
-      losses.floats, dquantiles?.floats, quantiles.floats, targets.floats, weights?.floats, levels,
-      rows, width)
-    let total = weights.map { apus_sum_f32($0.floats, rows) } ?? Double(rows)
-    let loss = Tensor(total > 0 ? Float(apus_sum_f32(losses.floats, rows) / total) : 0)
-    withExtendedLifetime((targets, weights, quantiles, losses)) {}
+    let total = withPointers(losses.out, dquantiles?.out, quantiles, targets, weights) {
+      apus_pinball_f32($0, $1, $2, $3, $4, levels, rows, width)
+      return $4.map { apus_sum_f32($0, rows) } ?? Double(rows)
+    }
+    let loss = meanLoss(losses, of: total)
     guard records, let dquantiles else { return loss }
     let saved = detached()
     return loss.tracked(from: [self]) { upstream in
       let dx = Tensor(uninitialized: saved.shape)
-      apus_monotone_quantiles_backward_f32(
-        dx.floats, dquantiles.floats, saved.floats, rows, width)
-      apus_scale_f32(
-        dx.floats, dx.floats, total > 0 ? upstream.floats[0] / Float(total) : 0, dx.count)
-      withExtendedLifetime((saved, dquantiles, upstream)) {}
+      let scale = total > 0 ? upstream.scalar / Float(total) : 0
+      withPointers(dx.out, dquantiles, saved) {
+        apus_monotone_quantiles_backward_f32($0, $1, $2, rows, width)
+        apus_scale_f32($0, $0, scale, dx.count)
+      }
       return [dx]
     }
   }
 
   /// Quantiles from a forecaster's free outputs, `[rows, Q]`, ascending in each row.
   public func monotoneQuantiles(count levels: Int) -> Tensor {
-    precondition(count % levels == 0, "monotoneQuantiles: \(shape) by \(levels)")
+    ensure(count % levels == 0, "monotoneQuantiles: \(shape) by \(levels)")
     let quantiles = Tensor(uninitialized: shape)
-    apus_monotone_quantiles_f32(
-      quantiles.floats, floats, count / levels, levels)
-    withExtendedLifetime(self) {}
+    withPointers(quantiles.out, self) {
+      apus_monotone_quantiles_f32($0, $1, count / levels, levels)
+    }
     return quantiles
   }
 }
 
+/// How many targets count, those that are not negative; none may lie past the vocabulary.
+private func checkedTargets(_ targets: Tensor, below vocabulary: Int) -> Int {
+  withPointers(targets.ints, in: "crossEntropy") { ids in
+    UnsafeBufferPointer(start: ids, count: targets.count).count { id in
+      ensure(id < vocabulary, "crossEntropy: target \(id) of \(vocabulary)")
+      return id >= 0
+    }
+  }
+}
+
+/// The sum of `losses` over `weight`, 0 where that is 0.
+private func meanLoss(_ losses: Tensor, of weight: Double) -> Tensor {
+  let sum = withPointers(losses) { apus_sum_f32($0, losses.count) }
+  return Tensor(weight > 0 ? Float(sum / weight) : 0)
+}
+
 /// `x` times the single element of `scalar`; x itself when that is 1.
 private func timesScalar(_ x: Tensor, _ scalar: Tensor) -> Tensor {
-  let factor = scalar.floats[0]
+  let factor = scalar.scalar
   return factor == 1 ? x : x.detached() * factor
 }

@@ -12,24 +12,24 @@ extension Tensor {
   /// - Returns: `[..., features]`.
   public func layerNorm(weight: Tensor, bias: Tensor?, epsilon: Float) -> Tensor {
     let features = shape.last
-    precondition(weight.count == features, "layerNorm: x is \(shape), weight is \(weight.shape)")
+    ensure(
+      weight.count == features && bias?.count ?? features == features,
+      "layerNorm: x is \(shape), weight is \(weight.shape)")
     let rows = shape.rows
     let y = Tensor(uninitialized: shape)
     let statistics = Tensor(uninitialized: [rows, 2])
-    apus_layer_norm_f32(
-      y.floats, statistics.floats, floats, weight.floats, bias?.floats, rows, features, epsilon
-    )
-    withExtendedLifetime(statistics) {}
-    guard Tensor.records(self, weight, bias ?? self) else { return y }
+    withPointers(y.out, statistics.out, self, weight, bias) {
+      apus_layer_norm_f32($0, $1, $2, $3, $4, rows, features, epsilon)
+    }
+    guard Tensor.records(self, weight, bias) else { return y }
     let (savedX, savedWeight, hasBias) = (detached(), weight.detached(), bias != nil)
-    return y.tracked(from: [self, weight] + (bias.map { [$0] } ?? [])) { dy in
+    return y.tracked(from: [self, weight, bias]) { dy in
       let dx = Tensor(uninitialized: savedX.shape)
       let dweight = Tensor(uninitialized: [features])
       let dbias = hasBias ? Tensor(uninitialized: [features]) : nil
-      apus_layer_norm_backward_f32(
-        dx.floats, dweight.floats, dbias?.floats, dy.floats, savedX.floats, savedWeight.floats,
-        statistics.floats, rows, features)
-      withExtendedLifetime((dy, savedX, savedWeight, statistics)) {}
+      withPointers(dx.out, dweight.out, dbias?.out, dy, savedX, savedWeight, statistics) {
+        apus_layer_norm_backward_f32($0, $1, $2, $3, $4, $5, $6, rows, features)
+      }
       return [dx, dweight, dbias]
     }
   }
@@ -44,24 +44,23 @@ extension Tensor {
   /// - Returns: `[..., features]`.
   public func headNorm(weight: Tensor, epsilon: Float) -> Tensor {
     let (heads, size, stride) = (weight.shape[0], weight.shape[1], shape.last)
-    precondition(
+    ensure(
       weight.shape.rank == 2 && weight.count <= stride,
       "headNorm: x is \(shape), weight is \(weight.shape)")
     let rows = shape.rows
     let y = copied()
     let statistics = Tensor(uninitialized: [rows, heads, 2])
-    apus_head_norm_f32(
-      y.floats, statistics.floats, y.floats, weight.floats, rows, heads, size, stride, epsilon)
-    withExtendedLifetime((weight, statistics)) {}
+    withPointers(y.out, statistics.out, self, weight) {
+      apus_head_norm_f32($0, $1, $2, $3, rows, heads, size, stride, epsilon)
+    }
     guard Tensor.records(self, weight) else { return y }
     let (savedX, savedWeight) = (detached(), weight.detached())
     return y.tracked(from: [self, weight]) { dy in
       let dx = dy.copied()
       let dweight = Tensor(uninitialized: savedWeight.shape)
-      apus_head_norm_backward_f32(
-        dx.floats, dweight.floats, dy.floats, savedX.floats, savedWeight.floats, statistics.floats,
-        rows, heads, size, stride)
-      withExtendedLifetime((dy, savedX, savedWeight, statistics)) {}
+      withPointers(dx.out, dweight.out, dy, savedX, savedWeight, statistics) {
+        apus_head_norm_backward_f32($0, $1, $2, $3, $4, $5, rows, heads, size, stride)
+      }
       return [dx, dweight]
     }
   }
@@ -76,22 +75,21 @@ extension Tensor {
   /// - Returns: `[..., features]`.
   public func rmsNorm(weight: Tensor, epsilon: Float) -> Tensor {
     let features = shape.last
-    precondition(weight.count == features, "rmsNorm: x is \(shape), weight is \(weight.shape)")
+    ensure(weight.count == features, "rmsNorm: x is \(shape), weight is \(weight.shape)")
     let rows = shape.rows
     let y = Tensor(uninitialized: shape)
     let statistics = Tensor(uninitialized: [rows])
-    apus_rms_norm_f32(
-      y.floats, statistics.floats, floats, weight.floats, rows, features, epsilon)
-    withExtendedLifetime(statistics) {}
+    withPointers(y.out, statistics.out, self, weight) {
+      apus_rms_norm_f32($0, $1, $2, $3, rows, features, epsilon)
+    }
     guard Tensor.records(self, weight) else { return y }
     let (savedX, savedWeight) = (detached(), weight.detached())
     return y.tracked(from: [self, weight]) { dy in
       let dx = Tensor(uninitialized: savedX.shape)
       let dweight = Tensor(uninitialized: [features])
-      apus_rms_norm_backward_f32(
-        dx.floats, dweight.floats, dy.floats, savedX.floats, savedWeight.floats, statistics.floats,
-        rows, features)
-      withExtendedLifetime((dy, savedX, savedWeight, statistics)) {}
+      withPointers(dx.out, dweight.out, dy, savedX, savedWeight, statistics) {
+        apus_rms_norm_backward_f32($0, $1, $2, $3, $4, $5, rows, features)
+      }
       return [dx, dweight]
     }
   }

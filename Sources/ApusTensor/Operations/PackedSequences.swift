@@ -11,7 +11,7 @@ extension Tensor {
   /// - Returns: `[N, H · K]`.
   public func attention(lengths: [Int], layout: AttentionLayout) -> Tensor {
     let (rows, width) = (self.shape[0], self.shape[1])
-    precondition(
+    ensure(
       width == layout.fusedSize && lengths.allSatisfy { $0 > 0 } && lengths.reduce(0, +) == rows,
       "attention: rows of \(self.shape) for sequences of \(lengths.reduce(0, +)) tokens")
     let runs = Run.all(lengths)
@@ -24,27 +24,28 @@ extension Tensor {
     let o = Tensor(uninitialized: [rows, queries])
     let records = Tensor.records(self)
     let lse = records ? Tensor(uninitialized: [rows, layout.heads]) : nil
-    for run in runs {
-      var shape = shape(run)
-      let q = floats + run.start * width
-      apus_attention_f32(
-        o.floats + run.start * queries, lse.map { $0.floats + run.start * layout.heads }, q,
-        q + queries, q + queries + keys, &shape)
+    withPointers(o.out, lse?.out, self) { o, lse, fused in
+      for run in runs {
+        var shape = shape(run)
+        let q = fused + run.start * width
+        apus_attention_f32(
+          o + run.start * queries, lse.map { $0 + run.start * layout.heads }, q, q + queries,
+          q + queries + keys, &shape)
+      }
     }
-    withExtendedLifetime(self) {}
     guard records, let lse else { return o }
     let (saved, savedO) = (detached(), o.detached())
     return o.tracked(from: [self]) { dout in
       let d = Tensor(uninitialized: saved.shape)
-      for run in runs {
-        var shape = shape(run)
-        let (dq, q) = (d.floats + run.start * width, saved.floats + run.start * width)
-        apus_attention_backward_f32(
-          dq, dq + queries, dq + queries + keys, dout.floats + run.start * queries, q, q + queries,
-          q + queries + keys, savedO.floats + run.start * queries,
-          lse.floats + run.start * layout.heads, &shape)
+      withPointers(d.out, dout, saved, savedO, lse) { d, dout, fused, o, lse in
+        for run in runs {
+          var shape = shape(run)
+          let (dq, q) = (d + run.start * width, fused + run.start * width)
+          apus_attention_backward_f32(
+            dq, dq + queries, dq + queries + keys, dout + run.start * queries, q, q + queries,
+            q + queries + keys, o + run.start * queries, lse + run.start * layout.heads, &shape)
+        }
       }
-      withExtendedLifetime((dout, saved, savedO, lse)) {}
       return [d]
     }
   }
@@ -56,30 +57,31 @@ extension Tensor {
   /// - Returns: `[sequences, D]`.
   public func rowMean(lengths: [Int]) -> Tensor {
     let (rows, width) = (shape[0], shape[1])
-    precondition(
+    ensure(
       lengths.allSatisfy { $0 > 0 } && lengths.reduce(0, +) == rows,
       "meanOfRows: \(shape) for sequences of \(lengths.reduce(0, +)) rows")
     let y = Tensor(uninitialized: [lengths.count, width])
-    var start = 0
-    for (index, length) in lengths.enumerated() {
-      let mean = y.floats + index * width
-      apus_column_sum_f32(mean, floats + start * width, length, width, width, 0)
-      apus_scale_f32(mean, mean, 1 / Float(length), width)
-      start += length
+    withPointers(y.out, self) { y, x in
+      var start = 0
+      for (index, length) in lengths.enumerated() {
+        let mean = y + index * width
+        apus_column_sum_f32(mean, x + start * width, length, width, width, 0)
+        apus_scale_f32(mean, mean, 1 / Float(length), width)
+        start += length
+      }
     }
-    withExtendedLifetime(self) {}
     guard Tensor.records(self) else { return y }
     return y.tracked(from: [self]) { dy in
       let dx = Tensor(uninitialized: [rows, width])
-      var start = 0
-      for (index, length) in lengths.enumerated() {
-        for row in start..<start + length {
-          apus_scale_f32(
-            dx.floats + row * width, dy.floats + index * width, 1 / Float(length), width)
+      withPointers(dx.out, dy) { dx, dy in
+        var start = 0
+        for (index, length) in lengths.enumerated() {
+          for row in start..<start + length {
+            apus_scale_f32(dx + row * width, dy + index * width, 1 / Float(length), width)
+          }
+          start += length
         }
-        start += length
       }
-      withExtendedLifetime(dy) {}
       return [dx]
     }
   }

@@ -11,9 +11,9 @@ extension Tensor {
   /// - Returns: `[..., outputs]`.
   public func linear(weight: Tensor, bias: Tensor? = nil, inputsFirst: Bool = false) -> Tensor {
     let (outputs, inputs) = (weight.shape[inputsFirst ? 1 : 0], weight.shape[inputsFirst ? 0 : 1])
-    precondition(
+    ensure(
       shape.last == inputs, "linear: x is \(shape), weight is \(weight.shape)")
-    precondition(
+    ensure(
       bias.map { $0.count == outputs } ?? true, "linear: weight is \(weight.shape), bias is not")
     let rows = count / max(inputs, 1)
     let y = Tensor(uninitialized: shape.replacingLast(with: outputs))
@@ -21,12 +21,10 @@ extension Tensor {
     product(
       y, self, weight, bias: bias, rows: rows, columns: outputs, inner: inputs,
       transposeB: !inputsFirst, bf16: bf16)
-    guard Tensor.records(self, weight) || (bias.map { Tensor.records($0) } ?? false) else {
-      return y
-    }
+    guard Tensor.records(self, weight, bias) else { return y }
     let (savedX, savedWeight) = (detached(), weight.detached())
     let (needsX, needsWeight, needsBias) = (isTracked, weight.isTracked, bias?.isTracked ?? false)
-    return y.tracked(from: [self, weight] + (bias.map { [$0] } ?? [])) { dy in
+    return y.tracked(from: [self, weight, bias]) { dy in
       var (dx, dweight, dbias): (Tensor?, Tensor?, Tensor?)
       if needsX {
         let gradient = Tensor(uninitialized: savedX.shape)
@@ -48,12 +46,7 @@ extension Tensor {
         }
         dweight = gradient
       }
-      if needsBias {
-        let gradient = Tensor(uninitialized: [outputs])
-        apus_column_sum_f32(gradient.floats, dy.floats, rows, outputs, outputs, 0)
-        dbias = gradient
-      }
-      withExtendedLifetime(dy) {}
+      if needsBias { dbias = dy.columnSum(outputs) }
       return [dx, dweight, dbias]
     }
   }
@@ -71,10 +64,10 @@ extension Tensor {
   public func linear(sideBySide weights: [Tensor], biases: [Tensor] = []) -> Tensor {
     let inputs = shape.last
     let (rows, outputs) = (shape.rows, weights.map { $0.shape[0] })
-    precondition(
+    ensure(
       !weights.isEmpty && weights.allSatisfy { $0.shape == [$0.shape[0], inputs] },
       "linear: x is \(shape), weights are \(weights.map(\.shape))")
-    precondition(
+    ensure(
       biases.isEmpty || biases.map(\.count) == outputs,
       "linear: weights are \(weights.map(\.shape)), biases are \(biases.map(\.shape))")
     let width = outputs.reduce(0, +)
@@ -83,15 +76,13 @@ extension Tensor {
     var offset = 0
     for (index, weight) in weights.enumerated() {
       product(
-        y.floats + offset, floats, weight.floats,
-        bias: biases.isEmpty ? nil : biases[index].floats,
+        y.out.from(offset), input, weight.input, bias: biases.isEmpty ? nil : biases[index],
         rows: rows, columns: outputs[index], inner: inputs, aStride: inputs, bStride: inputs,
         cStride: width, transposeB: true, bf16: bf16)
       offset += outputs[index]
     }
-    withExtendedLifetime((self, weights, biases)) {}
     let parts = [self] + weights + biases
-    guard parts.contains(where: \.isTracked), Arithmetic.current.recordsGradients else { return y }
+    guard Tensor.records(parts) else { return y }
     let (savedX, savedWeights) = (detached(), weights.map { $0.detached() })
     let needs = parts.map(\.isTracked)
     return y.tracked(from: parts) { dy in
@@ -112,28 +103,40 @@ private func sideBySideGradients(
   var offset = 0
   for (index, weight) in weights.enumerated() {
     let outputs = weight.shape[0]
-    let part = dy.floats + offset
+    let part = dy.input.from(offset)
     if let dx {
       product(
-        dx.floats, part, weight.floats, rows: rows, columns: inputs, inner: outputs, aStride: width,
+        dx.out, part, weight.input, rows: rows, columns: inputs, inner: outputs, aStride: width,
         bStride: inputs, cStride: inputs, accumulate: index > 0, bf16: bf16)
     }
     let dweight = needs[1 + index] ? Tensor(uninitialized: weight.shape) : nil
     if let dweight {
       product(
-        dweight.floats, part, x.floats, rows: outputs, columns: inputs, inner: rows, aStride: width,
+        dweight.out, part, x.input, rows: outputs, columns: inputs, inner: rows, aStride: width,
         bStride: inputs, cStride: inputs, transposeA: true, bf16: bf16)
     }
     dweights.append(dweight)
     if index < biasCount {
       let dbias = needs[1 + weights.count + index] ? Tensor(uninitialized: [outputs]) : nil
-      if let dbias { apus_column_sum_f32(dbias.floats, part, rows, outputs, width, 0) }
+      withPointers(dbias?.out, part) {
+        if let dbias = $0 { apus_column_sum_f32(dbias, $1, rows, outputs, width, 0) }
+      }
       dbiases.append(dbias)
     }
     offset += outputs
   }
-  withExtendedLifetime((dy, x, weights)) {}
   return [dx] + dweights + dbiases
+}
+
+extension Tensor {
+  /// The sums over all rows of `columns` elements each: `[columns]`.
+  func columnSum(_ columns: Int) -> Tensor {
+    let sum = Tensor(uninitialized: [columns])
+    withPointers(sum.out, self) {
+      apus_column_sum_f32($0, $1, count / max(columns, 1), columns, columns, 0)
+    }
+    return sum
+  }
 }
 
 /// `c (+)= op(a) · op(b) + bias` on densely stored matrices.
@@ -142,26 +145,25 @@ func product(
   transposeA: Bool = false, transposeB: Bool = false, accumulate: Bool = false, bf16: Bool
 ) {
   product(
-    c.floats, a.floats, b.floats, bias: bias?.floats, rows: rows, columns: columns, inner: inner,
+    c.out, a.input, b.input, bias: bias, rows: rows, columns: columns, inner: inner,
     aStride: transposeA ? rows : inner, bStride: transposeB ? inner : columns, cStride: columns,
     transposeA: transposeA, transposeB: transposeB, accumulate: accumulate, bf16: bf16)
-  withExtendedLifetime((a, b, bias)) {}
 }
 
 /// The same on rows that lie apart.
 func product(
-  _ c: UnsafeMutablePointer<Float>, _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>,
-  bias: UnsafePointer<Float>? = nil, rows: Int, columns: Int, inner: Int, aStride: Int,
-  bStride: Int, cStride: Int, transposeA: Bool = false, transposeB: Bool = false,
-  accumulate: Bool = false, bf16: Bool
+  _ c: KernelOutput<Float>, _ a: KernelInput<Float>, _ b: KernelInput<Float>, bias: Tensor? = nil,
+  rows: Int, columns: Int, inner: Int, aStride: Int, bStride: Int, cStride: Int,
+  transposeA: Bool = false, transposeB: Bool = false, accumulate: Bool = false, bf16: Bool
 ) {
   var shape = apus_product_shape(
     rows: rows, columns: columns, inner: inner, a_stride: aStride, b_stride: bStride,
     c_stride: cStride, transpose_a: transposeA ? 1 : 0, transpose_b: transposeB ? 1 : 0,
     accumulate: accumulate ? 1 : 0)
-  let status =
-    bf16 ? apus_product_bf16(c, a, b, bias, &shape) : apus_product_f32(c, a, b, bias, &shape)
-  precondition(
-    status == 0, "The product [\(rows), \(inner)] · [\(inner), \(columns)] failed: oneDNN \(status)"
-  )
+  let status = withPointers(c, a, b, bias) {
+    bf16 ? apus_product_bf16($0, $1, $2, $3, &shape) : apus_product_f32($0, $1, $2, $3, &shape)
+  }
+  ensure(
+    status == 0,
+    "the product [\(rows), \(inner)] · [\(inner), \(columns)] failed: oneDNN \(status)")
 }

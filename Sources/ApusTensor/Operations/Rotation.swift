@@ -6,8 +6,8 @@ import Foundation
 /// Su et al., 2021, *RoFormer*, arXiv:2104.09864.
 public struct RotaryTable: Sendable {
   /// `[positions, pairs]`.
-  let cosine: Tensor
-  let sine: Tensor
+  let cosine: TensorValue
+  let sine: TensorValue
   let frequencies: [Double]
   let scale: Double
   let isInterleaved: Bool
@@ -50,8 +50,8 @@ public struct RotaryTable: Sendable {
         sines.append(Float(sin(angle) * scale))
       }
     }
-    cosine = Tensor(cosines, [places.count, pairs])
-    sine = Tensor(sines, [places.count, pairs])
+    cosine = Tensor(cosines, [places.count, pairs]).contents
+    sine = Tensor(sines, [places.count, pairs]).contents
   }
 
   /// The turns of T tokens of each of several sequences, from the positions `starts` on. Streams are
@@ -73,11 +73,10 @@ public struct RotaryTable: Sendable {
       // Sequences far apart: a row for each token.
       return Rotation(
         table: other(places, start: 0),
-        rows: Tensor(places.indices.map { Int32($0) }, [places.count]))
+        rows: places.indices.map { Int32($0) })
     }
     let table = isHere ? self : other(low..<high, start: low)
-    return Rotation(
-      table: table, rows: Tensor(places.map { Int32($0 - table.start) }, [places.count]))
+    return Rotation(table: table, rows: places.map { Int32($0 - table.start) })
   }
 }
 
@@ -85,33 +84,33 @@ public struct RotaryTable: Sendable {
 public struct Rotation: Sendable {
   private let table: RotaryTable
   /// The row of the table for each token, `[B · T]`.
-  private let rows: Tensor
+  private let rows: [Int32]
 
-  fileprivate init(table: RotaryTable, rows: Tensor) { (self.table, self.rows) = (table, rows) }
+  fileprivate init(table: RotaryTable, rows: [Int32]) { (self.table, self.rows) = (table, rows) }
 
   /// The turns of several batches, one behind the other. At least one; heads turn by as many pairs in all.
   public init(joining parts: [Rotation]) {
-    precondition(
+    ensure(
       parts.allSatisfy { $0.table.pairs == parts[0].table.pairs }, "Rotation: pairs differ")
     table = RotaryTable(stacking: parts.map(\.table))
     var first: Int32 = 0
-    let rows = parts.flatMap { part in
+    rows = parts.flatMap { part in
       defer { first += Int32(part.table.cosine.shape[0]) }
-      return part.rows.integers.map { first + $0 }
+      return part.rows.map { [first] in first + $0 }
     }
-    self.rows = Tensor(rows, [rows.count])
   }
 
   /// Turns the first heads of every row of `x`, `[B, T, features]`, in place, or back.
   func turn(_ x: Tensor, heads: Int, headSize: Int, back: Bool = false) {
     let width = x.shape.last
-    precondition(
+    ensure(
       x.shape.rows == rows.count && heads * headSize <= width && 2 * table.pairs <= headSize,
       "turn: \(heads) heads of \(headSize) in \(x.shape), places of \(rows.count) tokens")
-    apus_rope_f32(
-      x.floats, table.cosine.floats, table.sine.floats, rows.ints, rows.count, heads, headSize,
-      table.pairs, width, table.isInterleaved ? 1 : 0, back ? 1 : 0)
-    withExtendedLifetime((x, self)) {}
+    withPointers(x.out, table.cosine, table.sine) {
+      apus_rope_f32(
+        $0, $1, $2, rows, rows.count, heads, headSize, table.pairs, width,
+        table.isInterleaved ? 1 : 0, back ? 1 : 0)
+    }
   }
 
   /// A turned copy of `x`.
@@ -125,8 +124,8 @@ public struct Rotation: Sendable {
 extension RotaryTable {
   fileprivate init(stacking tables: [RotaryTable]) {
     let first = tables[0]
-    cosine = Tensor(stacking: tables.map(\.cosine))
-    sine = Tensor(stacking: tables.map(\.sine))
+    cosine = TensorValue(joining: tables.map(\.cosine))
+    sine = TensorValue(joining: tables.map(\.sine))
     (frequencies, scale) = (first.frequencies, first.scale)
     (isInterleaved, start) = (first.isInterleaved, 0)
   }

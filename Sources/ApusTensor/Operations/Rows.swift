@@ -17,16 +17,17 @@ extension Tensor {
   /// - Returns: `[B, D]`.
   public func timeMean(lengths: [Int]) -> Tensor {
     let (batch, time, width) = (shape[0], shape[1], shape[2])
-    precondition(
+    ensure(
       lengths.count == batch && lengths.allSatisfy { (1...time).contains($0) },
       "timeMean: x is \(shape), the lengths are \(lengths)")
     let y = Tensor(uninitialized: [batch, width])
-    for (row, length) in lengths.enumerated() {
-      let mean = y.floats + row * width
-      apus_column_sum_f32(mean, floats + row * time * width, length, width, width, 0)
-      apus_scale_f32(mean, mean, 1 / Float(length), width)
+    withPointers(y.out, self) { y, x in
+      for (row, length) in lengths.enumerated() {
+        let mean = y + row * width
+        apus_column_sum_f32(mean, x + row * time * width, length, width, width, 0)
+        apus_scale_f32(mean, mean, 1 / Float(length), width)
+      }
     }
-    withExtendedLifetime(self) {}
     guard Tensor.records(self) else { return y }
     // Every time of a sequence gets the same row of a table, those after its end a row of zeros.
     let rows = Tensor(
@@ -35,14 +36,12 @@ extension Tensor {
       }, [batch * time])
     return y.tracked(from: [self]) { dy in
       let table = Tensor(zeros: [batch + 1, width])
-      for (row, length) in lengths.enumerated() {
-        apus_scale_f32(
-          table.floats + row * width, dy.floats + row * width, 1 / Float(length), width)
+      withPointers(table.out, dy) { table, dy in
+        for (row, length) in lengths.enumerated() {
+          apus_scale_f32(table + row * width, dy + row * width, 1 / Float(length), width)
+        }
       }
-      let dx = Tensor(uninitialized: [batch, time, width])
-      apus_embedding_f32(dx.floats, table.floats, rows.ints, batch * time, width)
-      withExtendedLifetime((dy, rows, table)) {}
-      return [dx]
+      return [rows.embedded(in: table)]
     }
   }
 }

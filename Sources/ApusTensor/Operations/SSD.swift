@@ -40,7 +40,7 @@ public struct SSDLayout: Sendable, Hashable {
 }
 
 /// The weights of a mixer by state space duality, between its two projections.
-public struct SSDWeights: Sendable {
+public struct SSDWeights {
   /// Convolution, `[E + 2GN, 1, K]`.
   public var convolution: Tensor
   /// `[E + 2GN]`, or nil.
@@ -68,7 +68,7 @@ public struct SSDWeights: Sendable {
   }
 
   var all: [Tensor] {
-    [convolution, stepBias, logA, skip, gain] + (convolutionBias.map { [$0] } ?? [])
+    [convolution, stepBias, logA, skip, gain] + [convolutionBias].compactMap(\.self)
   }
 
   var detached: SSDWeights {
@@ -82,19 +82,21 @@ public struct SSDWeights: Sendable {
 /// The state of a mixer by state space duality between tokens: constant in time.
 public struct SSDState: Sendable {
   /// The last K − 1 inputs of the convolution, `[B, K − 1, E + 2GN]`.
-  package var window: Tensor
+  package var window: TensorValue
   /// h, `[B, H, N, P]`.
-  package var hidden: Tensor
+  package var hidden: TensorValue
 
   /// The state before the first token.
   public init(batch: Int, layout: SSDLayout, convolutionWidth: Int) {
-    window = Tensor(zeros: [batch, convolutionWidth - 1, layout.convolved])
-    hidden = Tensor(zeros: [batch, layout.heads, layout.states, layout.headSize])
+    window = Tensor(zeros: [batch, convolutionWidth - 1, layout.convolved]).contents
+    hidden = Tensor(zeros: [batch, layout.heads, layout.states, layout.headSize]).contents
   }
 }
 
 extension SSDState: TensorState {
-  static var parts: [any WritableKeyPath<SSDState, Tensor> & Sendable] { [\.window, \.hidden] }
+  static var parts: [any WritableKeyPath<SSDState, TensorValue> & Sendable] {
+    [\.window, \.hidden]
+  }
 }
 
 extension Tensor {
@@ -110,10 +112,8 @@ extension Tensor {
   /// - Returns: `[B, T, E]`.
   public func ssd(weights: SSDWeights, layout: SSDLayout) -> Tensor {
     let call = Call(self, weights, layout)
-    let records =
-      (isTracked || weights.all.contains(where: \.isTracked))
-      && Arithmetic.current.recordsGradients
-    let xbc = call.convolve(self, weights, window: nil)
+    let records = Tensor.records([self] + weights.all)
+    let xbc = call.convolution(weights)(self)
     let y = Tensor(uninitialized: [call.batch, call.time, layout.channels])
     var shape = call.shape
     let chunks = (call.time + layout.chunk - 1) / layout.chunk
@@ -121,12 +121,12 @@ extension Tensor {
       records
       ? Tensor(
         uninitialized: [call.batch, chunks, layout.heads, layout.states * layout.headSize]) : nil
-    let parts = call.parts(xbc.floats)
-    apus_ssd_f32(
-      y.floats, nil, checkpoints?.floats, parts.x, parts.b, parts.c, floats + call.stepColumn,
-      weights.stepBias.floats, weights.logA.floats, weights.skip.floats, &shape)
+    withPointers(y.out, checkpoints?.out) { y, checkpoints in
+      call.read(xbc, self, weights) {
+        apus_ssd_f32(y, nil, checkpoints, $0.x, $0.b, $0.c, $1, $2, $3, $4, &shape)
+      }
+    }
     let o = call.normalize(y, self, weights)
-    withExtendedLifetime((self, xbc, weights.all)) {}
     guard records, let checkpoints else { return o }
     let (saved, savedInput) = (weights.detached, detached())
     return o.tracked(from: [self] + weights.all) { dout in
@@ -138,29 +138,23 @@ extension Tensor {
   /// The same from a given state, which is advanced by T tokens. Records nothing.
   public func ssd(weights: SSDWeights, layout: SSDLayout, state: inout SSDState) -> Tensor {
     let call = Call(self, weights, layout)
-    precondition(
+    ensure(
       state.hidden.shape == [call.batch, layout.heads, layout.states, layout.headSize],
       "ssd: the state is \(state.hidden.shape), the input \(self.shape)")
-    let xbc = state.window.withMutableFloats {
-      call.convolve(self, weights, window: $0.baseAddress)
-    }
+    state.window.makeUnique()
+    state.hidden.makeUnique()
+    let xbc = call.convolution(weights)(self, window: state.window.out)
     let y = Tensor(uninitialized: [call.batch, call.time, layout.channels])
     var shape = call.shape
-    let parts = call.parts(xbc.floats)
-    let dt = floats + call.stepColumn
-    state.hidden.withMutableFloats { hidden in
-      guard let h = hidden.baseAddress else { return }
-      if call.time <= fewTokens {
-        apus_ssd_step_f32(
-          y.floats, h, parts.x, parts.b, parts.c, dt, weights.stepBias.floats, weights.logA.floats,
-          weights.skip.floats, &shape)
-      } else {
-        apus_ssd_f32(
-          y.floats, h, nil, parts.x, parts.b, parts.c, dt, weights.stepBias.floats,
-          weights.logA.floats, weights.skip.floats, &shape)
+    withPointers(y.out, state.hidden.out) { y, hidden in
+      call.read(xbc, self, weights) {
+        if call.time <= fewTokens {
+          apus_ssd_step_f32(y, hidden, $0.x, $0.b, $0.c, $1, $2, $3, $4, &shape)
+        } else {
+          apus_ssd_f32(y, hidden, nil, $0.x, $0.b, $0.c, $1, $2, $3, $4, &shape)
+        }
       }
     }
-    withExtendedLifetime((self, xbc, weights.all)) {}
     return call.normalize(y, self, weights)
   }
 }
@@ -176,13 +170,12 @@ private struct Parts<Pointer> {
 /// One call's sizes, and the steps that forward and backward share.
 private struct Call {
   let layout: SSDLayout
-  let batch: Int, time: Int, taps: Int
+  let batch: Int, time: Int
 
   init(_ zxbcdt: Tensor, _ weights: SSDWeights, _ layout: SSDLayout) {
     self.layout = layout
     (batch, time) = (zxbcdt.shape[0], zxbcdt.shape[1])
-    taps = weights.convolution.count / max(layout.convolved, 1)
-    precondition(
+    ensure(
       zxbcdt.shape[2] == layout.projected && weights.convolution.shape[0] == layout.convolved
         && weights.logA.count == layout.heads && weights.gain.count == layout.channels
         && layout.heads % layout.groups == 0,
@@ -200,30 +193,40 @@ private struct Call {
       step_high: layout.stepLimits.upperBound)
   }
 
-  func parts(_ row: UnsafeMutablePointer<Float>) -> Parts<UnsafeMutablePointer<Float>> {
-    let b = row + layout.channels
-    return Parts(x: row, b: b, c: b + layout.groups * layout.states)
+  func parts<Pointer: Strideable>(_ row: Pointer) -> Parts<Pointer>
+  where Pointer.Stride == Int {
+    let b = row.advanced(by: layout.channels)
+    return Parts(x: row, b: b, c: b.advanced(by: layout.groups * layout.states))
   }
 
-  /// silu of the causal convolution of the columns x, B and C.
-  func convolve(
-    _ zxbcdt: Tensor, _ weights: SSDWeights, window: UnsafeMutablePointer<Float>?
-  ) -> Tensor {
-    let xbc = Tensor(uninitialized: [batch, time, layout.convolved])
-    apus_causal_conv_silu_f32(
-      xbc.floats, window, zxbcdt.floats + layout.channels, weights.convolution.floats,
-      weights.convolutionBias?.floats, batch, time, layout.convolved, taps, layout.projected)
-    withExtendedLifetime((zxbcdt, weights.all)) {}
-    return xbc
+  /// The causal convolution of the columns x, B and C.
+  func convolution(_ weights: SSDWeights) -> CausalConvolution {
+    CausalConvolution(
+      weight: weights.convolution, bias: weights.convolutionBias, batch: batch, time: time,
+      channels: layout.convolved, column: layout.channels, stride: layout.projected)
+  }
+
+  /// Calls a kernel with x, B and C, the step sizes, and the weights that it reads: those of the
+  /// step, of A, of the skip.
+  func read(
+    _ xbc: Tensor, _ zxbcdt: Tensor, _ weights: SSDWeights,
+    _ kernel: (
+      Parts<UnsafePointer<Float>>, UnsafePointer<Float>, UnsafePointer<Float>,
+      UnsafePointer<Float>, UnsafePointer<Float>
+    ) -> Void
+  ) {
+    withPointers(
+      xbc, zxbcdt.input.from(stepColumn), weights.stepBias, weights.logA, weights.skip, in: "ssd"
+    ) { kernel(parts($0), $1, $2, $3, $4) }
   }
 
   /// The gate, then the norm by groups.
   func normalize(_ y: Tensor, _ zxbcdt: Tensor, _ weights: SSDWeights) -> Tensor {
     let o = Tensor(uninitialized: y.shape)
-    apus_gated_rms_norm_f32(
-      o.floats, y.floats, zxbcdt.floats, weights.gain.floats, rows, layout.channels, layout.groups,
-      layout.projected, layout.epsilon)
-    withExtendedLifetime((y, zxbcdt, weights.all)) {}
+    withPointers(o.out, y, zxbcdt, weights.gain) {
+      apus_gated_rms_norm_f32(
+        $0, $1, $2, $3, rows, layout.channels, layout.groups, layout.projected, layout.epsilon)
+    }
     return o
   }
 }
@@ -232,31 +235,32 @@ private func ssdBackward(
   _ dout: Tensor, zxbcdt: Tensor, y: Tensor, checkpoints: Tensor, weights: SSDWeights, call: Call
 ) -> [Tensor?] {
   let layout = call.layout
-  let xbc = call.convolve(zxbcdt, weights, window: nil)
+  let convolution = call.convolution(weights)
+  let xbc = convolution(zxbcdt)
   let dinput = Tensor(uninitialized: zxbcdt.shape)
   let dy = Tensor(uninitialized: y.shape)
   let dgain = Tensor(uninitialized: weights.gain.shape)
-  apus_gated_rms_norm_backward_f32(
-    dy.floats, dinput.floats, dgain.floats, dout.floats, y.floats, zxbcdt.floats,
-    weights.gain.floats, call.rows, layout.channels, layout.groups, layout.projected,
-    layout.epsilon)
+  withPointers(dy.out, dinput.out, dgain.out, dout, y, zxbcdt, weights.gain) {
+    apus_gated_rms_norm_backward_f32(
+      $0, $1, $2, $3, $4, $5, $6, call.rows, layout.channels, layout.groups, layout.projected,
+      layout.epsilon)
+  }
   let dxbc = Tensor(uninitialized: xbc.shape)
   let dstepBias = Tensor(uninitialized: weights.stepBias.shape)
   let dlogA = Tensor(uninitialized: weights.logA.shape)
   let dskip = Tensor(uninitialized: weights.skip.shape)
   var shape = call.shape
-  let (parts, dparts) = (call.parts(xbc.floats), call.parts(dxbc.floats))
-  apus_ssd_backward_f32(
-    dparts.x, dparts.b, dparts.c, dinput.floats + call.stepColumn, dstepBias.floats, dlogA.floats,
-    dskip.floats, dy.floats, checkpoints.floats, parts.x, parts.b, parts.c,
-    zxbcdt.floats + call.stepColumn, weights.stepBias.floats, weights.logA.floats,
-    weights.skip.floats, &shape)
-  let dconvolution = Tensor(uninitialized: weights.convolution.shape)
-  let dbias = weights.convolutionBias.map { Tensor(uninitialized: $0.shape) }
-  apus_causal_conv_silu_backward_f32(
-    dinput.floats + layout.channels, dconvolution.floats, dbias?.floats, dxbc.floats,
-    zxbcdt.floats + layout.channels, weights.convolution.floats, weights.convolutionBias?.floats,
-    call.batch, call.time, layout.convolved, call.taps, layout.projected, layout.projected)
-  withExtendedLifetime((dout, zxbcdt, y, checkpoints, weights.all, xbc, dy, dxbc)) {}
+  withPointers(
+    dxbc.out, dinput.out.from(call.stepColumn), dstepBias.out, dlogA.out, dskip.out, dy,
+    checkpoints
+  ) { dxbc, dstep, dstepBias, dlogA, dskip, dy, checkpoints in
+    let d = call.parts(dxbc)
+    call.read(xbc, zxbcdt, weights) {
+      apus_ssd_backward_f32(
+        d.x, d.b, d.c, dstep, dstepBias, dlogA, dskip, dy, checkpoints, $0.x, $0.b, $0.c, $1, $2,
+        $3, $4, &shape)
+    }
+  }
+  let (dconvolution, dbias) = convolution.gradients(of: dxbc, at: zxbcdt, to: dinput)
   return [dinput, dconvolution, dstepBias, dlogA, dskip, dgain] + (dbias.map { [$0] } ?? [])
 }

@@ -1,7 +1,7 @@
 import CApusKernels
 
 /// The weights of a selective state space between its two projections.
-public struct SelectiveSSMWeights: Sendable {
+public struct SelectiveSSMWeights {
   /// Convolution, `[E, 1, K]` or `[E, K]`.
   public var convolution: Tensor
   /// `[E]`, or nil.
@@ -40,12 +40,10 @@ public struct SelectiveSSMWeights: Sendable {
   var states: Int { logA.shape[1] }
   /// R.
   var rank: Int { step.shape[1] }
-  /// K.
-  var width: Int { convolution.count / max(channels, 1) }
 
   var all: [Tensor] {
-    [convolution, projection, step, stepBias, logA, skip] + (convolutionBias.map { [$0] } ?? [])
-      + (norms?.all ?? [])
+    [convolution, projection, step, stepBias, logA, skip]
+      + [convolutionBias].compactMap(\.self) + (norms?.all ?? [])
   }
 
   var detached: SelectiveSSMWeights {
@@ -58,7 +56,7 @@ public struct SelectiveSSMWeights: Sendable {
 
 /// Root-mean-square normalizations of the low-rank step sizes (before they are mapped to channels), of
 /// B and of C. Without them large models diverge. Lieber et al., 2024, arXiv:2403.19887.
-public struct SelectiveSSMNorms: Sendable {
+public struct SelectiveSSMNorms {
   /// The gain of the step sizes, `[R]`.
   public var step: Tensor
   /// The gain of B, `[N]`.
@@ -87,19 +85,19 @@ public struct SelectiveSSMNorms: Sendable {
 /// The state of a selective state space between tokens: constant in time.
 public struct SelectiveSSMState: Sendable {
   /// The last K − 1 inputs of the convolution, `[B, K − 1, E]`.
-  package var window: Tensor
+  package var window: TensorValue
   /// h, `[B, E, N]`.
-  package var hidden: Tensor
+  package var hidden: TensorValue
 
   /// The state before the first token.
   public init(batch: Int, channels: Int, states: Int, convolutionWidth: Int) {
-    window = Tensor(zeros: [batch, convolutionWidth - 1, channels])
-    hidden = Tensor(zeros: [batch, channels, states])
+    window = Tensor(zeros: [batch, convolutionWidth - 1, channels]).contents
+    hidden = Tensor(zeros: [batch, channels, states]).contents
   }
 }
 
 extension SelectiveSSMState: TensorState {
-  static var parts: [any WritableKeyPath<SelectiveSSMState, Tensor> & Sendable] {
+  static var parts: [any WritableKeyPath<SelectiveSSMState, TensorValue> & Sendable] {
     [\.window, \.hidden]
   }
 }
@@ -115,11 +113,9 @@ extension Tensor {
   /// - Returns: `[B, T, E]`.
   public func selectiveSSM(weights: SelectiveSSMWeights) -> Tensor {
     let sizes = Sizes(self, weights)
-    let records =
-      (isTracked || weights.all.contains(where: \.isTracked))
-      && Arithmetic.current.recordsGradients
+    let records = Tensor.records([self] + weights.all)
     let bf16 = Arithmetic.current.products == .bfloat16
-    let s = convolved(self, weights, sizes, window: nil)
+    let s = sizes.convolution(weights)(self)
     let p = Tensor(uninitialized: [sizes.batch, sizes.time, sizes.projected])
     product(
       p, s, weights.projection, rows: sizes.rows, columns: sizes.projected, inner: sizes.channels,
@@ -132,10 +128,8 @@ extension Tensor {
     let checkpoints =
       records
       ? Tensor(uninitialized: [sizes.batch, chunks, sizes.channels, sizes.states]) : nil
-    apus_selective_scan_f32(
-      o.floats, nil, checkpoints?.floats, s.floats, delta.floats, weights.logA.floats, projected.b,
-      projected.c, weights.skip.floats, floats + sizes.channels, &shape)
-    withExtendedLifetime((self, s, delta, projected)) {}
+    scan(
+      o, state: nil, checkpoints: checkpoints, s, delta, projected, weights, self, &shape)
     guard records, let checkpoints else { return o }
     let (saved, savedXZ) = (weights.detached, detached())
     return o.tracked(from: [self] + weights.all) { dout in
@@ -147,12 +141,12 @@ extension Tensor {
   /// The same from a given state, which is advanced by T tokens. Records nothing.
   public func selectiveSSM(weights: SelectiveSSMWeights, state: inout SelectiveSSMState) -> Tensor {
     let sizes = Sizes(self, weights)
-    precondition(
+    ensure(
       state.hidden.shape == [sizes.batch, sizes.channels, sizes.states],
       "selectiveSSM: the state is \(state.hidden.shape), the input \(self.shape)")
-    let s = state.window.withMutableFloats {
-      convolved(self, weights, sizes, window: $0.baseAddress)
-    }
+    state.window.makeUnique()
+    state.hidden.makeUnique()
+    let s = sizes.convolution(weights)(self, window: state.window.out)
     let p = Tensor(uninitialized: [sizes.batch, sizes.time, sizes.projected])
     product(
       p, s, weights.projection, rows: sizes.rows, columns: sizes.projected, inner: sizes.channels,
@@ -161,25 +155,20 @@ extension Tensor {
     let delta = steps(projected, weights, sizes, bf16: false)
     let o = Tensor(uninitialized: [sizes.batch, sizes.time, sizes.channels])
     var shape = projected.scanShape(sizes)
-    state.hidden.withMutableFloats { hidden in
-      apus_selective_scan_f32(
-        o.floats, hidden.baseAddress, nil, s.floats, delta.floats, weights.logA.floats, projected.b,
-        projected.c, weights.skip.floats, floats + sizes.channels, &shape)
-    }
-    withExtendedLifetime((self, s, delta, projected, weights.all)) {}
+    scan(
+      o, state: state.hidden.out, checkpoints: nil, s, delta, projected, weights, self, &shape)
     return o
   }
 }
 
 /// The sizes that the kernels ask for.
 private struct Sizes {
-  let batch: Int, time: Int, channels: Int, states: Int, rank: Int, width: Int
+  let batch: Int, time: Int, channels: Int, states: Int, rank: Int
 
   init(_ xz: Tensor, _ weights: SelectiveSSMWeights) {
     (batch, time) = (xz.shape[0], xz.shape[1])
     (channels, states, rank) = (weights.channels, weights.states, weights.rank)
-    width = weights.width
-    precondition(
+    ensure(
       xz.shape[2] == 2 * channels && weights.projection.shape == [rank + 2 * states, channels],
       "selectiveSSM: rows of \(xz.shape), projection \(weights.projection.shape), A \(weights.logA.shape)"
     )
@@ -187,6 +176,12 @@ private struct Sizes {
 
   var rows: Int { batch * time }
   var projected: Int { rank + 2 * states }
+
+  func convolution(_ weights: SelectiveSSMWeights) -> CausalConvolution {
+    CausalConvolution(
+      weight: weights.convolution, bias: weights.convolutionBias, batch: batch, time: time,
+      channels: channels, column: 0, stride: 2 * channels)
+  }
 }
 
 /// The low-rank step sizes, B and C of every token: parts of the projection's rows, or tensors of
@@ -209,20 +204,19 @@ private struct Projected {
     tensors = parts.map { Tensor(uninitialized: $0.shape) }
     for (index, weight) in norms.all.enumerated() {
       let (rows, width) = (parts[index].shape[0], parts[index].shape[1])
-      precondition(weight.count == width, "selectiveSSM: a norm of \(weight.shape) for \(width)")
-      apus_rms_norm_f32(
-        tensors[index].floats, statistics[index].floats, parts[index].floats, weight.floats, rows,
-        width, norms.epsilon)
+      ensure(weight.count == width, "selectiveSSM: a norm of \(weight.shape) for \(width)")
+      withPointers(tensors[index].out, statistics[index].out, parts[index], weight) {
+        apus_rms_norm_f32($0, $1, $2, $3, rows, width, norms.epsilon)
+      }
     }
-    withExtendedLifetime((parts, norms)) {}
   }
 
   var isNormalized: Bool { tensors.count == 3 }
   /// The step sizes begin every row of this.
-  var step: UnsafeMutablePointer<Float> { tensors[0].floats }
+  var step: KernelInput<Float> { tensors[0].input }
   var stepStride: Int { tensors[0].shape.last }
-  var b: UnsafeMutablePointer<Float> { isNormalized ? tensors[1].floats : step + rank }
-  var c: UnsafeMutablePointer<Float> { isNormalized ? tensors[2].floats : b + states }
+  var b: KernelInput<Float> { isNormalized ? tensors[1].input : step.from(rank) }
+  var c: KernelInput<Float> { isNormalized ? tensors[2].input : b.from(states) }
 
   func scanShape(_ sizes: Sizes) -> apus_scan_shape {
     apus_scan_shape(
@@ -250,8 +244,9 @@ private struct Projected {
     var offset = 0
     return [sizes.rank, sizes.states, sizes.states].map { width in
       let part = Tensor(uninitialized: [sizes.rows, width])
-      apus_copy_rows_f32(
-        part.floats, p.floats + offset, sizes.rows, width, width, sizes.projected, 0)
+      withPointers(part.out, p) {
+        apus_copy_rows_f32($0, $1 + offset, sizes.rows, width, width, sizes.projected, 0)
+      }
       offset += width
       return part
     }
@@ -269,30 +264,30 @@ private struct Projected {
       let (part, gradient) = (parts[index], tensors[index])
       let (rows, width) = (part.shape[0], part.shape[1])
       let dweight = Tensor(uninitialized: weight.shape)
-      apus_rms_norm_backward_f32(
-        gradient.floats, dweight.floats, gradient.floats, part.floats, weight.floats,
-        statistics[index].floats, rows, width)
-      apus_copy_rows_f32(
-        dp.floats + offset, gradient.floats, rows, width, sizes.projected, width, 0)
+      withPointers(gradient.out, dweight.out, part, weight, statistics[index]) {
+        apus_rms_norm_backward_f32($0, $1, $0, $2, $3, $4, rows, width)
+      }
+      withPointers(dp.out, gradient) {
+        apus_copy_rows_f32($0 + offset, $1, rows, width, sizes.projected, width, 0)
+      }
       offset += width
       return dweight
     }
-    withExtendedLifetime((parts, self)) {}
     return (dp, dnorms)
   }
 }
 
-/// silu of the causal convolution of the first half of xz.
-private func convolved(
-  _ xz: Tensor, _ weights: SelectiveSSMWeights, _ sizes: Sizes,
-  window: UnsafeMutablePointer<Float>?
-) -> Tensor {
-  let s = Tensor(uninitialized: [sizes.batch, sizes.time, sizes.channels])
-  apus_causal_conv_silu_f32(
-    s.floats, window, xz.floats, weights.convolution.floats, weights.convolutionBias?.floats,
-    sizes.batch, sizes.time, sizes.channels, sizes.width, 2 * sizes.channels)
-  withExtendedLifetime((xz, weights.all)) {}
-  return s
+/// The scan, gated by the second half of xz, to `o`.
+private func scan(
+  _ o: Tensor, state: KernelOutput<Float>?, checkpoints: Tensor?, _ s: Tensor, _ delta: Tensor,
+  _ projected: Projected, _ weights: SelectiveSSMWeights, _ xz: Tensor,
+  _ shape: inout apus_scan_shape
+) {
+  withPointers(o.out, state, checkpoints?.out) { o, state, checkpoints in
+    withPointers(
+      s, delta, weights.logA, projected.b, projected.c, weights.skip, xz.input.from(shape.channels)
+    ) { apus_selective_scan_f32(o, state, checkpoints, $0, $1, $2, $3, $4, $5, $6, &shape) }
+  }
 }
 
 /// The step sizes before softplus, from the low-rank ones.
@@ -301,10 +296,9 @@ private func steps(
 ) -> Tensor {
   let delta = Tensor(uninitialized: [sizes.batch, sizes.time, sizes.channels])
   product(
-    delta.floats, projected.step, weights.step.floats, bias: weights.stepBias.floats,
-    rows: sizes.rows, columns: sizes.channels, inner: sizes.rank, aStride: projected.stepStride,
+    delta.out, projected.step, weights.step.input, bias: weights.stepBias, rows: sizes.rows,
+    columns: sizes.channels, inner: sizes.rank, aStride: projected.stepStride,
     bStride: sizes.rank, cStride: sizes.channels, transposeB: true, bf16: bf16)
-  withExtendedLifetime((projected, weights.all)) {}
   return delta
 }
 
@@ -313,7 +307,8 @@ private func selectiveSSMBackward(
   sizes: Sizes, bf16: Bool
 ) -> [Tensor?] {
   let (rows, channels, rank) = (sizes.rows, sizes.channels, sizes.rank)
-  let s = convolved(xz, weights, sizes, window: nil)
+  let convolution = sizes.convolution(weights)
+  let s = convolution(xz)
   let projected = Projected(p, weights, sizes)
   let delta = steps(projected, weights, sizes, bf16: bf16)
   let dxz = Tensor(uninitialized: xz.shape)
@@ -323,20 +318,28 @@ private func selectiveSSMBackward(
   let dlogA = Tensor(uninitialized: weights.logA.shape)
   let dskip = Tensor(uninitialized: weights.skip.shape)
   var shape = projected.scanShape(sizes)
-  apus_selective_scan_backward_f32(
-    ds.floats, ddelta.floats, dlogA.floats, dprojected.b, dprojected.c, dskip.floats,
-    dxz.floats + channels, dout.floats, checkpoints.floats, s.floats, delta.floats,
-    weights.logA.floats, projected.b, projected.c, weights.skip.floats, xz.floats + channels, &shape
-  )
+  withPointers(
+    ds.out, ddelta.out, dlogA.out, dprojected.b.out, dprojected.c.out, dskip.out,
+    dxz.out.from(channels)
+  ) { ds, ddelta, dlogA, db, dc, dskip, dz in
+    withPointers(dout, checkpoints) { dout, checkpoints in
+      withPointers(
+        s, delta, weights.logA, projected.b, projected.c, weights.skip, xz.input.from(channels)
+      ) {
+        apus_selective_scan_backward_f32(
+          ds, ddelta, dlogA, db, dc, dskip, dz, dout, checkpoints, $0, $1, $2, $3, $4, $5, $6,
+          &shape)
+      }
+    }
+  }
   // Through the step's projection: its weight, its bias, and the low-rank step sizes.
   let dstep = Tensor(uninitialized: weights.step.shape)
   product(
-    dstep.floats, ddelta.floats, projected.step, rows: channels, columns: rank, inner: rows,
+    dstep.out, ddelta.input, projected.step, rows: channels, columns: rank, inner: rows,
     aStride: channels, bStride: projected.stepStride, cStride: rank, transposeA: true, bf16: bf16)
-  let dstepBias = Tensor(uninitialized: [channels])
-  apus_column_sum_f32(dstepBias.floats, ddelta.floats, rows, channels, channels, 0)
+  let dstepBias = ddelta.columnSum(channels)
   product(
-    dprojected.step, ddelta.floats, weights.step.floats, rows: rows, columns: rank,
+    dprojected.step.out, ddelta.input, weights.step.input, rows: rows, columns: rank,
     inner: channels, aStride: channels, bStride: rank, cStride: projected.stepStride, bf16: bf16)
   let (dp, dnorms) = dprojected.back(to: p, weights, sizes)
   // Through the projection: its weight, and a second share of ds.
@@ -347,13 +350,7 @@ private func selectiveSSMBackward(
   product(
     ds, dp, weights.projection, rows: rows, columns: channels, inner: sizes.projected,
     accumulate: true, bf16: bf16)
-  let dconvolution = Tensor(uninitialized: weights.convolution.shape)
-  let dbias = weights.convolutionBias.map { Tensor(uninitialized: $0.shape) }
-  apus_causal_conv_silu_backward_f32(
-    dxz.floats, dconvolution.floats, dbias?.floats, ds.floats, xz.floats,
-    weights.convolution.floats, weights.convolutionBias?.floats, sizes.batch, sizes.time, channels,
-    sizes.width, 2 * channels, 2 * channels)
-  withExtendedLifetime((dout, xz, p, projected, checkpoints, weights.all)) {}
+  let (dconvolution, dbias) = convolution.gradients(of: ds, at: xz, to: dxz)
   return [dxz, dconvolution, dprojection, dstep, dstepBias, dlogA, dskip]
     + (dbias.map { [$0] } ?? []) + dnorms
 }

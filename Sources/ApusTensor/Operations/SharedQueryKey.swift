@@ -14,25 +14,24 @@ extension Tensor {
   /// - Returns: Queries, then keys: `[..., 2 · H · K]`.
   public func sharedQueryKey(gain: Tensor, bias: Tensor, heads: Int, epsilon: Float) -> Tensor {
     let (width, rows) = (shape.last, shape.rows)
-    precondition(
+    ensure(
       width % heads == 0 && gain.count == 2 * width && bias.count == 2 * width,
       "sharedQueryKey: z is \(shape), gain \(gain.shape), \(heads) heads")
     let size = width / heads
     let qk = Tensor(uninitialized: shape.replacingLast(with: 2 * width))
     let scales = Tensor(uninitialized: [rows, heads])
-    apus_shared_query_key_f32(
-      qk.floats, scales.floats, floats, gain.floats, bias.floats, rows, heads, size, epsilon)
-    withExtendedLifetime(scales) {}
+    withPointers(qk.out, scales.out, self, gain, bias) {
+      apus_shared_query_key_f32($0, $1, $2, $3, $4, rows, heads, size, epsilon)
+    }
     guard Tensor.records(self, gain, bias) else { return qk }
     let (savedZ, savedGain) = (detached(), gain.detached())
     return qk.tracked(from: [self, gain, bias]) { dqk in
       let dz = Tensor(uninitialized: savedZ.shape)
       let dgain = Tensor(uninitialized: savedGain.shape)
       let dbias = Tensor(uninitialized: savedGain.shape)
-      apus_shared_query_key_backward_f32(
-        dz.floats, dgain.floats, dbias.floats, dqk.floats, savedZ.floats, savedGain.floats,
-        scales.floats, rows, heads, size)
-      withExtendedLifetime((dqk, savedZ, savedGain, scales)) {}
+      withPointers(dz.out, dgain.out, dbias.out, dqk, savedZ, savedGain, scales) {
+        apus_shared_query_key_backward_f32($0, $1, $2, $3, $4, $5, $6, rows, heads, size)
+      }
       return [dz, dgain, dbias]
     }
   }

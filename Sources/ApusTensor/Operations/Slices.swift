@@ -7,22 +7,12 @@ extension Tensor {
   /// - Parameter range: Which features.
   /// - Returns: `[..., range.count]`.
   public subscript(features range: Range<Int>) -> Tensor {
-    let width = self.shape.last
-    precondition(
-      range.lowerBound >= 0 && range.upperBound <= width, "slice: \(range) of \(self.shape)")
-    let rows = self.shape.rows
-    let y = Tensor(uninitialized: self.shape.replacingLast(with: range.count))
-    apus_copy_rows_f32(
-      y.floats, floats + range.lowerBound, rows, range.count, range.count, width, 0)
-    guard Tensor.records(self) else { return y }
-    let shape = self.shape
-    return y.tracked(from: [self]) { dy in
-      let dx = Tensor(zeros: shape)
-      apus_copy_rows_f32(
-        dx.floats + range.lowerBound, dy.floats, rows, range.count, width, range.count, 0)
-      withExtendedLifetime(dy) {}
-      return [dx]
-    }
+    let (rows, width) = (shape.rows, shape.last)
+    ensure(
+      range.lowerBound >= 0 && range.upperBound <= width, "[features: \(range)] of \(shape)")
+    return part(
+      shape.replacingLast(with: range.count), rows: rows, size: range.count, stride: width,
+      offset: range.lowerBound)
   }
 
   /// A part of the time axis, copied.
@@ -31,20 +21,26 @@ extension Tensor {
   /// - Parameter range: Which times.
   /// - Returns: `[B, range.count, D]`.
   public subscript(times range: Range<Int>) -> Tensor {
-    let (batch, time, width) = (self.shape[0], self.shape[1], self.shape[2])
-    precondition(
-      range.lowerBound >= 0 && range.upperBound <= time, "slice: \(range) of \(self.shape)")
-    let (part, whole) = (range.count * width, time * width)
-    let y = Tensor(uninitialized: [batch, range.count, width])
-    apus_copy_rows_f32(
-      y.floats, floats + range.lowerBound * width, batch, part, part, whole, 0)
+    let (batch, time, width) = (shape[0], shape[1], shape[2])
+    ensure(range.lowerBound >= 0 && range.upperBound <= time, "[times: \(range)] of \(shape)")
+    return part(
+      [batch, range.count, width], rows: batch, size: range.count * width, stride: time * width,
+      offset: range.lowerBound * width)
+  }
+
+  /// The tensor of `size` elements from `offset` on of each of `rows` rows, `stride` apart.
+  private func part(_ shape: Shape, rows: Int, size: Int, stride: Int, offset: Int) -> Tensor {
+    let y = Tensor(uninitialized: shape)
+    withPointers(y.out, self) {
+      apus_copy_rows_f32($0, $1 + offset, rows, size, size, stride, 0)
+    }
     guard Tensor.records(self) else { return y }
-    let shape = self.shape
+    let whole = self.shape
     return y.tracked(from: [self]) { dy in
-      let dx = Tensor(zeros: shape)
-      apus_copy_rows_f32(
-        dx.floats + range.lowerBound * width, dy.floats, batch, part, whole, part, 0)
-      withExtendedLifetime(dy) {}
+      let dx = Tensor(zeros: whole)
+      withPointers(dx.out, dy) {
+        apus_copy_rows_f32($0 + offset, $1, rows, size, stride, size, 0)
+      }
       return [dx]
     }
   }
@@ -53,21 +49,22 @@ extension Tensor {
   ///
   /// - Parameter parts: Alike in all axes but the last; at least one.
   public init(concatenating parts: [Tensor]) {
-    precondition(!parts.isEmpty, "concatenating: no parts")
+    ensure(!parts.isEmpty, "concatenating: no parts")
     let widths = parts.map(\.shape.last)
     let rows = parts[0].shape.rows
-    precondition(
+    ensure(
       parts.allSatisfy { $0.shape.rows == rows },
       "concatenating: the rows of \(parts.map(\.shape)) differ")
     let width = widths.reduce(0, +)
     let y = Tensor(uninitialized: parts[0].shape.replacingLast(with: width))
     var offset = 0
     for (part, size) in zip(parts, widths) {
-      apus_copy_rows_f32(y.floats + offset, part.floats, rows, size, width, size, 0)
+      withPointers(y.out, part) {
+        apus_copy_rows_f32($0 + offset, $1, rows, size, width, size, 0)
+      }
       offset += size
     }
-    withExtendedLifetime(parts) {}
-    guard parts.contains(where: \.isTracked), Arithmetic.current.recordsGradients else {
+    guard Tensor.records(parts) else {
       self = y
       return
     }
@@ -87,20 +84,21 @@ extension Tensor {
   ///
   /// - Parameter parts: Alike in their last axis; at least one.
   public init(stacking parts: [Tensor]) {
-    precondition(!parts.isEmpty, "stacking: no parts")
+    ensure(!parts.isEmpty, "stacking: no parts")
     let width = parts[0].shape.last
-    precondition(
+    ensure(
       parts.allSatisfy { $0.shape.last == width },
       "stacking: the last axes of \(parts.map(\.shape)) differ")
     let rows = parts.map(\.shape.rows)
     let y = Tensor(uninitialized: [rows.reduce(0, +), width])
     var first = 0
     for (part, count) in zip(parts, rows) {
-      apus_copy_rows_f32(y.floats + first * width, part.floats, count, width, width, width, 0)
+      withPointers(y.out, part) {
+        apus_copy_rows_f32($0 + first * width, $1, count, width, width, width, 0)
+      }
       first += count
     }
-    withExtendedLifetime(parts) {}
-    guard parts.contains(where: \.isTracked), Arithmetic.current.recordsGradients else {
+    guard Tensor.records(parts) else {
       self = y
       return
     }
@@ -109,10 +107,10 @@ extension Tensor {
       var first = 0
       return shapes.map { shape in
         let dx = Tensor(uninitialized: shape)
-        apus_copy_rows_f32(
-          dx.floats, dy.floats + first * width, shape.rows, width, width, width, 0)
+        withPointers(dx.out, dy) {
+          apus_copy_rows_f32($0, $1 + first * width, shape.rows, width, width, width, 0)
+        }
         first += shape.rows
-        withExtendedLifetime(dy) {}
         return dx
       }
     }

@@ -67,9 +67,9 @@ extension Tensor {
     var shape = timestepShape(self, weight, bias, groups: groups, epsilon: epsilon)
     let y = Tensor(uninitialized: self.shape)
     let statistics = Tensor(uninitialized: [shape.batch, shape.time, 2, groups])
-    apus_timestep_norm_f32(
-      y.floats, statistics.floats, nil, floats, weight.floats, bias.floats, &shape)
-    withExtendedLifetime(statistics) {}
+    withPointers(y.out, statistics.out, self, weight, bias) {
+      apus_timestep_norm_f32($0, $1, nil, $2, $3, $4, &shape)
+    }
     guard Tensor.records(self, weight, bias) else { return y }
     let (savedX, savedWeight) = (detached(), weight.detached())
     return y.tracked(from: [self, weight, bias]) { dy in
@@ -77,10 +77,9 @@ extension Tensor {
       let dweight = Tensor(uninitialized: savedWeight.shape)
       let dbias = Tensor(uninitialized: savedWeight.shape)
       var shape = shape
-      apus_timestep_norm_backward_f32(
-        dx.floats, dweight.floats, dbias.floats, nil, dy.floats, savedX.floats, savedWeight.floats,
-        statistics.floats, nil, &shape)
-      withExtendedLifetime((dy, savedX, savedWeight, statistics)) {}
+      withPointers(dx.out, dweight.out, dbias.out, dy, savedX, savedWeight, statistics) {
+        apus_timestep_norm_backward_f32($0, $1, $2, nil, $3, $4, $5, $6, nil, &shape)
+      }
       return [dx, dweight, dbias]
     }
   }
@@ -90,7 +89,7 @@ extension Tensor {
     weight: Tensor, bias: Tensor, groups: Int, epsilon: Float, state: inout TimestepNormState
   ) -> Tensor {
     let shape = timestepShape(self, weight, bias, groups: groups, epsilon: epsilon)
-    precondition(
+    ensure(
       state.batch == shape.batch && state.statistics.count == shape.batch * 2 * groups,
       "timestepNorm: the state holds \(state.statistics.count) numbers, the input is \(self.shape)")
     let y = Tensor(uninitialized: self.shape)
@@ -100,11 +99,11 @@ extension Tensor {
       let first = sequences.lowerBound * shape.time
       var part = shape
       (part.batch, part.count) = (sequences.count, Int64(counts[sequences.lowerBound]))
-      apus_timestep_norm_f32(
-        y.floats + first * self.shape[2], statistics.floats + first * 2 * groups, running,
-        floats + first * self.shape[2], weight.floats, bias.floats, &part)
+      let at = first * self.shape[2]
+      withPointers(
+        y.out.from(at), statistics.out.from(first * 2 * groups), input.from(at), weight, bias
+      ) { apus_timestep_norm_f32($0, $1, running, $2, $3, $4, &part) }
     }
-    withExtendedLifetime((self, weight, bias, statistics)) {}
     return y
   }
 }
@@ -113,7 +112,7 @@ private func timestepShape(
   _ x: Tensor, _ weight: Tensor, _ bias: Tensor, groups: Int, epsilon: Float
 ) -> apus_timestep_norm_shape {
   let width = x.shape[2]
-  precondition(
+  ensure(
     groups > 0 && width % groups == 0 && weight.count == width && bias.count == width,
     "timestepNorm: x is \(x.shape), weight \(weight.shape), \(groups) groups")
   return apus_timestep_norm_shape(

@@ -89,6 +89,23 @@ struct ContractTests {
     expectClose(firstRow(second), withoutGradient { model.logits(first) }.values, absolute: 1e-5)
   }
 
+  @Test(
+    "a step writes weights where they are: nothing holds them any more", arguments: Specimen.all)
+  func inPlace(specimen: Specimen) throws {
+    let model = try specimen.model()
+    let tokens = specimen.tokens(2, 11, seed: 9)
+    let loss = model.loss(tokens, targets: following(tokens))
+    loss.backward()
+    for parameter in model.parameters where parameter.isTrainable {
+      let place = parameter.value.contents.storage.pointer
+      var velocity = Tensor(zeros: parameter.shape)
+      parameter.applySGD(
+        velocity: &velocity, learningRate: 0.1, momentum: 0.9, weightDecay: 0, gradientScale: 1)
+      #expect(parameter.value.contents.storage.pointer == place, "\(parameter.name) was copied")
+    }
+    withExtendedLifetime(loss) {}
+  }
+
   @Test("every parameter that can be trained gets a gradient", arguments: Specimen.all)
   func gradients(specimen: Specimen) throws {
     let model = try specimen.model()
