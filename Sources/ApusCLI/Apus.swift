@@ -11,8 +11,7 @@ struct ApusCommand: AsyncParsableCommand {
     abstract: "Compares, trains and runs sequence models on ordinary machines.",
     discussion: """
       EXAMPLE: apus compare prices.csv --target close --budget 20s
-        trains every architecture for 20 seconds, judges them beside honest baselines, and writes
-        report.html.
+        trains three architectures, judges them beside honest baselines, and writes report.html.
       """,
     version: ApusVersion.current,
     subcommands: [
@@ -23,16 +22,14 @@ struct ApusCommand: AsyncParsableCommand {
     ])
 
   static func main() async {
+    StandardStream.prepare()
     do {
       try requireKnownCommand(CommandLine.arguments.dropFirst())
       var command = try parseAsRoot()
       guard let long = command as? any AsyncParsableCommand else { return try command.run() }
       try await interruptible(long)
-    } catch let error as any ApusError {
-      FileHandle.standardError.write(Data("apus: \(error)\n".utf8))
-      Foundation.exit(error.exitStatus.rawValue)
     } catch {
-      exit(withError: error)
+      Foundation.exit(report(error))
     }
   }
 
@@ -44,9 +41,29 @@ struct ApusCommand: AsyncParsableCommand {
     }
     let watch = SignalWatch { work.cancel() }
     do { try await work.value } catch let error as Interruption {
-      remark("apus: \(error)")
+      Printer.messages.note(error)
       throw ExitCode(128 + (watch.signal ?? SIGINT))
     }
+  }
+
+  /// Prints what an error says: ours in one sentence, the parser's as it words them.
+  ///
+  /// - Returns: The status to end with.
+  private static func report(_ error: any Error) -> Int32 {
+    if let error = error as? any ApusError {
+      Printer.messages.note(error)
+      return error.exitStatus.rawValue
+    }
+    let (text, code) = (fullMessage(for: error), exitCode(for: error))
+    if text.isEmpty { return code.rawValue }
+    guard code.isSuccess else {
+      Printer.messages.note(text)
+      return code.rawValue
+    }
+    do {
+      try Printer.results.print(text)
+      return code.rawValue
+    } catch { return report(error) }
   }
 
   /// Refuses a name that is none of a command, with the nearest one.
@@ -64,6 +81,15 @@ struct ApusCommand: AsyncParsableCommand {
       (command, path) = (next, "\(path) \(word)")
     }
   }
+}
+
+/// Work that was done and came to nothing.
+struct CommandFailure: ApusError {
+  let description: String
+
+  init(_ description: String) { self.description = description }
+
+  var exitStatus: ExitStatus { .failure }
 }
 
 /// What is wrong with a command line, found after it was parsed.

@@ -1,15 +1,15 @@
 import Apus
+import ApusEvaluation
+import ApusTensor
 import ArgumentParser
 import Foundation
-import Rainbow
-import Synchronization
 import TextTable
 
 /// `apus compare`: the main job.
 struct CompareCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "compare",
-    abstract: "Compares every architecture with honest baselines under one budget.",
+    abstract: "Compares models with honest baselines under one budget.",
     discussion: """
       EXAMPLE: apus compare prices.csv --target close --horizon 5 --budget 20s
 
@@ -18,149 +18,114 @@ struct CompareCommand: AsyncParsableCommand {
       no model beats the best baseline; with --gate the exit code is then 2.
       """)
 
-  @Argument(help: "A CSV of series or a text file; the sample when left out.")
+  /// What a comparison does when nothing is said.
+  enum Usual: TrainingDefaults {
+    static let (context, longestContext) = ("64 rows, or 256 tokens of a text", 65536)
+    static let (budget, steps) = ("20s, or 60s for a text", "none, as the time decides")
+    static let (fewestSteps, takesBudgetAndSteps) = (1, false)
+    static let width = "64, or 128 for a text"
+    static let layers = "2, or 4 for a text; Mamba gets twice as many"
+    static let learningRate = "0.002, or 0.003 for a text"
+  }
+
+  @Argument(help: "A CSV of series or a text file. Default: the sample.")
   var data: String?
   @OptionGroup var forecast: ForecastOptions
-  @Option(parsing: .unconditional, help: "Rows, or tokens, that a model reads.")
-  var context: Int?
-  @Option(parsing: .unconditional, help: "Training time of each run, such as 20s or 5m.")
-  var budget: Duration?
-  @Option(parsing: .unconditional, help: "Optimizer steps of each run, instead of a time.")
-  var steps: Int?
+  @OptionGroup var training: TrainingOptions<Usual>
   @Option(help: "standard, all, or names and config.json files separated by commas.")
   var models = "standard"
-  @Option(parsing: .unconditional, help: "How many seeds every model is trained with.")
+  @Option(
+    parsing: .unconditional,
+    help: "How many seeds every model is trained with. Default: 3, or 1 for a text.")
   var seeds: Int?
-  @Option(parsing: .unconditional, help: "The first seed.")
-  var seed: UInt64 = 0
-  @Option(parsing: .unconditional, help: "Width of the backbones.")
-  var width: Int?
-  @Option(parsing: .unconditional, help: "Blocks of the backbones; Mamba gets two layers for each.")
-  var layers: Int?
-  @Option(parsing: .unconditional, help: "Peak of the learning rate.")
-  var learningRate: Double?
-  @Option(help: "What the data is: series or text; by its name when left out.")
-  var kind: DataKind?
   @Option(help: "The folder that report and winner are written to.")
   var output = "apus-compare"
   @Flag(help: "Exit with 2 when no model beats the best baseline.")
   var gate = false
-  @Flag(name: .shortAndLong, help: "No progress.")
-  var quiet = false
   @OptionGroup var machine: MachineOptions
 
   func validate() throws {
-    if models.split(separator: ",").allSatisfy({ $0.trimmed.isEmpty }) {
+    guard !commaSeparated(models).isEmpty else {
       throw ValidationError(
         "--models is '\(models)', but it must be standard, all, or names; see apus models.")
     }
-    if budget != nil, steps != nil {
-      throw ValidationError("Give --budget or --steps, not both.")
-    }
-    try requireRange([
-      ("--context", context, 65536), ("--seeds", seeds, 1000), ("--width", width, 8192),
-      ("--layers", layers, 256), ("--steps", steps, Int(Int32.max)),
-    ])
-    if let budget, budget.seconds <= 0 || budget.seconds > 1e7 {
-      throw ValidationError("--budget must be above 0 seconds and at most 115 days.")
-    }
-    if let learningRate, !(learningRate > 0 && learningRate < 1) {
-      throw ValidationError("--learning-rate is \(learningRate), but it must be in 0...1.")
-    }
+    try requireRange([("--seeds", seeds, 1...1000)])
   }
 
   func run() async throws {
     machine.apply()
     let path = try data ?? Sample.path()
-    let kind = DataKind(kind, path: path)
-    let isText = kind == .text
-    try forecast.require(kind, path: path)
-    var options = ComparisonOptions()
-    switch models {
-    case "standard": options.models = []
-    case "all": options.models = Architecture.all.map(\.name)
-    default: options.models = models.split(separator: ",").map { $0.trimmed }
+    let kind = try forecast.kind(of: path)
+    let options = try options(for: kind)
+    let file = try DataFile(path, kind: kind, reading: forecast.columns.reading)
+    if !training.quiet { for note in file.notes { Printer.messages.note(note) } }
+    let progress = Progress(isQuiet: training.quiet)
+    defer { progress.end() }
+    let record = try await file.compare(options, output: output) { progress.show($0) }
+    progress.end()
+    try show(record, data: path)
+    if gate, record.verdict.recommended == nil { throw ExitCode(ExitStatus.gateNotMet.rawValue) }
+    guard record.verdict.model != nil else {
+      throw CommandFailure("every model failed; the table says why.")
     }
+  }
+
+  private func options(for kind: DataFile.Kind) throws -> ComparisonOptions {
+    var options = ComparisonOptions(for: kind)
+    options.models = ComparisonOptions.models(named: models)
     _ = try options.choices()
-    options.budget = steps.map { .steps($0) } ?? .seconds(budget?.seconds ?? (isText ? 60 : 20))
-    options.seeds = (0..<UInt64(seeds ?? (isText ? 1 : 3))).map { seed &+ $0 }
-    options.context = context ?? (isText ? 256 : 64)
+    options.budget = training.limit ?? options.budget
+    let first = training.seed ?? 0
+    options.seeds = (0..<UInt64(seeds ?? options.seeds.count)).map { first &+ $0 }
+    options.context = training.context ?? options.context
     options.horizon = forecast.horizon ?? options.horizon
     options.patch = forecast.patch ?? options.patch
-    options.measure = forecast.measure
-    options.covariates = forecast.covariates.map(commaSeparated) ?? []
-    (options.width, options.layers, options.learningRate) = (width, layers, learningRate)
+    (options.measure, options.covariates) = (forecast.measure, forecast.covariateNames)
+    (options.width, options.layers) = (training.width, training.layers)
+    options.learningRate = training.learningRate
     options.command = commandLine
-    let folder = try ComparisonFolder(output)
-    let printer = Mutex(ComparisonPrinter(isQuiet: quiet))
-    defer { printer.withLock { $0.finish() } }
-    let show: @Sendable (WorkProgress) -> Void = { progress in
-      printer.withLock { $0.show(progress) }
-    }
-    let record =
-      isText
-      ? try await compareText(path, options: options, folder: folder, progress: show)
-      : try await compareSeries(path, options: options, folder: folder, progress: show)
-    printer.withLock { $0.finish() }
-    try self.show(record, folder: folder)
-  }
-
-  private func compareSeries(
-    _ path: String, options: ComparisonOptions, folder: ComparisonFolder,
-    progress: @escaping @Sendable (WorkProgress) -> Void
-  ) async throws -> ComparisonRecord {
-    let table = try SeriesTable(readingCSVAt: path, options: forecast.columns.reading)
-    if !quiet { for sentence in table.report.sentences { remark(sentence) } }
-    let bytes = FileManager.default.contents(atPath: path) ?? Data()
-    let source = DataSource(name: URL(fileURLWithPath: path).lastPathComponent, data: bytes)
-    let comparison = try await SeriesComparison(table, source: source, options: options)
-      .run(progress: progress)
-    let winner = comparison.winner.map {
-      ModelFolder.SavedForecaster(
-        forecaster: $0.forecaster, recipe: $0.recipe, target: table.targetName)
-    }
-    try folder.write(comparison.record, winner: winner?.contents)
-    return comparison.record
-  }
-
-  private func compareText(
-    _ path: String, options: ComparisonOptions, folder: ComparisonFolder,
-    progress: @escaping @Sendable (WorkProgress) -> Void
-  ) async throws -> ComparisonRecord {
-    let corpus = try TextCorpus(readingAt: path, unit: .characters)
-    let bytes = FileManager.default.contents(atPath: path) ?? Data()
-    let source = DataSource(name: URL(fileURLWithPath: path).lastPathComponent, data: bytes)
-    let comparison = try await TextComparison(corpus, source: source, options: options)
-      .run(progress: progress)
-    try folder.write(
-      comparison.record,
-      winner: comparison.winner.map {
-        try ModelFolder.contents($0, tokenizer: corpus.tokenizer)
-      })
-    return comparison.record
+    return options
   }
 
   /// The headline, the table, and where to look; or the leaderboard as JSON.
-  private func show(_ record: ComparisonRecord, folder: ComparisonFolder) throws {
-    let leaderboard = Leaderboard(record)
-    if machine.json {
-      print(String(decoding: try leaderboard.json(), as: UTF8.self))
-    } else {
-      print(record.headline.bold)
-      print(record.explanation + "\n")
-      LeaderboardPrinter(record).print()
-      print("\nReport: \(folder.reportPath)")
-      if record.chosen != nil {
-        let data = data ?? "Samples/sp500.csv"
-        let next = "next: apus forecast --model \(folder.winnerPath) --data \(data)"
-        print("Best model: \(folder.winnerPath)\(record.task.kind == .series ? " (\(next))" : "")")
-      }
+  private func show(_ record: ComparisonRecord, data: String) throws {
+    guard !machine.json else {
+      return try Printer.results.print(String(decoding: Leaderboard(record).json(), as: UTF8.self))
     }
-    if gate, record.verdict.recommended == nil { throw ExitCode(2) }
-    guard record.chosen != nil else {
-      remark("apus: every model failed; the table says why.")
-      throw ExitCode.failure
+    try Printer.results.print(record.headline, isBold: true)
+    var lines = [record.explanation, "", table(of: record)]
+    lines += record.rows.compactMap { row in row.message.map { "\(row.name): \($0)" } }
+    lines += ["", "Report: \(output)/report.html"]
+    if record.verdict.model != nil {
+      let next =
+        record.task.kind == .series
+        ? " (next: apus forecast --model \(output)/winner --data \(data))" : ""
+      lines.append("Best model: \(output)/winner\(next)")
     }
+    try Printer.results.print(lines.joined(separator: "\n"))
+  }
+
+  private func table(of record: ComparisonRecord) -> String {
+    func number(_ value: Double?, _ format: String) -> String {
+      value.map { String(format: format, $0) } ?? Figures.missing
+    }
+    let confidence = Figures.percent(record.verdict.confidence, decimals: 0)
+    let table = TextTable<ComparisonRow> { row in
+      [
+        Column(title: "name", value: row.name),
+        Column(title: "kind", value: row.kind.rawValue),
+        Column(title: record.task.lossName, value: number(row.loss, "%.6g")),
+        Column(title: "skill", value: row.skill.map(Figures.skill) ?? Figures.missing),
+        Column(
+          title: "\(confidence) interval",
+          value: row.interval.map(Figures.skills) ?? Figures.missing),
+        Column(title: "p", value: row.pValue.map(Figures.probability) ?? Figures.missing),
+        Column(title: "train s", value: number(row.seconds, "%.1f")),
+        Column(title: "parameters", value: row.parameters.map(String.init) ?? Figures.missing),
+        Column(title: "status", value: row.status.rawValue),
+      ]
+    }
+    return table.string(for: record.ranked, style: Style.plain) ?? ""
   }
 
   /// The command as it was typed, ready to paste.
@@ -171,26 +136,21 @@ struct CompareCommand: AsyncParsableCommand {
   }
 }
 
-/// A time span as people type it: `20s`, `5m`, `1h`, or a number of seconds.
-struct Duration: ExpressibleByArgument {
-  let seconds: Double
-
-  init(seconds: Double) { self.seconds = seconds }
-
-  init?(argument: String) {
-    let units: [Character: Double] = ["s": 1, "m": 60, "h": 3600]
-    var text = argument
-    var unit = 1.0
-    if let last = text.last, let factor = units[last] {
-      unit = factor
-      text.removeLast()
+/// Where the data is that ships with the project.
+enum Sample {
+  /// The S&P 500 sample: under the working directory, or beside the executable and up its tree.
+  static func path() throws -> String {
+    let name = "Samples/sp500.csv"
+    var folders = [FileManager.default.currentDirectoryPath]
+    var folder = URL(fileURLWithPath: CommandLine.arguments[0]).resolvingSymlinksInPath()
+    while folder.path != "/" {
+      folder.deleteLastPathComponent()
+      folders.append(folder.path)
     }
-    guard let number = Double(text), number.isFinite else { return nil }
-    seconds = number * unit
+    for folder in folders where FileManager.default.fileExists(atPath: folder + "/" + name) {
+      return folder + "/" + name
+    }
+    throw ModelFolderError.missingFile(
+      path: name, purpose: "the sample; give DATA, or run in the project's folder")
   }
-}
-
-extension Substring {
-  /// Without white space at both ends.
-  var trimmed: String { trimmingCharacters(in: .whitespaces) }
 }

@@ -26,8 +26,10 @@ struct ComposeCommand: AsyncParsableCommand {
     parsing: .unconditional,
     help: "Share of requests that are routed; unsure ones go to the best expert.")
   var coverage = 0.9
-  @Option(parsing: .unconditional, help: "Characters of a passage, for text.")
-  var passage = 512
+  @Option(parsing: .unconditional, help: "Characters of a passage, for text. Default: 512.")
+  var passage: Int?
+  @Flag(name: .shortAndLong, help: "No progress.")
+  var quiet = false
   @OptionGroup var columns: ColumnOptions
   @OptionGroup var machine: MachineOptions
 
@@ -35,28 +37,32 @@ struct ComposeCommand: AsyncParsableCommand {
     guard coverage > 0, coverage <= 1 else {
       throw ValidationError("--coverage is \(coverage), but it must be above 0 and at most 1.")
     }
-    try requireRange([("--passage", passage, 65536)])
+    try requireRange([("--passage", passage, 1...65536)])
   }
 
   func run() async throws {
     machine.apply()
     let paths = commaSeparated(experts)
-    guard let first = paths.first else { throw ComposingError.noExperts }
-    try ModelFolder.prepare(output)
-    let requests: Composing.Requests
-    if case .forecaster(let saved) = try ModelFolder.open(first).contents {
-      requests = .series(
-        try SeriesTable(readingCSVAt: data, options: columns.reading.completed(by: saved)))
-    } else {
-      let corpus = try TextCorpus(readingAt: data, unit: .bytes)
-      let text = corpus.tokenizer.decode(corpus.train + corpus.validation)
-      requests = .text(text, passage: passage)
+    let requests = try Composing.Requests(
+      readingFileAt: data, forExperts: paths, reading: columns.reading, passage: passage ?? 512)
+    switch requests {
+    case .series:
+      try refuse(
+        [("--passage", passage != nil)], unless: false,
+        because: "is for language models, but the experts are forecasters. Leave it out.")
+    case .text:
+      try refuse(
+        columns.given, unless: false,
+        because: "is for forecasters, but the experts are language models. Leave it out.")
     }
+    let progress = Progress(isQuiet: quiet)
+    defer { progress.end() }
     let made = try await Composing(
       experts: paths, requests: requests, output: output, coverage: coverage
-    ).run()
+    ).run { progress.show($0) }
     try made.composition.save()
-    try emit(machine.json ? try jsonText(made.summary) : sentence(made.summary))
+    progress.end()
+    try Printer.results.print(machine.json ? try jsonText(made.summary) : sentence(made.summary))
   }
 
   private func sentence(_ summary: ComposingSummary) -> String {

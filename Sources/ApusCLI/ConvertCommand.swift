@@ -48,11 +48,11 @@ struct ConvertCommand: ParsableCommand {
     try ModelFolder.convert(model, to: output, format: format)
     let made = try ModelInspection(at: output)
     guard !machine.json else {
-      return try emit(
+      return try Printer.results.print(
         try jsonText(
           Result(output: output, parameters: made.parameters, bytes: made.bytesOnDisk)))
     }
-    try emit(
+    try Printer.results.print(
       "\(output): \(made.parameters) parameters, \(made.bytesOnDisk) bytes in \(made.shards.count) files"
     )
   }

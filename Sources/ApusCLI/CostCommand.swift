@@ -1,4 +1,5 @@
 import Apus
+import ApusTensor
 import ArgumentParser
 import Foundation
 
@@ -26,8 +27,8 @@ struct CostCommand: AsyncParsableCommand {
   @Option(parsing: .unconditional, help: "Blocks of the backbones; Mamba gets two layers for each.")
   var layers = 4
   @Option(parsing: .unconditional, help: "The longest that a run may be expected to take.")
-  var limit = Duration(seconds: 60)
-  @Option(help: "Where to write: OUTPUT.json and OUTPUT.svg.")
+  var limit = TimeSpan(seconds: 60)
+  @Option(help: "Where to write: OUTPUT.json and OUTPUT.svg. Default: JSON to standard output.")
   var output: String?
   @Flag(help: "Keep what OUTPUT.json has of other models and tasks.")
   var update = false
@@ -37,10 +38,7 @@ struct CostCommand: AsyncParsableCommand {
     guard !update || output != nil else {
       throw ValidationError("--update needs --output, the measurement to be updated.")
     }
-    for (name, value, most) in [("--width", width, 8192), ("--layers", layers, 256)]
-    where value < 1 || value > most {
-      throw ValidationError("\(name) is \(value), but it must be in 1...\(most).")
-    }
+    try requireRange([("--width", width, 1...8192), ("--layers", layers, 1...256)])
     guard limit.seconds > 0 else {
       throw ValidationError("--limit must be above 0 seconds.")
     }
@@ -71,13 +69,14 @@ struct CostCommand: AsyncParsableCommand {
     machine.apply()
     // What cannot be joined shows before the measurement.
     let earlier = update ? try read((output ?? "") + ".json") : nil
-    var cost = try await measurement().run { remark("\($0.phase): \($0.detail)") }
+    var cost = try await measurement().run { Printer.messages.note("\($0.phase): \($0.detail)") }
     if let earlier { cost = try cost.joined(with: earlier) }
     if let output {
-      try Files().replace(output + ".json", with: (try cost.json() + "\n").utf8)
-      try Files().replace(output + ".svg", with: cost.chart().utf8)
+      try write(try cost.json() + "\n", to: output + ".json")
+      try write(cost.chart(), to: output + ".svg")
     }
-    try emit(machine.json || output == nil ? try cost.json() : "\(output ?? "").svg")
+    try Printer.results.print(
+      machine.json || output == nil ? try cost.json() : "\(output ?? "").svg")
   }
 
   private func read(_ path: String) throws -> Data {
@@ -86,5 +85,4 @@ struct CostCommand: AsyncParsableCommand {
     }
     return Data(try Files.contents(of: path, limit: 16 << 20))
   }
-
 }

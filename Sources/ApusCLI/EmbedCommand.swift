@@ -28,7 +28,7 @@ struct EmbedCommand: ParsableCommand {
       machine.json ? "{\"dimensions\":\(dimensions),\"embeddings\":[" : "[", [Int]()
     )
     var input = LineReader()
-    while true {
+    while !Printer.results.isClosed {
       var (part, bytes) = ([String](), 0)
       while part.count < 4096, bytes <= LineReader.limit, let line = try input.next() {
         guard line.utf8.count <= LineReader.limit else {
@@ -43,10 +43,10 @@ struct EmbedCommand: ParsableCommand {
       counts += part.map {
         embedder.tokenizer.encode($0, maximum: embedder.maximumTokens).count
       }
-      try emit(text + rows.joined(separator: ",\n"), end: "")
+      try Printer.results.print(text + rows.joined(separator: ",\n"), end: "")
       text = ""
     }
-    try emit(text + (machine.json ? "],\"tokens\":\(counts)}" : "]"))
+    try Printer.results.print(text + (machine.json ? "],\"tokens\":\(counts)}" : "]"))
   }
 
   /// Shorter than what the encoder makes of floats, and read back to the bit.

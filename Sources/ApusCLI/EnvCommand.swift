@@ -13,7 +13,8 @@ struct EnvCommand: ParsableCommand {
   func run() throws {
     machine.apply()
     let environment = MachineDescription.current
-    guard !machine.json else { return print(try jsonText(environment)) }
-    for (name, value) in environment.lines { print("\(name): \(value)") }
+    let lines = environment.lines.map { "\($0.0): \($0.1)" }
+    try Printer.results.print(
+      machine.json ? try jsonText(environment) : lines.joined(separator: "\n"))
   }
 }

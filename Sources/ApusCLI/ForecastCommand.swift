@@ -25,9 +25,10 @@ struct ForecastCommand: ParsableCommand {
 
   func run() throws {
     machine.apply()
+    let guardsFormulas = try cells.guardsFormulas(inCSV: !machine.json)
     let forecast = try FutureForecast(
       ModelFolder.open(model), readingCSVAt: data, options: columns.reading)
-    try emit(
-      machine.json ? try jsonText(forecast) : forecast.csv(guardsFormulas: cells.formulaGuard))
+    guard !machine.json else { return try Printer.results.print(try jsonText(forecast)) }
+    try Printer.results.print(data: forecast.csv(guardsFormulas: guardsFormulas))
   }
 }

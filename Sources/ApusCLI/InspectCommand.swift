@@ -25,11 +25,11 @@ struct InspectCommand: ParsableCommand {
     let table = found.tensors
     if machine.json {
       if !tensors { found.tensors = [] }
-      return try emit(try jsonText(found))
+      return try Printer.results.print(try jsonText(found))
     }
-    try emit(lines(found).joined(separator: "\n"))
+    try Printer.results.print(lines(found).joined(separator: "\n"))
     guard tensors else { return }
-    try emit(
+    try Printer.results.print(
       table.map { entry in
         [
           entry.name, "\(entry.shape)", entry.dtype ?? "",

@@ -22,7 +22,7 @@ struct ModelsCommand: ParsableCommand {
         paper: $0.paper,
         recurrent: $0.isRecurrent)
     }
-    guard !machine.json else { return print(try jsonText(entries)) }
+    guard !machine.json else { return try Printer.results.print(try jsonText(entries)) }
     let table = TextTable<Entry> {
       [
         Column(title: "name", value: $0.name), Column(title: "model_type", value: $0.modelType),
@@ -30,6 +30,6 @@ struct ModelsCommand: ParsableCommand {
         Column(title: "what it is", value: $0.summary), Column(title: "paper", value: $0.paper),
       ]
     }
-    table.print(entries, style: Style.plain)
+    try Printer.results.print(table.string(for: entries, style: Style.plain) ?? "")
   }
 }

@@ -1,13 +1,14 @@
 import Apus
+import ApusTensor
 import ArgumentParser
 import Foundation
-import Synchronization
 
 /// `apus pathways`: one model for many tasks.
 struct PathwaysCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "pathways",
     abstract: "Trains one sparse model for many tasks, and adds tasks that change nothing.",
+    discussion: "EXAMPLE: apus pathways train --tasks copy,season,shapes --output many",
     subcommands: [Train.self, Add.self, Measure.self])
 
   /// The joint phase.
@@ -28,10 +29,18 @@ struct PathwaysCommand: ParsableCommand {
     var seed: UInt64 = 0
     @Option(help: "The folder for the model.")
     var output: String
+    @Flag(name: .shortAndLong, help: "No progress.")
+    var quiet = false
     @OptionGroup var machine: MachineOptions
 
+    private struct Made: Encodable {
+      let tasks: [String]
+      let parameters: Int
+      let output: String
+    }
+
     func validate() throws {
-      try requireRange([("--steps", steps, Int(Int32.max))])
+      try requireRange([("--steps", steps, 1...Int(Int32.max))])
       guard (0...1).contains(information) else {
         throw ValidationError("--information is \(information), but it must be in 0...1.")
       }
@@ -41,15 +50,20 @@ struct PathwaysCommand: ParsableCommand {
     func run() async throws {
       machine.apply()
       try ModelFolder.prepare(output)
-      let printer = Mutex(ProgressPrinter(label: "pathways"))
-      defer { printer.withLock { $0.finish() } }
+      let progress = Progress("pathways", isQuiet: quiet)
+      defer { progress.end() }
       let model = try await PathwaysTraining(
         try exercises(tasks), steps: steps, seed: seed, information: information
-      ).run { progress in printer.withLock { $0.show(progress) } }
-      printer.withLock { $0.finish() }
+      ).run { progress.show($0) }
+      progress.end()
       try PathwaysFolder.save(model, to: output)
-      let count = model.parameters.reduce(0) { $0 + $1.shape.count }
-      try emit("\(model.config.tasks.count) tasks, \(count) parameters: \(output)")
+      let made = Made(
+        tasks: model.config.tasks.map(\.name),
+        parameters: model.parameters.reduce(0) { $0 + $1.shape.count }, output: output)
+      try Printer.results.print(
+        machine.json
+          ? try jsonText(made)
+          : "\(counted(made.tasks.count, "task")), \(made.parameters) parameters: \(output)")
     }
   }
 
@@ -76,7 +90,7 @@ struct PathwaysCommand: ParsableCommand {
 
     func validate() throws {
       try requireRange([
-        ("--steps", steps, Int(Int32.max)), ("--examples", examples, Int(Int32.max)),
+        ("--steps", steps, 1...Int(Int32.max)), ("--examples", examples, 1...Int(Int32.max)),
       ])
     }
 
@@ -85,9 +99,11 @@ struct PathwaysCommand: ParsableCommand {
       let added = try await PathwaysAddition(
         task, to: model, parent: parent, examples: examples, steps: steps, seed: seed
       ).run()
-      try emit(
-        "\(added.task): loss \(added.loss) on unseen examples; "
-          + "\(added.earlierTasks) earlier tasks unchanged to the bit")
+      let old = counted(added.earlierTasks, "earlier task")
+      try Printer.results.print(
+        machine.json
+          ? try jsonText(added)
+          : "\(added.task): loss \(added.loss) on unseen examples; \(old) unchanged to the bit")
     }
   }
 
@@ -99,7 +115,7 @@ struct PathwaysCommand: ParsableCommand {
         "Measures forgetting, and how many examples a new task needs beside one from scratch.",
       discussion: "EXAMPLE: apus pathways measure --output pathways.json")
 
-    @Option(help: "Where the result is written as JSON; standard output when left out.")
+    @Option(help: "Where the result is written as JSON. Default: standard output.")
     var output: String?
     @Option(parsing: .unconditional, help: "Steps of the joint phase.")
     var jointSteps = 1500
@@ -111,7 +127,7 @@ struct PathwaysCommand: ParsableCommand {
 
     func validate() throws {
       try requireRange([
-        ("--steps", steps, Int(Int32.max)), ("--joint-steps", jointSteps, Int(Int32.max)),
+        ("--steps", steps, 1...Int(Int32.max)), ("--joint-steps", jointSteps, 1...Int(Int32.max)),
       ])
     }
 
@@ -119,14 +135,12 @@ struct PathwaysCommand: ParsableCommand {
       machine.apply()
       var experiment = PathwaysExperiment()
       (experiment.jointSteps, experiment.steps, experiment.seed) = (jointSteps, steps, seed)
-      let found = try await experiment.run { remark("\($0.phase): \($0.detail)") }
-      if let output {
-        try Files().replace(output, with: (try found.json() + "\n").utf8)
-      }
-      guard !machine.json, output != nil else { return try emit(try found.json()) }
+      let found = try await experiment.run { Printer.messages.note("\($0.phase): \($0.detail)") }
+      if let output { try write(try found.json() + "\n", to: output) }
+      guard !machine.json, output != nil else { return try Printer.results.print(try found.json()) }
       for one in found.added {
         let efficiency = one.sampleEfficiency.map { String(format: "%.1f", $0) } ?? "unknown"
-        try emit(
+        try Printer.results.print(
           "\(one.task): forgotten \(one.forgotten.count), sample efficiency \(efficiency), "
             + "\(one.newParameters) new parameters")
       }
@@ -134,12 +148,18 @@ struct PathwaysCommand: ParsableCommand {
   }
 }
 
+/// A number and its noun, in the plural where it must be.
+private func counted(_ count: Int, _ noun: String) -> String {
+  "\(count) \(noun)\(count == 1 ? "" : "s")"
+}
+
 /// Tasks by their names.
 private func exercises(_ text: String) throws -> [PathwaysExercise] {
   try commaSeparated(text).map { name in
     guard let exercise = PathwaysExercise(rawValue: name) else {
       let known = PathwaysExercise.allCases.map(\.rawValue).joined(separator: ", ")
-      throw ValidationError("--tasks has '\(name)', but it knows \(known).")
+      let hint = suggestion(for: name, among: PathwaysExercise.allCases.map(\.rawValue))
+      throw ValidationError("--tasks has '\(name)', but it knows \(known).\(hint)")
     }
     return exercise
   }
@@ -163,7 +183,7 @@ struct RoutesCommand: ParsableCommand {
   var examples = 64
   @OptionGroup var machine: MachineOptions
 
-  func validate() throws { try requireRange([("--examples", examples, 65536)]) }
+  func validate() throws { try requireRange([("--examples", examples, 1...65536)]) }
 
   func run() throws {
     machine.apply()
@@ -174,6 +194,6 @@ struct RoutesCommand: ParsableCommand {
       }
     }
     let statistics = RouteStatistics(loaded, inputs: inputs)
-    try emit(machine.json ? try jsonText(statistics) : statistics.heatMap())
+    try Printer.results.print(machine.json ? try jsonText(statistics) : statistics.heatMap())
   }
 }

@@ -1,7 +1,6 @@
 import Apus
 import ArgumentParser
 import Foundation
-import Synchronization
 
 /// `apus probe`: what an architecture can learn at all, on the synthetic tasks of the papers.
 struct ProbeCommand: AsyncParsableCommand {
@@ -18,55 +17,64 @@ struct ProbeCommand: AsyncParsableCommand {
       find no error any more. A recipe is a JSON file of these options; options given beside it win.
       """)
 
-  @Option(help: "A JSON file of options, such as those in Recipes.")
+  /// What a probe does when nothing is said.
+  enum Usual: TrainingDefaults {
+    static let (context, longestContext) = ("the longest sequence", 4_194_304)
+    static let (budget, steps) = ("none", "20000")
+    static let (fewestSteps, takesBudgetAndSteps) = (0, true)
+    static let (width, layers, learningRate) = ("64", "2", "0.001, constant after --warmup")
+  }
+
+  @Option(help: "A JSON file of options, such as those in Recipes. Default: none.")
   var recipe: String?
-  @Option(help: "induction, selective-copy, mqar or listops.")
+  @Option(help: "induction, selective-copy, mqar or listops. Default: the recipe's.")
   var task: ProbeKind?
-  @Option(help: "An architecture; see apus models.")
+  @Option(help: "An architecture; see apus models. Default: the recipe's.")
   var model: String?
   @Option(
-    name: .customLong("set"), help: "A key of the model's configuration, as KEY=VALUE; repeatable.")
+    name: .customLong("set"),
+    help: "A key of the model's configuration, as KEY=VALUE; repeatable. Default: none.")
   var settings: [String] = []
-  @Option(help: "Width of the backbone; 64 when left out.")
-  var width: Int?
-  @Option(help: "Layers of the backbone; 2 when left out.")
-  var layers: Int?
-  @Option(help: "Look-back of architectures that have one; the longest sequence when left out.")
-  var context: Int?
-  @Option(help: "Length of training examples.")
+  @Option(
+    parsing: .unconditional,
+    help: "Length of training examples. Default: 256; mqar 64, listops 200.")
   var length: Int?
-  @Option(help: "Draw the length of every step between this and --length.")
+  @Option(
+    parsing: .unconditional,
+    help: "Draw the length of every step between this and --length. Default: all have --length.")
   var shortest: Int?
-  @Option(help: "For how many steps --shortest holds; all when left out.")
+  @Option(
+    parsing: .unconditional, help: "For how many steps --shortest holds. Default: all.")
   var shortSteps: Int?
-  @Option(help: "Token ids.")
+  @Option(
+    parsing: .unconditional, help: "Token ids, but for listops. Default: 16; mqar 8192.")
   var vocabulary: Int?
-  @Option(help: "Tokens to copy, or pairs to recall.")
+  @Option(
+    parsing: .unconditional,
+    help: "Tokens that selective-copy copies, or pairs that mqar recalls. Default: 8; mqar 4.")
   var items: Int?
   @Flag(help: "Let mqar hold any token where nothing stands.")
   var randomFill = false
-  @Option(help: "Depth of the trees of listops.")
+  @Option(
+    parsing: .unconditional, help: "Depth of the trees of listops. Default: 6.")
   var depth: Int?
-  @Option(help: "Examples of one step.")
+  @Option(
+    parsing: .unconditional,
+    help: "Examples of one step. Default: induction 8, mqar 128, the others 32.")
   var batch: Int?
-  @Option(help: "Optimizer steps at most; 20000 when left out.")
-  var steps: Int?
-  @Option(help: "Training time at most, such as 90s or 5m.")
-  var budget: Duration?
-  @Option(help: "The learning rate, constant after --warmup steps.")
-  var learningRate: Double?
-  @Option(help: "Steps of the learning rate's rise.")
+  @Option(
+    parsing: .unconditional, help: "Steps of the learning rate's rise. Default: 0.")
   var warmup: Int?
-  @Option(help: "Steps between validations.")
+  @Option(
+    parsing: .unconditional, help: "Steps between validations. Default: 250.")
   var validateEvery: Int?
-  @Option(help: "Seed of weights and examples.")
-  var seed: UInt64?
-  @Option(help: "Lengths to judge at, separated by commas.")
+  @Option(
+    help: "Lengths to judge at, separated by commas. Default: some from a quarter of --length on.")
   var lengths: String?
-  @Option(help: "Examples of every length at most.")
+  @Option(
+    parsing: .unconditional, help: "Examples of every length at most. Default: 256.")
   var examples: Int?
-  @Flag(name: .shortAndLong, help: "No progress.")
-  var quiet = false
+  @OptionGroup var training: TrainingOptions<Usual>
   @OptionGroup var machine: MachineOptions
 
   func validate() throws {
@@ -74,21 +82,15 @@ struct ProbeCommand: AsyncParsableCommand {
       throw ValidationError("Give --task and --model, or --recipe.")
     }
     try requireRange([
-      ("--width", width, 8192), ("--layers", layers, 256), ("--length", length, 4_194_304),
-      ("--shortest", shortest, 4_194_304), ("--batch", batch, 65536), ("--items", items, 65536),
-      ("--vocabulary", vocabulary, 1_048_576),
-      ("--depth", depth, 100), ("--validate-every", validateEvery, Int(Int32.max)),
-      ("--examples", examples, 1_048_576), ("--context", context, 4_194_304),
+      ("--length", length, 1...4_194_304), ("--shortest", shortest, 1...4_194_304),
+      ("--batch", batch, 1...65536), ("--items", items, 1...65536),
+      ("--vocabulary", vocabulary, 1...1_048_576), ("--depth", depth, 1...100),
+      ("--validate-every", validateEvery, 1...Int(Int32.max)),
+      ("--examples", examples, 1...1_048_576), ("--warmup", warmup, 0...Int(Int32.max)),
+      ("--short-steps", shortSteps, 0...Int(Int32.max)),
     ])
-    for (name, value) in [("--steps", steps), ("--warmup", warmup), ("--short-steps", shortSteps)] {
-      guard let value, !(0...Int(Int32.max)).contains(value) else { continue }
-      throw ValidationError("\(name) is \(value), but it must be in 0...\(Int32.max).")
-    }
-    if let budget, budget.seconds <= 0 || budget.seconds > 1e7 {
-      throw ValidationError("--budget must be above 0 seconds and at most 115 days.")
-    }
-    if let learningRate, !(learningRate > 0 && learningRate < 1) {
-      throw ValidationError("--learning-rate is \(learningRate), but it must be in 0...1.")
+    if shortSteps != nil, shortest == nil, recipe == nil {
+      throw ValidationError("--short-steps needs --shortest.")
     }
     if let bad = settings.first(where: { !$0.contains("=") }) {
       throw ValidationError("--set is '\(bad)', but it must be KEY=VALUE.")
@@ -101,32 +103,34 @@ struct ProbeCommand: AsyncParsableCommand {
   func run() async throws {
     machine.apply()
     let probe = try Probe(try options())
-    let printer = Mutex(ProgressPrinter(label: probe.options.model))
-    defer { printer.withLock { $0.finish() } }
-    let (quiet, json) = (quiet, machine.json)
+    let progress = Progress(probe.options.model, isQuiet: training.quiet)
+    defer { progress.end() }
+    let showsScores = machine.json && !training.quiet
     let report = try await probe.run { event in
       switch event {
-      case .training(let progress): if !quiet { printer.withLock { $0.show(progress) } }
-      case .judged(let score):
-        printer.withLock { $0.finish() }
-        if !quiet, json { remark(Self.line(score)) }
-        if !json { print(Self.line(score)) }
+      case .training(let state): progress.show(state)
+      case .judged(let score): if showsScores { Printer.messages.note(Self.line(score)) }
       }
     }
-    try emit(machine.json ? try jsonText(report) : summary(report))
+    progress.end()
+    guard !machine.json else { return try Printer.results.print(try jsonText(report)) }
+    let lines = [summary(report)] + report.scores.map(Self.line)
+    try Printer.results.print(lines.joined(separator: "\n"))
   }
 
   /// The recipe, or the task's usual options, with what was given on top.
   private func options() throws -> ProbeOptions {
     var options = try base()
+    try refuseWhatIsNotRead(by: options.task)
     for setting in settings {
       let parts = setting.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-      options.settings[parts[0].trimmed] = ConfigValue(parts[1].trimmed)
+      options.settings[parts[0].trimmingCharacters(in: .whitespaces)] = ConfigValue(
+        parts[1].trimmingCharacters(in: .whitespaces))
     }
     options.model = model ?? options.model
-    options.width = width ?? options.width
-    options.layers = layers ?? options.layers
-    options.context = context ?? options.context
+    options.width = training.width ?? options.width
+    options.layers = training.layers ?? options.layers
+    options.context = training.context ?? options.context
     options.length = length ?? options.length
     options.shortest = shortest ?? options.shortest
     options.shortSteps = shortSteps ?? options.shortSteps
@@ -135,15 +139,27 @@ struct ProbeCommand: AsyncParsableCommand {
     options.randomFill = randomFill || options.randomFill
     options.depth = depth ?? options.depth
     options.batch = batch ?? options.batch
-    options.steps = steps ?? options.steps
-    options.seconds = budget?.seconds ?? options.seconds
-    options.learningRate = learningRate ?? options.learningRate
+    options.steps = training.steps ?? options.steps
+    options.seconds = training.budget?.seconds ?? options.seconds
+    options.learningRate = training.learningRate ?? options.learningRate
     options.warmup = warmup ?? options.warmup
     options.validateEvery = validateEvery ?? options.validateEvery
-    options.seed = seed ?? options.seed
+    options.seed = training.seed ?? options.seed
     options.examples = examples ?? options.examples
     if let lengths { options.lengths = commaSeparated(lengths).compactMap { Int($0) } }
     return options
+  }
+
+  private func refuseWhatIsNotRead(by task: ProbeKind) throws {
+    for (name, isGiven, readers) in [
+      ("--vocabulary", vocabulary != nil, [.induction, .selectiveCopy, .recall]),
+      ("--items", items != nil, [.selectiveCopy, .recall]),
+      ("--random-fill", randomFill, [.recall]), ("--depth", depth != nil, [.listOps]),
+    ] as [(String, Bool, [ProbeKind])] {
+      try refuse(
+        [(name, isGiven)], unless: readers.contains(task),
+        because: "has no meaning for \(task.rawValue). Leave it out.")
+    }
   }
 
   private func base() throws -> ProbeOptions {

@@ -25,11 +25,11 @@ struct ScoreCommand: ParsableCommand {
   func run() throws {
     machine.apply()
     let scores = try TokenScores(ofFile: tokens, modelAt: model, logits: logits)
-    guard !machine.json else { return try emit(try jsonText(scores)) }
+    guard !machine.json else { return try Printer.results.print(try jsonText(scores)) }
     let lines = zip(scores.tokens, scores.logProbabilities).enumerated().map { place, score in
       "\(place)\t\(score.0)\t\(score.1.map { "\($0)" } ?? "")"
     }
-    try emit(lines.joined(separator: "\n"))
-    remark("total \(scores.total) nats, perplexity \(scores.perplexity)")
+    try Printer.results.print(lines.joined(separator: "\n"))
+    Printer.messages.note("total \(scores.total) nats, perplexity \(scores.perplexity)")
   }
 }

@@ -29,17 +29,21 @@ struct StreamCommand: ParsableCommand {
 
   func run() throws {
     machine.apply()
+    let guardsFormulas = try cells.guardsFormulas(inCSV: csv)
     var forecasts = try LineForecasts(ModelFolder.open(model), options: columns.reading)
-    if csv { try emit(forecasts.csvHeader) }
+    if csv { try Printer.results.print(data: forecasts.csvHeader) }
     var lines = LineReader()
-    while let line = try lines.next() {
+    while !Printer.results.isClosed, let line = try lines.next() {
       do {
         guard let forecast = try forecasts.push(line) else { continue }
-        try emit(
-          csv
-            ? forecasts.csv(forecast, guardsFormulas: cells.formulaGuard) : jsonLine(forecast))
+        if csv {
+          try Printer.results.print(
+            data: forecasts.csv(forecast, guardsFormulas: guardsFormulas))
+        } else {
+          try Printer.results.print(try jsonText(forecast, inOneLine: true))
+        }
       } catch let error as RowError {
-        remark("apus: \(error)")
+        Printer.messages.note(error)
       }
     }
   }

@@ -11,7 +11,7 @@ struct CommandResult {
 }
 
 /// The executable lies beside the tests.
-private let executable: URL = {
+let executable: URL = {
   let tests = URL(fileURLWithPath: CommandLine.arguments[0]).resolvingSymlinksInPath()
   var folder = tests.deletingLastPathComponent()
   while folder.path != "/", !FileManager.default.isExecutableFile(atPath: folder.path + "/apus") {

@@ -121,7 +121,8 @@ package enum Figures {
 
   /// An interval of skills: −0.9 % to +1.7 %.
   package static func skills(_ interval: ClosedRange<Double>) -> String {
-    "\(skill(interval.lowerBound)) to \(skill(interval.upperBound))"
+    let (low, high) = (skill(interval.lowerBound), skill(interval.upperBound))
+    return low == high ? low : "\(low) to \(high)"
   }
 
   /// A p-value: 0.034, or <0.001.

@@ -91,8 +91,9 @@ struct ReportPage {
     let isText = record.task.kind == .text
     title = .text("\(record.headline) · \(record.task.data)")
     kicker = .text(record.task.data)
-    headline = .text(record.headline)
-    explanation = .text(record.explanation)
+    // No line ends between a number and its unit.
+    headline = .text(record.headline.replacing(" %", with: "\u{202F}%"))
+    explanation = .text(record.explanation.replacing(" %", with: "\u{202F}%"))
     facts = Self.facts(record)
     barName = cast.bar.map { .text($0.name) }
     confidence = .text(Figures.percent(record.verdict.confidence, decimals: 0))

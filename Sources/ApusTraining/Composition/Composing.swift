@@ -21,6 +21,29 @@ public struct Composing: Sendable {
     /// An example is a passage: the router sees its first half, and an expert's loss is its mean over the
     /// second half in nats per byte, which does not depend on how it cuts text into tokens.
     case text(String, passage: Int)
+
+    /// Reads a file as the experts need it: forecasters rows with their target, language models a text.
+    ///
+    /// - Parameters:
+    ///   - path: A CSV of series, or a text.
+    ///   - experts: Folders of the experts; the first decides.
+    ///   - reading: What is known about the columns of series. Default: nothing.
+    ///   - passage: Characters of a passage of a text. Default: 512.
+    /// - Throws: ``ComposingError/noExperts``, and what is wrong with the file or the first folder.
+    public init(
+      readingFileAt path: String, forExperts experts: [String],
+      reading: SeriesOptions = SeriesOptions(), passage: Int = 512
+    ) throws {
+      guard let first = experts.first else { throw ComposingError.noExperts }
+      if case .forecaster(let saved) = try ModelFolder.open(first).contents {
+        self = .series(
+          try SeriesTable(readingCSVAt: path, options: reading.completed(by: saved)))
+      } else {
+        let corpus = try TextCorpus(readingAt: path, unit: .bytes)
+        self = .text(
+          corpus.tokenizer.decode(corpus.train + corpus.validation), passage: passage)
+      }
+    }
   }
 
   private let experts: [String]
@@ -54,6 +77,7 @@ public struct Composing: Sendable {
   ) async throws -> (composition: Composition, summary: ComposingSummary) {
     try await Interruption.naming("composing") {
       guard let first = experts.first else { throw ComposingError.noExperts }
+      try ModelFolder.prepare(output)
       switch requests {
       case .series(let table): return try await forecasters(first, table, progress)
       case .text(let text, let passage):

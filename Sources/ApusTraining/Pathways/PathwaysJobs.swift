@@ -138,6 +138,7 @@ public enum PathwaysError: Error, Equatable {
 
 extension PathwaysError: ApusError {
   public var exitStatus: ExitStatus { .failure }
+
   /// What was found, what was expected.
   public var description: String {
     switch self {

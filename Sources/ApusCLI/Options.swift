@@ -1,0 +1,240 @@
+public import Apus
+import ApusTensor
+public import ArgumentParser
+import Foundation
+
+// Choices of the library as words of the command line.
+extension Precision: ExpressibleByArgument {}
+extension Measure: ExpressibleByArgument {}
+extension ProbeKind: ExpressibleByArgument {}
+extension PathwaysExercise: ExpressibleByArgument {}
+extension DataFile.Kind: ExpressibleByArgument {}
+
+/// What every command takes.
+struct MachineOptions: ParsableArguments {
+  @Option(
+    parsing: .unconditional,
+    help: "Threads for the kernels; 0 takes all cores. No result depends on it.")
+  var threads = 0
+  @Flag(help: "Print the result as JSON.")
+  var json = false
+
+  func validate() throws {
+    guard threads >= 0 else {
+      throw ValidationError("--threads is \(threads), but it must be 0 (all cores) or more.")
+    }
+  }
+
+  /// Puts the options into force.
+  func apply() { Machine.setThreads(threads) }
+}
+
+/// What the options of training are for one command, where nothing is given.
+protocol TrainingDefaults {
+  static var context: String { get }
+  static var longestContext: Int { get }
+  static var budget: String { get }
+  static var steps: String { get }
+  static var fewestSteps: Int { get }
+  static var takesBudgetAndSteps: Bool { get }
+  static var width: String { get }
+  static var layers: String { get }
+  static var learningRate: String { get }
+}
+
+/// How a model is trained.
+struct TrainingOptions<Usual: TrainingDefaults>: ParsableArguments {
+  @Option(
+    parsing: .unconditional, help: "Rows, or tokens, that a model reads. Default: \(Usual.context)."
+  )
+  var context: Int?
+  @Option(
+    parsing: .unconditional,
+    help: "Training time of a run, such as 90s or 5m. Default: \(Usual.budget).")
+  var budget: TimeSpan?
+  @Option(parsing: .unconditional, help: "Optimizer steps of a run. Default: \(Usual.steps).")
+  var steps: Int?
+  @Option(parsing: .unconditional, help: "Width of the backbone. Default: \(Usual.width).")
+  var width: Int?
+  @Option(parsing: .unconditional, help: "Layers of the backbone. Default: \(Usual.layers).")
+  var layers: Int?
+  @Option(
+    parsing: .unconditional, help: "Peak of the learning rate. Default: \(Usual.learningRate).")
+  var learningRate: Double?
+  @Option(parsing: .unconditional, help: "Seed of weights and examples. Default: 0.")
+  var seed: UInt64?
+  @Flag(name: .shortAndLong, help: "No progress; warnings are shown all the same.")
+  var quiet = false
+
+  func validate() throws {
+    if !Usual.takesBudgetAndSteps, budget != nil, steps != nil {
+      throw ValidationError("Give --budget or --steps, not both.")
+    }
+    try requireRange([
+      ("--context", context, 1...Usual.longestContext), ("--width", width, 1...8192),
+      ("--layers", layers, 1...256), ("--steps", steps, Usual.fewestSteps...Int(Int32.max)),
+    ])
+    if let budget, budget.seconds <= 0 || budget.seconds > 1e7 {
+      throw ValidationError("--budget must be above 0 seconds and at most 115 days.")
+    }
+    if let learningRate, !(learningRate > 0 && learningRate < 1) {
+      throw ValidationError("--learning-rate is \(learningRate), but it must be in 0...1.")
+    }
+  }
+
+  /// When training ends, if that was said.
+  var limit: Budget? { steps.map { .steps($0) } ?? budget.map { .seconds($0.seconds) } }
+}
+
+/// What the user knows about the columns of a table.
+struct ColumnOptions: ParsableArguments {
+  @Option(
+    help: "The column to forecast, or several separated by commas, * for all. Default: inferred.")
+  var target: String?
+  @Option(help: "The column that names the series of a long table. Default: inferred.")
+  var id: String?
+  @Option(help: "The column of the time. Default: inferred.")
+  var time: String?
+  @Flag(
+    inversion: .prefixedNo,
+    help: "Whether 03/04/2015 is the 3rd of April. Default: inferred.")
+  var dayFirst: Bool?
+
+  /// The same for the library.
+  var reading: SeriesOptions {
+    var reading = SeriesOptions()
+    reading.targets = target.map(commaSeparated) ?? []
+    (reading.id, reading.time, reading.dayFirst) = (id, time, dayFirst)
+    return reading
+  }
+
+  /// What was given, by name.
+  var given: [(name: String, isGiven: Bool)] {
+    [
+      ("--target", target != nil), ("--id", id != nil), ("--time", time != nil),
+      ("--day-first", dayFirst != nil),
+    ]
+  }
+}
+
+/// What a forecaster is asked for; all of it is of series alone.
+struct ForecastOptions: ParsableArguments {
+  @OptionGroup var columns: ColumnOptions
+  @Option(parsing: .unconditional, help: "Rows ahead, for series. Default: 5.")
+  var horizon: Int?
+  @Option(
+    parsing: .unconditional,
+    help: "Rows that make one token, for series; it divides the context. Default: 1.")
+  var patch: Int?
+  @Option(help: "What is forecast: returns, volatility or level. Default: inferred.")
+  var measure: Measure?
+  @Option(
+    help: "Columns that models read beside the target, separated by commas. Default: none.")
+  var covariates: String?
+  @Option(help: "What the data is: series or text. Default: text for .txt and .md, else series.")
+  var kind: DataFile.Kind?
+
+  func validate() throws {
+    try requireRange([("--horizon", horizon, 1...4096), ("--patch", patch, 1...1024)])
+  }
+
+  /// What a file holds.
+  ///
+  /// - Throws: ``UsageError`` where options of series are given for a text: none is taken and then ignored.
+  func kind(of path: String) throws -> DataFile.Kind {
+    let found = kind ?? DataFile.Kind(ofFileNamed: path)
+    try refuse(
+      columns.given + [
+        ("--horizon", horizon != nil), ("--patch", patch != nil), ("--measure", measure != nil),
+        ("--covariates", covariates != nil),
+      ], unless: found == .series,
+      because: "is for series, but '\(path)' is read as a text. Leave it out, or add --kind series."
+    )
+    return found
+  }
+
+  /// The columns beside the target.
+  var covariateNames: [String] { covariates.map(commaSeparated) ?? [] }
+}
+
+/// How cells of CSV are written.
+struct CellOptions: ParsableArguments {
+  @Flag(
+    inversion: .prefixedNo,
+    help: """
+      In CSV, put an apostrophe before a name that a spreadsheet would take for a formula: one that \
+      begins with =, +, -, @, a tab or a line end and is no number. Default: on.
+      """)
+  var formulaGuard: Bool?
+
+  /// Whether cells are guarded.
+  ///
+  /// - Throws: ``UsageError`` where it was said, and no CSV is printed.
+  func guardsFormulas(inCSV isCSV: Bool) throws -> Bool {
+    try refuse(
+      [("--formula-guard", formulaGuard != nil)], unless: isCSV,
+      because: "is for CSV; JSON has names as they are. Leave it out.")
+    return formulaGuard ?? true
+  }
+}
+
+/// Refuses options that would be ignored.
+func refuse(
+  _ options: [(name: String, isGiven: Bool)], unless isUsed: Bool, because reason: String
+) throws {
+  guard !isUsed, let name = options.first(where: \.isGiven)?.name else { return }
+  throw UsageError("\(name) \(reason)")
+}
+
+/// Refuses numbers outside of what an option can be.
+func requireRange(_ options: [(name: String, value: Int?, range: ClosedRange<Int>)]) throws {
+  for (name, value, range) in options {
+    guard let value, !range.contains(value) else { continue }
+    throw ValidationError(
+      "\(name) is \(value), but it must be in \(range.lowerBound)...\(range.upperBound).")
+  }
+}
+
+/// A time span as people type it: `20s`, `5m`, `1h`, or a number of seconds.
+struct TimeSpan: ExpressibleByArgument {
+  let seconds: Double
+
+  init(seconds: Double) { self.seconds = seconds }
+
+  init?(argument: String) {
+    let units: [Character: Double] = ["s": 1, "m": 60, "h": 3600]
+    let unit = argument.last.flatMap { units[$0] }
+    guard let number = Double(unit == nil ? argument : String(argument.dropLast())),
+      number.isFinite
+    else { return nil }
+    seconds = number * (unit ?? 1)
+  }
+
+  var defaultValueDescription: String { "\(Int(seconds))s" }
+}
+
+/// The words of a list as people type it.
+func commaSeparated(_ text: String) -> [String] {
+  text.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
+    .filter { !$0.isEmpty }
+}
+
+/// JSON with sorted keys in snake case: for people too, or in one line.
+func jsonText(_ value: some Encodable, inOneLine: Bool = false) throws -> String {
+  let encoder = JSONEncoder()
+  encoder.keyEncodingStrategy = .convertToSnakeCase
+  encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+  if !inOneLine { encoder.outputFormatting.insert(.prettyPrinted) }
+  return String(decoding: try encoder.encode(value), as: UTF8.self)
+}
+
+/// Writes a file as a whole.
+///
+/// - Throws: `ModelFolderError/cannotCreate(path:reason:)`.
+func write(_ text: String, to path: String) throws {
+  do {
+    try Files().replace(path, with: Array(text.utf8))
+  } catch {
+    throw ModelFolderError.cannotCreate(path: path, reason: "\(error)")
+  }
+}

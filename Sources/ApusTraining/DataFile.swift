@@ -1,0 +1,127 @@
+public import ApusData
+public import ApusEvaluation
+import ApusModels
+import ApusRuntime
+import ApusTensor
+import Foundation
+
+/// A file to learn from: a table of series, or a text.
+public struct DataFile: Sendable {
+  /// What a file holds.
+  public enum Kind: String, Sendable, CaseIterable {
+    case series, text
+
+    /// The kind that the name of a file suggests: a text for `.txt` and `.md`, else series.
+    public init(ofFileNamed path: String) {
+      self = path.hasSuffix(".txt") || path.hasSuffix(".md") ? .text : .series
+    }
+  }
+
+  /// What was read.
+  public enum Contents: Sendable {
+    case series(SeriesTable)
+    case text(TextCorpus)
+  }
+
+  /// What was read.
+  public let contents: Contents
+  /// The name of the file and its fingerprint.
+  public let source: DataSource
+
+  /// Reads a file.
+  ///
+  /// - Parameters:
+  ///   - path: A CSV of series, or a text.
+  ///   - kind: What it holds. Default: what its name suggests.
+  ///   - reading: What is known about the columns of series. Default: nothing.
+  /// - Throws: `SeriesError`, `TextError`.
+  public init(_ path: String, kind: Kind? = nil, reading: SeriesOptions = SeriesOptions()) throws {
+    contents =
+      switch kind ?? Kind(ofFileNamed: path) {
+      case .series: .series(try SeriesTable(readingCSVAt: path, options: reading))
+      case .text: .text(try TextCorpus(readingAt: path, unit: .characters))
+      }
+    source = DataSource(
+      name: URL(fileURLWithPath: path).lastPathComponent,
+      data: try Files.contents(of: path, limit: reading.maximumBytes))
+  }
+
+  /// What reading the file decided or found, in sentences.
+  public var notes: [String] {
+    if case .series(let table) = contents { table.report.sentences } else { [] }
+  }
+
+  /// Compares models and baselines on the file, and writes the report and the winner's folder.
+  ///
+  /// - Parameters:
+  ///   - options: How; see ``ComparisonOptions/init(for:)``.
+  ///   - output: The folder for `report.html`, `leaderboard.json`, `record.json` and `winner`.
+  ///   - progress: Called after every step, and awaited.
+  /// - Returns: Everything that was found.
+  /// - Throws: What is wrong with the data, the options or the folder, which is found before training.
+  ///   ``Interruption`` when the Swift task is cancelled.
+  public func compare(
+    _ options: ComparisonOptions, output: String,
+    progress: @escaping @Sendable (WorkProgress) async -> Void = { _ in }
+  ) async throws -> ComparisonRecord {
+    let folder = try ComparisonFolder(output)
+    switch contents {
+    case .series(let table):
+      let found = try await SeriesComparison(table, source: source, options: options)
+        .run(progress: progress)
+      try folder.write(found.record, winner: found.winner?.contents)
+      return found.record
+    case .text(let corpus):
+      let found = try await TextComparison(corpus, source: source, options: options)
+        .run(progress: progress)
+      try folder.write(
+        found.record,
+        winner: found.winner.map { try ModelFolder.contents($0, tokenizer: corpus.tokenizer) })
+      return found.record
+    }
+  }
+
+  /// Trains one model on the file: a forecaster on series, a language model on a text.
+  ///
+  /// - Parameters:
+  ///   - options: Model, budget and the like.
+  ///   - output: The model's folder; the run's checkpoints lie in `checkpoints` under it.
+  ///   - resume: Whether to go on from the newest checkpoint there. Default: no.
+  ///   - progress: Called after every step, and awaited.
+  /// - Returns: What was done.
+  /// - Throws: ``TrainingError``, `ModelFolderError` and `FileError`. ``Interruption`` when the Swift
+  ///   task is cancelled; its checkpoint stands then.
+  public func train(
+    _ options: ModelTrainingOptions, output: String, resume: Bool = false,
+    progress: @escaping @Sendable (TrainingProgress) async -> Void = { _ in }
+  ) async throws -> TrainingSummary {
+    switch contents {
+    case .series(let table):
+      try await ForecastTraining(table, source: source, options: options)
+        .run(output: output, resume: resume, progress: progress)
+    case .text(let corpus):
+      try await LanguageTraining(corpus, source: source, options: options)
+        .run(output: output, resume: resume, progress: progress)
+    }
+  }
+}
+
+extension ComparisonOptions {
+  /// Creates the default for a kind of data: for series 64 rows of context, 20 seconds a run and three
+  /// seeds; for a text 256 tokens, 60 seconds and one seed.
+  public init(for kind: DataFile.Kind) {
+    self.init()
+    if kind == .text { (context, budget, seeds) = (256, .seconds(60), [0]) }
+  }
+
+  /// What ``models`` becomes of words.
+  ///
+  /// - Parameter text: `standard`, `all`, or names and paths of `config.json`s separated by commas.
+  public static func models(named text: String) -> [String] {
+    switch text {
+    case "standard": Architecture.standard.map(\.name)
+    case "all": Architecture.all.map(\.name)
+    default: text.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
+    }
+  }
+}

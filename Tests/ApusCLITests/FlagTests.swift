@@ -1,0 +1,425 @@
+import ApusTestSupport
+import Foundation
+import Testing
+
+/// Gives each flag of each command a value, and looks for an effect or a refusal: none is ignored.
+@Suite("Flags")
+struct FlagTests {
+  /// What `--experimental-dump-help` tells of a command.
+  struct Command: Decodable {
+    struct Argument: Decodable {
+      struct Name: Decodable {
+        let kind, name: String
+      }
+      let kind, valueName: String
+      let isOptional: Bool
+      let names: [Name]?
+      let abstract, defaultValue: String?
+
+      /// As it is typed; a positional argument by its name.
+      var flag: String {
+        names?.first { $0.kind == "long" }.map { "--\($0.name)" } ?? valueName
+      }
+    }
+    let commandName: String
+    let abstract, discussion: String?
+    let subcommands: [Command]?
+    let arguments: [Argument]?
+
+    /// The commands without subcommands under this one, by what is typed.
+    func leaves(under path: String) -> [(path: String, command: Command)] {
+      let own = subcommands?.filter { $0.commandName != "help" } ?? []
+      if own.isEmpty { return [(path, self)] }
+      return own.flatMap { $0.leaves(under: (path + " " + $0.commandName).trimmed) }
+    }
+  }
+
+  static func commands() throws -> [(path: String, command: Command)] {
+    struct Help: Decodable {
+      let command: Command
+    }
+    let text = try apus("--experimental-dump-help").output
+    return try JSONDecoder().decode(Help.self, from: Data(text.utf8)).command.leaves(under: "")
+  }
+
+  @Test("the help of every command begins with an example, and states every default")
+  func help() throws {
+    for (path, command) in try Self.commands() {
+      #expect(command.discussion?.hasPrefix("EXAMPLE: ") == true, "\(path)")
+      #expect(command.discussion?.contains("apus \(path)") == true, "\(path)")
+      for argument in command.arguments ?? [] where argument.isOptional && argument.kind != "flag" {
+        let isStated =
+          argument.defaultValue != nil || argument.abstract?.contains("Default: ") == true
+        #expect(isStated, "apus \(path) \(argument.flag)")
+      }
+    }
+  }
+
+  /// Where the inputs of all runs are.
+  struct Inputs {
+    let folder: TemporaryFolder
+    let prices, days, text, lines: String
+
+    init() throws {
+      folder = try TemporaryFolder()
+      prices = try folder.write(priceTable(rows: 240), to: "prices.csv")
+      let days = (0..<240).map { row in
+        "0\(row % 9 + 1)/0\(row / 9 % 9 + 1)/20\(10 + row / 81),\(100 + row % 7),\(row % 5)"
+      }
+      self.days = try folder.write(
+        "date,close,volume\n" + days.joined(separator: "\n"), to: "days.csv")
+      text = try folder.write(
+        String(repeating: "swifts sleep on the wing; ", count: 120), to: "text.txt")
+      lines = priceTable(rows: 30)
+      let ids = try folder.write("[5, 17, 2]", to: "ids.json")
+      #expect(!ids.isEmpty)
+    }
+
+    func path(_ name: String) -> String { folder.path + "/" + name }
+  }
+
+  /// A run, as far as it does not depend on the machine's speed.
+  struct Effect: Equatable {
+    var status: Int32
+    var output, errors: String
+    var files: [String: String]
+  }
+
+  /// Keys that hold times and speeds.
+  private static let clocks: Set<String> = [
+    "seconds", "started_at", "at", "tokens_per_second", "units_per_second", "milliseconds_p50",
+    "milliseconds_p99", "milliseconds", "gflops", "share_of_limit", "peak_bytes", "command",
+    "router_seconds", "expert_seconds", "forward_milliseconds", "time_over_dense", "microseconds",
+    "step_seconds", "checkpoint_seconds", "validation_seconds",
+  ]
+
+  private static func withoutClocks(_ value: Any) -> Any {
+    if let object = value as? [String: Any] {
+      return object.filter { !clocks.contains($0.key) }.mapValues(withoutClocks)
+    }
+    return (value as? [Any])?.map(withoutClocks) ?? value
+  }
+
+  private static func normalized(_ text: String, without folder: String) -> String {
+    let text = text.replacing(folder, with: "FOLDER")
+    guard let value = try? JSONSerialization.jsonObject(with: Data(text.utf8)),
+      let data = try? JSONSerialization.data(
+        withJSONObject: withoutClocks(value), options: [.sortedKeys, .fragmentsAllowed])
+    else { return text }
+    return String(decoding: data, as: UTF8.self)
+  }
+
+  /// Runs in a folder of its own; OUT among the words becomes a path in it that is not there yet.
+  private static func run(_ words: [String], input: String) throws -> Effect {
+    let folder = try TemporaryFolder()
+    let result = try apus(
+      words.map { $0.replacing("OUT", with: folder.path + "/out") }, input: input)
+    var files: [String: String] = [:]
+    for case let name as String in FileManager.default.enumerator(atPath: folder.path) ?? .init() {
+      guard let data = FileManager.default.contents(atPath: folder.path + "/" + name),
+        !name.contains("checkpoints/"), !name.hasSuffix(".html"), !name.hasSuffix(".svg")
+      else { continue }
+      files[name] = normalized(String(decoding: data, as: UTF8.self), without: folder.path)
+    }
+    return Effect(
+      status: result.status, output: normalized(result.output, without: folder.path),
+      errors: normalized(result.errors, without: folder.path), files: files)
+  }
+
+  /// What a flag is tried with.
+  private enum Trial {
+    /// The same command with these words behind it does something else.
+    case with([String])
+    /// The same command without this word does something else: the flag is in the base already.
+    case without(String)
+    /// This command with these words behind it does something else.
+    case base([String], with: [String])
+    /// These words behind the command are refused in a sentence with this text, as they must be.
+    case refused([String], String)
+  }
+
+  @Test("every flag of every command has an effect or is refused", .slow)
+  func effects() throws {
+    let inputs = try Inputs()
+    let (bases, trials) = try Self.table(inputs)
+    var seen: [[String]: Effect] = [:]
+    func effect(_ words: [String]) throws -> Effect {
+      if let known = seen[words] { return known }
+      let found = try Self.run(words, input: words.first == "embed" ? "the wing\n" : inputs.lines)
+      seen[words] = found
+      return found
+    }
+    for (path, command) in try Self.commands() {
+      let base = try #require(bases[path], "apus \(path) is not in the table")
+      // Some take too long, or change what they work on: they are tried where they are refused.
+      let isTried = !base.contains { $0.contains("/none") }
+      let usual = isTried ? try effect(base) : Effect(status: 0, output: "", errors: "", files: [:])
+      #expect(usual.status == 0, "\(base): \(usual.errors)")
+      if isTried {
+        let again = try Self.run(base, input: path == "embed" ? "the wing\n" : inputs.lines)
+        #expect(again == usual, "apus \(path) does not repeat")
+      }
+      for argument in command.arguments ?? [] {
+        let flag = argument.flag
+        if ["--help", "--version"].contains(flag) { continue }
+        if flag == "--threads" {
+          #expect(try effect(base + ["--threads", "-1"]).status == 64, "apus \(path) --threads")
+          continue
+        }
+        if flag == "--json", isTried, trials["\(path) --json"] == nil {
+          #expect(
+            try effect(base.filter { $0 != "--json" })
+              != effect(base.filter { $0 != "--json" } + ["--json"]),
+            "apus \(path) --json")
+          continue
+        }
+        let trial = try #require(
+          trials["\(path) \(flag)"], "apus \(path) \(flag) is not in the table")
+        switch trial {
+        case .with(let words): #expect(try effect(base + words) != usual, "apus \(path) \(flag)")
+        case .without(let word):
+          #expect(try effect(base.filter { $0 != word }) != usual, "apus \(path) \(flag)")
+        case .base(let other, let words):
+          #expect(try effect(other + words) != effect(other), "apus \(path) \(flag)")
+        case .refused(let words, let text):
+          let found = try effect(base + words)
+          #expect(
+            found.status == 64 && found.errors.contains(text),
+            "apus \(path) \(flag): \(found.errors)")
+        }
+      }
+    }
+  }
+
+  private static func table(_ inputs: Inputs) throws -> ([String: [String]], [String: Trial]) {
+    let small = ["--steps", "2", "--context", "16", "--width", "8", "--layers", "1", "-q"]
+    let make = { (words: [String]) in
+      let result = try apus(words)
+      #expect(result.status == 0, "\(words): \(result.errors)")
+    }
+    for (name, seed) in [("calm", "0"), ("wild", "1")] {
+      try make(
+        [
+          "train", "--model", "lstm", "--data", inputs.prices, "--target", "close", "--seed", seed,
+          "--output", inputs.path(name),
+        ] + small)
+    }
+    try make(
+      ["train", "--model", "lstm", "--data", inputs.text, "--output", inputs.path("writer")] + small
+    )
+    try make([
+      "pathways", "train", "--tasks", "copy", "--steps", "1", "-q", "--output", inputs.path("many"),
+    ])
+    let config = try inputs.folder.write(
+      #"{"model_type": "gpt2", "n_embd": 16, "n_layer": 1, "n_head": 2, "vocab_size": 64, "n_positions": 64}"#,
+      to: "config.json")
+    let fixture = try #require(goldenFolders().first { $0.hasSuffix("/gpt2") })
+    let encoder = try EncoderCommandTests.model(in: inputs.folder)
+    let (calm, wild, writer) = (inputs.path("calm"), inputs.path("wild"), inputs.path("writer"))
+    let compare =
+      [
+        "compare", inputs.prices, "--target", "close", "--models", "lstm", "--seeds", "1",
+        "--horizon",
+        "1", "--output", "OUT", "--json",
+      ] + small
+    let train =
+      [
+        "train", "--model", "lstm", "--data", inputs.prices, "--target", "close", "--output", "OUT",
+        "--json",
+      ] + small
+    let probe = [
+      "probe", "--task", "mqar", "--model", "lstm", "--width", "8", "--layers", "1", "--steps", "2",
+      "--lengths", "32", "--examples", "3", "--length", "32", "--vocabulary", "32", "--batch", "2",
+      "--validate-every", "1", "--json", "-q",
+    ]
+    let bench = ["--batch", "1", "--context", "8", "--runs", "1", "--json"]
+    let bases: [String: [String]] = [
+      "compare": compare, "train": train,
+      "forecast": ["forecast", "--model", calm, "--data", inputs.prices],
+      "stream": ["stream", "--model", calm, "--csv"],
+      "compose": [
+        "compose", "--experts", "\(calm),\(wild)", "--data", inputs.prices, "--output", "OUT",
+        "--json", "-q",
+      ],
+      "score": ["score", "--model", fixture, "--tokens", inputs.path("ids.json"), "--json"],
+      "embed": ["embed", "--model", encoder], "inspect": ["inspect", fixture, "--json"],
+      "convert": ["convert", fixture, "--output", "OUT", "--json"], "probe": probe,
+      "bench train": ["bench", "train", "--config", config] + bench,
+      "bench prefill": ["bench", "prefill", "--config", config] + bench,
+      "bench decode": ["bench", "decode", "--config", config] + bench,
+      "bench step": ["bench", "step", "--width", "8", "--layers", "1"] + bench,
+      "bench attention": ["bench", "attention", "--heads", "1", "--head-size", "8"] + bench,
+      "bench scan": ["bench", "scan", "--channels", "8", "--states", "4"] + bench,
+      "bench experts": ["bench", "experts", "--width", "8", "--experts", "2", "--per-token", "1"]
+        + bench,
+      "lengths": [
+        "lengths", "--models", "lstm", "--lengths", "16", "--tasks", "decode", "--width", "8",
+        "--layers", "1", "--json",
+      ],
+      "pathways train": [
+        "pathways", "train", "--tasks", "copy", "--steps", "1", "--output", "OUT", "--json", "-q",
+      ],
+      "pathways add": [
+        "pathways", "add", "reverse", "--model", inputs.path("none"), "--parent", "copy",
+      ],
+      "pathways measure": ["pathways", "measure", "--output", inputs.path("none/found.json")],
+      "routes": ["routes", "--model", inputs.path("many"), "--examples", "2", "--json"],
+      "models": ["models"], "env": ["env", "--json"],
+    ]
+    var trials: [String: Trial] = [:]
+    for (path, base, data) in [("compare", compare, "data"), ("train", train, "--data")] {
+      let days = base.map { $0 == inputs.prices ? inputs.days : $0 }
+      let text = base.map { $0 == inputs.prices ? inputs.text : $0 }
+      trials["\(path) \(data)"] = .base(base, with: path == "train" ? ["--data", inputs.days] : [])
+      if path == "compare" {
+        trials["compare data"] = .base(["compare", inputs.path("none")], with: ["--help"])
+      }
+      trials["\(path) --target"] = .with(["--target", "open"])
+      trials["\(path) --id"] = .with(["--id", "volume"])
+      trials["\(path) --time"] = .with(["--time", "open"])
+      trials["\(path) --day-first"] = .base(days, with: ["--day-first"])
+      trials["\(path) --horizon"] = .with(["--horizon", "2"])
+      trials["\(path) --patch"] = .with(["--patch", "4"])
+      trials["\(path) --measure"] = .with(["--measure", "level"])
+      trials["\(path) --covariates"] = .with(["--covariates", "volume"])
+      trials["\(path) --kind"] = .refused(["--kind", "text"], "--target is for series")
+      trials["\(path) --context"] = .with(["--context", "8"])
+      trials["\(path) --budget"] = .refused(["--budget", "1s"], "not both")
+      trials["\(path) --steps"] = .with(["--steps", "3"])
+      trials["\(path) --width"] = .with(["--width", "16"])
+      trials["\(path) --layers"] = .with(["--layers", "2"])
+      trials["\(path) --learning-rate"] = .with(["--learning-rate", "0.1"])
+      trials["\(path) --seed"] = .with(["--seed", "5"])
+      trials["\(path) --quiet"] = .without("-q")
+      trials["\(path) --output"] = .with(["--output", "OUT/deeper"])
+      #expect(!text.isEmpty)
+    }
+    trials.merge([
+      "compare --models": .with(["--models", "mamba"]), "compare --seeds": .with(["--seeds", "2"]),
+      "compare --gate": .with(["--gate"]), "train --model": .with(["--model", "mamba"]),
+      "train --resume": .base(
+        train.map { $0 == "OUT" ? calm : $0 } + ["--target", "close"], with: ["--resume"]),
+      "train --batch": .with(["--batch", "2"]), "train --accumulate": .with(["--accumulate", "2"]),
+      "train --patience": .base(
+        train + ["--steps", "300", "--learning-rate", "0.9"], with: ["--patience", "1"]),
+      "train --precision": .with(["--precision", "bf16"]),
+      "train --recompute": .with(["--recompute"]),
+      "forecast --model": .with(["--model", wild]),
+      "forecast --data": .with(["--data", inputs.days]),
+      "forecast --target": .with(["--target", "open"]), "forecast --id": .with(["--id", "volume"]),
+      "forecast --time": .with(["--time", "open"]),
+      "forecast --day-first": .base(
+        ["forecast", "--model", calm, "--data", inputs.days], with: ["--day-first"]),
+      "forecast --formula-guard": .refused(["--json", "--no-formula-guard"], "is for CSV"),
+      "stream --model": .with(["--model", wild]), "stream --csv": .without("--csv"),
+      "stream --json": .refused(["--json"], "not both"),
+      "stream --target": .with(["--target", "open"]),
+      "stream --id": .with(["--id", "volume"]), "stream --time": .with(["--time", "open"]),
+      "stream --day-first": .base(["stream", "--model", calm], with: ["--day-first"]),
+      "stream --formula-guard": .base(["stream", "--model", calm], with: ["--formula-guard"]),
+      "compose --experts": .with(["--experts", wild]),
+      "compose --data": .with(["--data", inputs.days]),
+      "compose --output": .with(["--output", "OUT/deeper"]),
+      "compose --coverage": .with(["--coverage", "0.1"]),
+      "compose --passage": .refused(["--passage", "64"], "--passage is for language models"),
+      "compose --quiet": .without("-q"), "compose --target": .with(["--target", "open"]),
+      "compose --id": .with(["--id", "volume"]), "compose --time": .with(["--time", "open"]),
+      "compose --day-first": .base(
+        ["compose", "--experts", writer, "--data", inputs.text, "--output", "OUT", "-q"],
+        with: ["--day-first"]),
+      "score --model": .with(["--model", encoder]),
+      "score --tokens": .with(["--tokens", inputs.path("none.json")]),
+      "score --logits": .with(["--logits", "OUT"]), "embed --model": .with(["--model", fixture]),
+      "inspect path": .base(["inspect", config, "--json"], with: ["--tensors"]),
+      "inspect --tensors": .with(["--tensors"]),
+      "convert model": .base(["convert", config, "--output", "OUT"], with: ["--json"]),
+      "convert --output": .with(["--output", "OUT/deeper"]),
+      "convert --dtype": .with(["--dtype", "bf16"]),
+      "convert --shard-size": .with(["--shard-size", "4KB"]),
+    ]) { $1 }
+    trials.merge([
+      "probe --recipe": .with(["--recipe", inputs.path("none.json")]),
+      "probe --task": .with(["--task", "induction"]), "probe --model": .with(["--model", "mamba"]),
+      "probe --set": .with(["--set", "hidden_size=16"]),
+      "probe --length": .with(["--length", "24"]),
+      "probe --shortest": .with(["--shortest", "16"]),
+      "probe --short-steps": .refused(["--short-steps", "1"], "needs --shortest"),
+      "probe --vocabulary": .with(["--vocabulary", "48"]),
+      "probe --items": .with(["--items", "3"]),
+      "probe --random-fill": .with(["--random-fill"]),
+      "probe --depth": .refused(["--depth", "3"], "--depth has no meaning for mqar"),
+      "probe --batch": .with(["--batch", "3"]), "probe --warmup": .with(["--warmup", "1"]),
+      "probe --validate-every": .with(["--validate-every", "2"]),
+      "probe --lengths": .with(["--lengths", "24"]),
+      "probe --examples": .with(["--examples", "2"]),
+      "probe --context": .with(["--context", "16"]),
+      "probe --budget": .with(["--budget", "0.000001s"]),
+      "probe --steps": .with(["--steps", "3"]), "probe --width": .with(["--width", "16"]),
+      "probe --layers": .with(["--layers", "2"]),
+      "probe --learning-rate": .with(["--learning-rate", "0.5"]),
+      "probe --seed": .with(["--seed", "3"]), "probe --quiet": .without("-q"),
+      "bench step --model": .with(["--model", "lstm"]),
+      "bench step --width": .with(["--width", "16"]),
+      "bench step --layers": .with(["--layers", "2"]),
+      "bench attention --heads": .with(["--heads", "2"]),
+      "bench attention --head-size": .with(["--head-size", "16"]),
+      "bench scan --channels": .with(["--channels", "16"]),
+      "bench scan --states": .with(["--states", "8"]),
+      "bench experts --width": .with(["--width", "16"]),
+      "bench experts --experts": .with(["--experts", "4"]),
+      "bench experts --per-token": .with(["--per-token", "2"]),
+      "bench experts --hidden": .with(["--hidden", "16"]),
+      "bench train --recompute": .with(["--recompute"]),
+      "lengths --models": .with(["--models", "mamba"]),
+      "lengths --lengths": .with(["--lengths", "32"]),
+      "lengths --tasks": .with(["--tasks", "prefill"]),
+      "lengths --width": .with(["--width", "16"]),
+      "lengths --layers": .with(["--layers", "2"]),
+      "lengths --limit": .with(["--limit", "0.000001s", "--lengths", "16,1024"]),
+      "lengths --output": .with(["--output", "OUT"]),
+      "lengths --update": .refused(["--update"], "--update needs --output"),
+      "lengths --json": .base(
+        [
+          "lengths", "--models", "lstm", "--lengths", "16", "--tasks", "decode", "--width", "8",
+          "--layers", "1", "--output", "OUT",
+        ], with: ["--json"]),
+      "pathways train --tasks": .with(["--tasks", "shapes"]),
+      "pathways train --steps": .with(["--steps", "2"]),
+      "pathways train --information": .with(["--information", "0.5"]),
+      "pathways train --seed": .with(["--seed", "3"]), "pathways train --quiet": .without("-q"),
+      "pathways train --output": .with(["--output", "OUT/deeper"]),
+      "pathways add task": .refused(["copy"], "Unexpected argument"),
+      "pathways add --model": .with(["--model", inputs.path("many"), "--steps", "1"]),
+      "pathways add --parent": .refused(["--parent", "none"], "--parent"),
+      "pathways add --examples": .refused(["--examples", "0"], "--examples is 0"),
+      "pathways add --steps": .refused(["--steps", "0"], "--steps is 0"),
+      "pathways add --seed": .refused(["--seed", "x"], "--seed"),
+      "pathways add --json": .base(
+        [
+          "pathways", "add", "shapes", "--steps", "1", "--parent", "copy", "--model",
+          inputs.path("none"),
+        ],
+        with: ["--model", inputs.path("many"), "--json"]),
+      "pathways measure --output": .refused(["--steps", "0", "--output", "x"], "--steps is 0"),
+      "pathways measure --joint-steps": .refused(["--joint-steps", "0"], "--joint-steps is 0"),
+      "pathways measure --steps": .refused(["--steps", "0"], "--steps is 0"),
+      "pathways measure --seed": .refused(["--seed", "x"], "--seed"),
+      "pathways measure --json": .refused(["--json=x"], "--json"),
+      "routes --model": .with(["--model", calm]), "routes --examples": .with(["--examples", "3"]),
+    ]) { $1 }
+    for task in ["train", "prefill", "decode"] {
+      trials["bench \(task) --config"] = .with(["--config", inputs.path("none.json")])
+    }
+    for task in ["train", "prefill", "decode", "step", "attention", "scan", "experts"] {
+      trials["bench \(task) --batch"] = .with(["--batch", "2"])
+      trials["bench \(task) --context"] = .with(["--context", "16"])
+      trials["bench \(task) --precision"] = .with(["--precision", "bf16"])
+      trials["bench \(task) --runs"] = .refused(["--runs", "0"], "--runs is 0")
+    }
+    return (bases, trials)
+  }
+}
+
+extension String {
+  fileprivate var trimmed: String { trimmingCharacters(in: .whitespaces) }
+}
