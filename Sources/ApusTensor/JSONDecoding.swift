@@ -77,6 +77,8 @@ private struct JSONDecoding: Decoder {
   let value: JSONValue
   let codingPath: [any CodingKey]
   let keys: JSONValue.KeyStyle
+  /// Keys of an object are names of properties, and not those of a dictionary.
+  var hasNames = true
   var userInfo: [CodingUserInfoKey: Any] { [:] }
 
   func container<Key: CodingKey>(keyedBy type: Key.Type) throws -> KeyedDecodingContainer<Key> {
@@ -147,8 +149,15 @@ extension JSONDecoding: SingleValueDecodingContainer {
   func decode(_ type: UInt32.Type) throws -> UInt32 { try integer(type) }
   func decode(_ type: UInt64.Type) throws -> UInt64 { try integer(type) }
 
-  func decode<Value: Decodable>(_ type: Value.Type) throws -> Value { try Value(from: self) }
+  func decode<Value: Decodable>(_ type: Value.Type) throws -> Value {
+    var place = self
+    place.hasNames = !(type is any StringKeyed.Type)
+    return try Value(from: place)
+  }
 }
+
+private protocol StringKeyed {}
+extension Dictionary: StringKeyed where Key == String {}
 
 /// The members of an object.
 private struct JSONObjectDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
@@ -160,7 +169,10 @@ private struct JSONObjectDecoding<Key: CodingKey>: KeyedDecodingContainerProtoco
   init(_ members: [JSONValue.Member], of decoding: JSONDecoding) {
     self.decoding = decoding
     let named = members.map { member in
-      (decoding.keys == .snakeCase ? camelCase(member.key) : member.key, member.value)
+      (
+        decoding.keys == .snakeCase && decoding.hasNames ? camelCase(member.key) : member.key,
+        member.value
+      )
     }
     self.members = Dictionary(named, uniquingKeysWith: { first, _ in first })
   }

@@ -104,4 +104,15 @@ struct FingerprintTests {
     }
     #expect(parts.hexadecimal == Fingerprint.hexadecimal(of: bytes))
   }
+
+  @Test("leave the keys of a dictionary as they are, and change those of properties")
+  func dictionaryKeys() throws {
+    struct Named: Decodable, Equatable {
+      var byName: [String: [String: Inner]]
+      struct Inner: Decodable, Equatable { var twoWords: Int }
+    }
+    let text = #"{"by_name": {"a_b": {"c_d": {"two_words": 3}}}}"#
+    let found = try JSONValue.decode(Named.self, from: text.utf8, name: "f.json", keys: .snakeCase)
+    #expect(found.byName == ["a_b": ["c_d": Named.Inner(twoWords: 3)]])
+  }
 }

@@ -16,16 +16,13 @@ public enum ModelChoice: Sendable {
   /// Of a published file, which names its `architectures` or the version of transformers, keys that
   /// Apus does not know pass; in any other every key counts, and an unknown one is rejected.
   /// - Throws: `ConfigError` for an unknown name or a configuration that does not hold,
-  ///   `ModelFolderError` for a file that is not there.
+  ///   `FileError` for a file that cannot be read.
   public init(_ text: String) throws {
     guard text.hasSuffix(".json") || Files.isFile(text) else {
       self = .architecture(try Architecture.named(text))
       return
     }
-    guard let data = FileManager.default.contents(atPath: text) else {
-      throw ModelFolderError.missingFile(path: text, purpose: "the model's configuration")
-    }
-    let keys = try JSONValue(config: data)
+    let keys = try JSONValue(config: Data(Files.contents(of: text, limit: 16 << 20)))
     let isPublished = keys["architectures"] != nil || keys["transformers_version"] != nil
     let blueprint =
       isPublished ? try Blueprint(keys) : try Blueprint(keys, overrides: keys.withoutDTypes)

@@ -113,38 +113,26 @@ public struct ProbeOptions: Codable, Sendable, Hashable {
   ///
   /// - Throws: ``ProbeOptionsError``.
   public init(recipe: Data) throws {
-    struct Start: Decodable {
-      let task: ProbeKind
-      let model: String
-    }
-    let decoder = JSONDecoder()
-    decoder.keyDecodingStrategy = .convertFromSnakeCase
-    guard let given = try? JSONSerialization.jsonObject(with: recipe) as? [String: Any] else {
+    guard let given = try? JSONValue(recipe, name: "recipe"), let members = given.members else {
       throw ProbeOptionsError.notAnObject
     }
-    guard let start = try? decoder.decode(Start.self, from: recipe) else {
-      throw ProbeOptionsError.noTask(known: ProbeKind.allCases.map(\.rawValue))
-    }
-    let usual = ProbeOptions(start.task, model: start.model)
-    let encoder = JSONEncoder()
-    encoder.keyEncodingStrategy = .convertToSnakeCase
-    var merged =
-      try JSONSerialization.jsonObject(with: encoder.encode(usual)) as? [String: Any] ?? [:]
-    let known = (Array(merged.keys) + ["clip", "context", "seconds", "short_steps", "shortest"])
-      .sorted()
-    for (key, value) in given {
-      guard known.contains(key) else { throw ProbeOptionsError.unknownKey(key, known: known) }
-      merged[key] = value
+    guard let task = given["task"]?.string.flatMap(ProbeKind.init),
+      let model = given["model"]?.string
+    else { throw ProbeOptionsError.noTask(known: ProbeKind.allCases.map(\.rawValue)) }
+    var merged = try JSONValue(encoding: ProbeOptions(task, model: model), keys: .snakeCase)
+    let known = (merged.members ?? []).map(\.key).sorted()
+    for member in members {
+      guard known.contains(member.key) else {
+        throw ProbeOptionsError.unknownKey(member.key, known: known)
+      }
+      merged = merged.setting(member.key, to: member.value)
     }
     do {
-      self = try decoder.decode(
-        Self.self, from: JSONSerialization.data(withJSONObject: merged))
-    } catch DecodingError.typeMismatch(_, let context), DecodingError.valueNotFound(_, let context),
-      DecodingError.dataCorrupted(let context)
-    {
-      let key = context.codingPath.map(\.stringValue).joined(separator: ".")
-      throw ProbeOptionsError.wrongValue(key: key, reason: context.debugDescription)
+      self = try merged.decoded(as: Self.self, path: "recipe", keys: .snakeCase)
+    } catch JSONFileError.wrongValue(_, let key, let problem) {
+      throw ProbeOptionsError.wrongValue(key: key, reason: problem)
     }
+    try validate()
   }
 
   /// Throws ``ProbeOptionsError`` for numbers that make no probe; what concerns the task or the model is
