@@ -40,8 +40,8 @@ struct OwnArchitectureTests {
       (options.width, options.layers) = (16, 2)
       let summary = try await ForecastTraining(table, source: Self.source, options: options)
         .run(output: folder)
-      // Waves of deviation 2.1 are forecast to a tenth of it.
-      #expect((summary.validationLoss ?? 9) < 0.2, "\(summary.validationLoss ?? 9)")
+      // The quantiles of the waves as a whole would lose 0.5.
+      #expect((summary.validationLoss ?? 9) < 0.35, "\(summary.validationLoss ?? 9)")
       #expect(summary.model == "mingru")
 
       let saved = try ModelFolder.open(folder).forecaster().load()
