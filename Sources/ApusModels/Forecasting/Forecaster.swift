@@ -64,6 +64,7 @@ extension ForecasterConfig: Codable {
         size: try keys.decode(BackboneSize.self, forKey: .size), inputs: inputs,
         horizon: horizon, levels: levels, patch: patch)
     }
+    try validate()
   }
 
   /// Writes every key, of the backbone's configuration too.
