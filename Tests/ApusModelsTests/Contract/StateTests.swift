@@ -150,7 +150,7 @@ struct StateTests {
 
   /// Where the tensors of a value lie.
   private func places(_ value: Any) -> [ObjectIdentifier] {
-    if let tensor = value as? Tensor { return [ObjectIdentifier(tensor.storage)] }
+    if let tensor = value as? TensorValue { return [ObjectIdentifier(tensor.storage)] }
     return Mirror(reflecting: value).children.flatMap { places($0.value) }
   }
 }
