@@ -41,9 +41,8 @@ struct OutputTests {
   func brokenPipe() throws {
     #expect(try shell("set -o pipefail; apus models | true") == (0, ""))
     #expect(try shell("set -o pipefail; apus --help | true") == (0, ""))
-    let stream = try shell(
-      "set -o pipefail; yes '2018-01-01,1' | head -c 100000 | apus models --json | head -c 1")
-    #expect(stream.status == 0 && stream.text == "[")
+    let first = try shell("set -o pipefail; apus models --json | head -c 1")
+    #expect(first.status == 0 && first.text == "[")
   }
 
   @Test(
