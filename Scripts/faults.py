@@ -175,6 +175,8 @@ def exercise(name, prepare):
                 problems.append(f"{where}: no sentence")
             if status < 0 and kind not in ("kill", "torn"):
                 problems.append(f"{where}: a signal: {errors.decode()[-300:]}")
+            if status == 0:
+                continue
             status, _, errors = run(again)
             if status != 0 or answer() != new:
                 problems.append(f"{where}: not to be done again ({status}): {errors.decode()[-300:]}")
