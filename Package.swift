@@ -15,6 +15,8 @@ let package = Package(
   platforms: [.macOS(.v15)],
   products: [
     .library(name: "Apus", targets: ["Apus"]),
+    // For programs that run saved models: neither report pages nor hashes are compiled.
+    .library(name: "ApusRuntime", targets: ["ApusData", "ApusModels", "ApusRuntime"]),
     .executable(name: "apus", targets: ["ApusCLI"]),
   ],
   dependencies: [

@@ -117,6 +117,18 @@ public struct Split: Sendable, Equatable {
     try check()
   }
 
+  /// All rows as training, none left to choose or to judge by: for a last fit of what was chosen.
+  ///
+  /// - Parameters:
+  ///   - table: The series.
+  ///   - horizon: Steps ahead, H, at least 1.
+  public init(training table: SeriesTable, horizon: Int) {
+    (self.horizon, embargo) = (max(horizon, 1), 0)
+    rows = table.series.map { [0..<$0.count, $0.count..<$0.count, $0.count..<$0.count] }
+    isByTime = table.cadence.frequency != .steps
+    spans = [nil, nil, nil]
+  }
+
   /// The rows that may be targets of `part` in series number `series`.
   public func rows(_ part: Part, series: Int) -> Range<Int> { rows[series][part.index] }
 

@@ -76,7 +76,7 @@ extension SeriesOptions {
     completed(by: model.recipe, target: model.target)
   }
 
-  private func completed(by recipe: FeatureRecipe, target: String) -> SeriesOptions {
+  func completed(by recipe: FeatureRecipe, target: String) -> SeriesOptions {
     var options = self
     options.format = recipe.table
     if options.targets.isEmpty, !target.isEmpty { options.targets = [target] }
@@ -90,6 +90,12 @@ public enum ForecastError: Error, Equatable {
   case noHistory(series: String, rows: Int)
   /// Rows follow each other otherwise than those that the model was trained on.
   case otherFrequency(found: String, expected: String)
+  /// A level was asked for that the forecast has no quantile of.
+  case noLevel(asked: Double, known: [Double])
+  /// A series was asked for that the model keeps no rows of.
+  case noSeries(asked: String?, known: [String])
+  /// A row does not lie after the last one.
+  case notLater(found: Timestamp, last: Timestamp)
 }
 
 extension ForecastError: ApusError {
@@ -108,6 +114,15 @@ extension ForecastError: ApusError {
       Found rows that come \(found), but the model was trained on rows that come \(expected). \
       Give rows of that frequency, or train a model on these.
       """
+    case .noLevel(let asked, let known):
+      "The forecast has no quantile of level \(asked); its levels are \(known)."
+    case .noSeries(let asked, let known):
+      """
+      The model keeps \(known.isEmpty ? "no rows" : "rows of \(known.joined(separator: ", "))"), but \
+      \(asked.map { "'\($0)'" } ?? "one series") was asked for. Give a table, or name one of them.
+      """
+    case .notLater(let found, let last):
+      "Found a row at \(found), expected one after \(last), the last that was taken in."
     }
   }
 }

@@ -18,6 +18,24 @@ public struct ForecastStream {
     memory = BlockMemory(forecaster)
   }
 
+  /// Starts after the rows of a measured series.
+  ///
+  /// - Throws: ``RecipeError`` when a covariate is not there, ``NotFiniteError``.
+  init(_ forecaster: Forecaster, recipe: FeatureRecipe, after series: TimeSeries) throws {
+    let frame = try recipe.frame(series)
+    var features = FeatureStream(recipe)
+    let columns = recipe.covariates.map { series.covariate(named: $0) ?? [] }
+    let rows = (0..<series.count).map { row in
+      features.push(
+        series.values[row], covariates: columns.map { $0[row] }, at: series.timestamps[row])
+    }
+    self.features = features
+    let lookBack = forecaster.config.context
+    let border = rows.count / lookBack * lookBack
+    memory = BlockMemory(forecaster, after: frame.rows(border - lookBack..<border))
+    for row in rows[border...] { _ = try memory.push(row) }
+  }
+
   /// Appends a row and forecasts the rows after it.
   ///
   /// - Parameters:

@@ -18,6 +18,10 @@ public struct FutureForecast: Encodable, Sendable {
     public var quantiles: [[Double]]
     /// Which expert of a composition made it; nil where there is one model.
     public var expert: String?
+    /// The P times ahead as moments.
+    var stamps: [Timestamp] = []
+
+    private enum CodingKeys: String, CodingKey { case uniqueId, cutoff, ds, quantiles, expert }
   }
 
   /// The architecture.
@@ -63,7 +67,16 @@ public struct FutureForecast: Encodable, Sendable {
       let ahead = try cadence.stamps(after: one.timestamps[last], count: config.horizon)
       return Series(
         uniqueId: one.id, cutoff: cadence.text(one.timestamps[last]), ds: ahead.map(cadence.text),
-        quantiles: recipe.measure.possible(forecast.quantiles[0]))
+        quantiles: recipe.measure.possible(forecast.quantiles[0]), stamps: ahead)
+    }
+  }
+
+  /// One row for each series and step ahead, series by series.
+  public var rows: [ForecastRow] {
+    series.flatMap { one in
+      zip(one.stamps, one.quantiles).map { stamp, quantiles in
+        ForecastRow(series: one.uniqueId, date: stamp.date, levels: levels, quantiles: quantiles)
+      }
     }
   }
 
@@ -84,6 +97,10 @@ public struct FutureForecast: Encodable, Sendable {
       try composition.require(.forecast)
       let base = try composition.expert(composition.router.base).forecaster()
       try self.init(composition, table: try table(base))
+    } else if case .baseline(let baseline) = folder.contents {
+      let options = options.completed(by: baseline.recipe, target: baseline.target)
+      try self.init(
+        try baseline.load(), table: try SeriesTable(readingCSVAt: path, options: options))
     } else {
       let model = try folder.forecaster()
       try self.init(try model.load(), table: try table(model))

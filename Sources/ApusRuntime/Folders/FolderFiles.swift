@@ -51,6 +51,9 @@ struct FolderCard: Codable {
   var format: Int? = ModelFolder.format
   var task: Task
   var forecaster: ForecasterConfig?
+  var baseline: BaselineCard?
+  /// The last rows that a forecaster was fitted to.
+  var history: [StoredSeries]?
   var classifier: ClassifierConfig?
   var recipe: FeatureRecipe?
   var tokenizer: TextTokenizer?

@@ -1,3 +1,4 @@
+import ApusData
 public import ApusModels
 import ApusNN
 import ApusTensor
@@ -13,6 +14,8 @@ public struct ForecasterFolder: Sendable {
   public let recipe: FeatureRecipe
   /// The column it forecasts; empty when there was one only.
   public let target: String
+  /// The last rows that it was trained on; none in folders that do not keep them.
+  let history: [TimeSeries]
   let weights: FolderWeights
 
   init(_ card: FolderCard?, weights: FolderWeights) throws {
@@ -27,6 +30,7 @@ public struct ForecasterFolder: Sendable {
         reason: "the recipe makes \(recipe.inputs) inputs, the model reads \(config.inputs)")
     }
     (self.config, self.recipe, target) = (config, recipe, card.target ?? "")
+    history = try (card.history ?? []).map { try $0.series(in: weights.folder) }
     self.weights = weights
   }
 

@@ -25,6 +25,8 @@ public struct ModelFolder: Sendable {
     case encoder(EncoderFolder)
     /// A forecaster with its recipe.
     case forecaster(ForecasterFolder)
+    /// A classical baseline with the rows it is fitted to.
+    case baseline(BaselineFolder)
     /// A classifier of sequences.
     case classifier(ClassifierFolder)
     /// Models behind a router.
@@ -89,6 +91,7 @@ public struct ModelFolder: Sendable {
     case .language: "language"
     case .encoder: "encode"
     case .forecaster: "forecast"
+    case .baseline: "forecast, by a baseline"
     case .classifier: "classify"
     case .composition: "composition"
     case .pathways: "pathways"
@@ -126,6 +129,8 @@ extension ModelFolder.Contents {
     if let card { try card.check(config, in: files.path) }
     let weights = FolderWeights(folder: files.path, fingerprints: card?.weights)
     switch card?.task {
+    case .forecast where card?.baseline != nil:
+      self = .baseline(try BaselineFolder(card, path: files.path))
     case .forecast: self = .forecaster(try ForecasterFolder(card, weights: weights))
     case .classify: self = .classifier(try ClassifierFolder(card, weights: weights))
     case .language, .encode, nil:

@@ -90,6 +90,9 @@ extension ModelInspection {
     case .pathways(let folder):
       try addWeights(folder.weights.files(), of: folder.weights)
       (architecture, canRun) = ("pathways", true)
+    case .baseline(let folder):
+      (modelType, architecture, canRun) = ("apus_baseline", folder.name, true)
+      return finish(nil)
     case .composition:
       (architecture, canRun) = ("composition", true)
       return finish(nil)

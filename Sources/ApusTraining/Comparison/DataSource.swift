@@ -1,3 +1,4 @@
+public import ApusData
 import Crypto
 public import Foundation
 
@@ -9,6 +10,20 @@ public struct DataSource: Codable, Sendable, Equatable {
   public var sha256: String
   /// Its size.
   public var bytes: Int
+
+  /// Names series that are in memory: the fingerprint is of their times and numbers.
+  public init(_ table: SeriesTable) {
+    var bytes = Data()
+    for one in table.series {
+      bytes.append(contentsOf: one.id.utf8)
+      for (stamp, value) in zip(one.timestamps, one.values) {
+        for word in [UInt64(bitPattern: stamp.secondsSinceEpoch), value.bitPattern] {
+          bytes.append(contentsOf: (0..<8).map { UInt8(truncatingIfNeeded: word >> (8 * $0)) })
+        }
+      }
+    }
+    self.init(name: table.series.first?.id ?? "memory", data: bytes)
+  }
 
   /// Names bytes that are in memory.
   public init(name: String, data: some DataProtocol) {

@@ -8,9 +8,9 @@ import Foundation
 /// The main job on series: every architecture and every honest baseline on the same rows under one
 /// budget, chosen on validation, evaluated once on test.
 public struct SeriesComparison: Sendable {
-  private let table: SeriesTable
-  private let source: DataSource
-  private let options: ComparisonOptions
+  let table: SeriesTable
+  let source: DataSource
+  let options: ComparisonOptions
 
   /// Creates the job; nothing is done before ``run(progress:)``.
   ///
@@ -32,12 +32,25 @@ public struct SeriesComparison: Sendable {
   public func run(
     progress: @escaping @Sendable (WorkProgress) async -> Void = { _ in }
   ) async throws -> ComparisonReport<ModelFolder.SavedForecaster> {
-    try await Interruption.naming("comparison") { try await compared(progress) }
+    try await Interruption.naming("comparison") {
+      let found = try await compared(progress)
+      let winner = found.judged.winner.map {
+        ModelFolder.SavedForecaster(
+          forecaster: $0.forecaster, recipe: found.problem.recipe, target: table.targetName)
+      }
+      return ComparisonReport(record: found.record, winner: winner)
+    }
   }
 
-  private func compared(
-    _ progress: @escaping (WorkProgress) async -> Void
-  ) async throws -> ComparisonReport<ModelFolder.SavedForecaster> {
+  /// What a comparison found, before anything is made of it.
+  struct Found {
+    let problem: SeriesProblem
+    let contenders: [Contender<Forecaster>]
+    let judged: SeriesJudgement
+    let record: ComparisonRecord
+  }
+
+  func compared(_ progress: @escaping (WorkProgress) async -> Void) async throws -> Found {
     let began = Date.now
     let problem = try SeriesProblem(table, options: options)
     for part in [Split.Part.validation, .test] where problem.origins(part).all.isEmpty {
@@ -51,11 +64,7 @@ public struct SeriesComparison: Sendable {
     var record = judged.record(source: source, table: table, options: options)
     record.reproduction.startedAt = began.timeIntervalSince1970
     record.reproduction.seconds = Date.now.timeIntervalSince(began)
-    let winner = judged.winner.map {
-      ModelFolder.SavedForecaster(
-        forecaster: $0.forecaster, recipe: problem.recipe, target: table.targetName)
-    }
-    return ComparisonReport(record: record, winner: winner)
+    return Found(problem: problem, contenders: contenders, judged: judged, record: record)
   }
 
   private func contenders(

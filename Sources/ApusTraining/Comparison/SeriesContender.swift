@@ -89,6 +89,8 @@ struct SeriesProblem {
 
 /// An error of a comparison as a whole.
 public enum ComparisonError: Error, Equatable {
+  /// Neither a model nor a baseline could be judged.
+  case nothingToRecommend
   /// The part has no origin to judge by.
   case nothingToJudge(part: String)
 }
@@ -99,6 +101,8 @@ extension ComparisonError: ApusError {
   /// A sentence: what was found, what was expected, what to do.
   public var description: String {
     switch self {
+    case .nothingToRecommend:
+      "Neither a model nor a baseline could be fitted and judged. Give more data."
     case .nothingToJudge(let part):
       "The \(part) part of the data has no window with a target. Give more data or a shorter horizon."
     }

@@ -50,6 +50,25 @@ extension Baseline {
   /// Simple exponential smoothing with half the trend of a straight line.
   public static var theta: Baseline { Baseline("theta", Theta()) }
 
+  /// The baseline of a name.
+  ///
+  /// - Parameters:
+  ///   - name: As ``name`` gives it, such as "garch-t" or "window-mean-20".
+  ///   - lookback: How many values the linear baselines read, L.
+  /// - Throws: ``BaselineError/unknown(name:known:)``.
+  public static func named(_ name: String, lookback: Int) throws -> Baseline {
+    let all = [
+      naive, seasonalNaive, drift, mean, historicalQuantiles, exponentiallyWeighted,
+      fittedExponentiallyWeighted, garch, gjrGarch, har, logHAR, linear(lookback: lookback),
+      relativeLinear(lookback: lookback), exponentialSmoothing, theta,
+    ]
+    if let found = all.first(where: { $0.name == name }) { return found }
+    let count = name.split(separator: "-").last.flatMap { Int($0) } ?? 0
+    let sized = [windowMean(min(count, 1 << 24)), rollingQuantiles(min(count, 1 << 24))]
+    if let found = sized.first(where: { $0.name == name }) { return found }
+    throw BaselineError.unknown(name: name, known: all.map(\.name))
+  }
+
   /// All baselines that suit `task`, for a comparison table.
   ///
   /// - Parameters:

@@ -4,6 +4,8 @@ public import ApusTensor
 public enum BaselineError: ApusError, Hashable {
   /// A field of the ``ForecastTask`` makes no sense.
   case invalidTask(field: String, found: String, expected: String)
+  /// There is no baseline of that name.
+  case unknown(name: String, known: [String])
   /// There are too few values, or too few that are not missing.
   case historyTooShort(model: String, found: Int, needed: Int)
   /// A forecast was asked before ``SeriesForecaster/fit(_:task:)``.
@@ -25,6 +27,8 @@ public enum BaselineError: ApusError, Hashable {
     switch self {
     case .invalidTask(let field, let found, let expected):
       "The forecast task has \(field) \(found), but it must be \(expected)."
+    case .unknown(let name, let known):
+      "There is no baseline '\(name)'. Choose one of \(known.joined(separator: ", "))."
     case .historyTooShort(let model, let found, let needed):
       """
       '\(model)' found \(found) usable values or windows, but needs at least \(needed). \

@@ -1,0 +1,98 @@
+import ApusData
+import ApusModels
+import ApusTensor
+import Foundation
+
+/// A classical baseline on disk: its name, what it is asked, and the rows it is fitted to. A rule is
+/// fitted again when it is needed, which takes no parameters and gives the same bits.
+public struct BaselineFolder: Sendable {
+  /// The folder.
+  public let path: String
+  /// How a file is read and how its rows are measured.
+  let recipe: FeatureRecipe
+  /// The column it forecasts; empty when there was one only.
+  let target: String
+  let card: BaselineCard
+  let history: [TimeSeries]
+
+  init(_ card: FolderCard?, path: String) throws {
+    guard let card, let baseline = card.baseline, let recipe = card.recipe else {
+      throw ModelFolderError.damaged(
+        path: path + "/" + FolderFiles.card, reason: "it has no baseline or no recipe")
+    }
+    _ = try baseline.baseline()
+    try baseline.task.validate()
+    (self.path, self.recipe, target) = (path, recipe, card.target ?? "")
+    self.card = baseline
+    history = try (card.history ?? []).map { try $0.series(in: path) }
+  }
+
+  /// The name of the baseline, such as "garch-t".
+  public var name: String { card.name }
+
+  /// Makes the forecaster.
+  ///
+  /// - Throws: `BaselineError` for a name that this version does not know.
+  func load() throws -> Model {
+    Model(
+      try card.baseline(), task: card.task, lookback: card.lookback, recipe: recipe,
+      target: target, history: history)
+  }
+}
+
+/// What `apus.json` says of a baseline.
+struct BaselineCard: Codable {
+  var name: String
+  /// Values that the linear ones read.
+  var lookback: Int
+  var task: ForecastTask
+
+  func baseline() throws -> Baseline {
+    try Baseline.named(name, lookback: min(max(lookback, 1), 65536))
+  }
+}
+
+/// Rows of one series in `apus.json`. Numbers are words of one text: shortest to the bit, and not a line
+/// each.
+struct StoredSeries: Codable {
+  /// A column beside the target.
+  struct Column: Codable {
+    var name: String
+    var values: String
+  }
+
+  var id: String
+  /// Seconds since 1970.
+  var times: String
+  var values: String
+  var columns: [Column]
+
+  init(_ series: TimeSeries) {
+    func text(_ values: [Double]) -> String { values.map { "\($0)" }.joined(separator: " ") }
+    id = series.id
+    times = series.timestamps.map { "\($0.secondsSinceEpoch)" }.joined(separator: " ")
+    values = text(series.values)
+    columns = series.covariates.map { Column(name: $0.name, values: text($0.values)) }
+  }
+
+  /// The rows, checked.
+  func series(in folder: String) throws -> TimeSeries {
+    func numbers(_ text: String) -> [Double] {
+      text.split(separator: " ").compactMap { Double($0) }
+    }
+    let stamps = times.split(separator: " ").compactMap { Int64($0) }
+      .map { Timestamp(secondsSinceEpoch: $0) }
+    let (target, beside) = (numbers(values), columns.map { numbers($0.values) })
+    let limits = Timestamp(.distantPast)...Timestamp(.distantFuture)
+    guard target.count == stamps.count, beside.allSatisfy({ $0.count == stamps.count }),
+      zip(stamps, stamps.dropFirst()).allSatisfy(<), stamps.allSatisfy(limits.contains)
+    else {
+      throw ModelFolderError.damaged(
+        path: folder + "/" + FolderFiles.card,
+        reason: "the rows of series '\(id)' do not ascend, or some are incomplete")
+    }
+    return TimeSeries(
+      id: id, timestamps: stamps, values: target,
+      covariates: zip(columns, beside).map { Covariate(name: $0.name, values: $1) })
+  }
+}
