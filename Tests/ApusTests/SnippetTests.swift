@@ -11,15 +11,18 @@ struct SnippetTests {
   func runREADME1() async throws {
     try await besideSamples {
 
-      let file = "Samples/sp500.csv"
-      let table = try SeriesTable(readingCSVAt: file)
-      var options = ComparisonOptions()
-      options.models = ["mamba", "lstm"]
-      options.budget = .steps(50)
-      let source = DataSource(name: file, data: try Data(contentsOf: URL(filePath: file)))
-      let report = try await SeriesComparison(table, source: source, options: options).run()
-      print(report.headline)  // "No model beats gjr-garch-t", for example
-      try renderReport(report.record).write(toFile: "report.html", atomically: true, encoding: .utf8)
+      let dates = (0..<300).map { Date(timeIntervalSince1970: 1_700_000_000 + Double($0) * 86_400) }
+      let loads = (0..<300).map { 50 + 10 * sin(Double($0) * 0.9) + .random(in: -4...4) }  // your numbers
+      let series = try TimeSeries("load", dates: dates, values: loads)
+      let report = try await compare(series, horizon: 7, budget: .steps(20))
+      print(report.headline)  // "No model beats ols", for example
+      for row in try report.best.forecast(levels: [0.1, 0.5, 0.9]).rows {
+        print(row.date, row.median, try row.interval(0.8))
+      }
+      try report.best.save(to: "best")  // a model trained again, or a baseline fitted, on all rows
+      var stream = try Model(at: "best").stream()
+      let next = try stream.push(57.5, at: dates[299].addingTimeInterval(86_400))
+      print(next[0].median)
     }
   }
 
