@@ -25,10 +25,11 @@ func apus(_ arguments: String..., input: String = "") throws -> CommandResult {
   try apus(arguments, input: input)
 }
 
-/// Runs `apus` to its end, in a folder of its own where one is given.
-func apus(_ arguments: [String], input: String = "", in place: String? = nil) throws
-  -> CommandResult
-{
+/// Runs `apus` to its end, in a folder of its own where one is given; where a signal is given, it is sent
+/// once the command has written to standard error.
+func apus(
+  _ arguments: [String], input: String = "", in place: String? = nil, signal: Int32? = nil
+) throws -> CommandResult {
   let folder = try TemporaryFolder()
   let process = Process()
   process.executableURL = executable
@@ -44,11 +45,15 @@ func apus(_ arguments: [String], input: String = "", in place: String? = nil) th
   process.standardInput = FileHandle(forReadingAtPath: names[0])
   process.standardOutput = FileHandle(forWritingAtPath: names[1])
   process.standardError = FileHandle(forWritingAtPath: names[2])
-  try process.run()
-  process.waitUntilExit()
   func text(_ name: String) -> String {
     String(decoding: FileManager.default.contents(atPath: name) ?? Data(), as: UTF8.self)
   }
+  try process.run()
+  if let signal {
+    for _ in 0..<6000 where text(names[2]).isEmpty && process.isRunning { usleep(10_000) }
+    kill(process.processIdentifier, signal)
+  }
+  process.waitUntilExit()
   return CommandResult(
     status: process.terminationStatus, output: text(names[1]), errors: text(names[2]))
 }

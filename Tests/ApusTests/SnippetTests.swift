@@ -12,10 +12,10 @@ struct SnippetTests {
     try await besideSamples {
 
       let dates = (0..<300).map { Date(timeIntervalSince1970: 1_700_000_000 + Double($0) * 86_400) }
-      let loads = (0..<300).map { 50 + 10 * sin(Double($0) * 0.9) + .random(in: -4...4) }  // your numbers
+      let loads = (0..<300).map { _ in Double.random(in: 40...60) }  // your numbers
       let series = try TimeSeries("load", dates: dates, values: loads)
       let report = try await compare(series, horizon: 7, budget: .steps(20))
-      print(report.headline)  // "No model beats ols", for example
+      print(report.headline)  // "No model beats ets", for example
       for row in try report.best.forecast(levels: [0.1, 0.5, 0.9]).rows {
         print(row.date, row.median, try row.interval(0.8))
       }
