@@ -79,7 +79,7 @@ extension Kernels {
 
     @Test("the gradient of a table agrees", arguments: [1, 3, 50], [1, 7, 33, 257])
     func embedding(rows: Int, features: Int) {
-      let ids = (0..<rows).map { Int32(($0 * 7 + $0 / 3) % 11) }
+      let ids: [Int32] = (0..<rows).map { (row: Int) -> Int32 in Int32((row * 7 + row / 3) % 11) }
       let (table, dy) = (random(11 * features, seed: 1), random(rows * features, seed: 2))
       var expected = table
       apus_embedding_backward_reference_f32(&expected, dy, ids, rows, features, 11)
