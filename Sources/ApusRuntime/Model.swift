@@ -97,6 +97,7 @@ public struct Model {
   ///
   /// - Parameter levels: Quantile levels, ascending: of a trained model some of ``levels``, of a
   ///   baseline any between 0 and 1. Default: ``levels``.
+  /// - Returns: The P rows ahead of every series.
   /// - Throws: ``ForecastError``, and what ``forecast(after:levels:)`` throws.
   public func forecast(levels: [Double]? = nil) throws -> FutureForecast {
     guard !history.isEmpty else { throw ForecastError.noSeries(asked: nil, known: []) }
@@ -110,6 +111,7 @@ public struct Model {
   /// - Parameters:
   ///   - table: The rows as read, not yet measured.
   ///   - levels: As in ``forecast(levels:)``.
+  /// - Returns: The P rows ahead of every series.
   /// - Throws: `MeasureError`, `BaselineError`, ``RecipeError``, ``ForecastError``, ``NotFiniteError``.
   public func forecast(after table: SeriesTable, levels: [Double]? = nil) throws -> FutureForecast {
     guard let levels else { return try FutureForecast(self, table: table) }
@@ -125,6 +127,7 @@ public struct Model {
   /// Starts a live series after the rows it was fitted to.
   ///
   /// - Parameter id: Which of the series in ``history``. Default: the only one.
+  /// - Returns: The series at work, all rows of ``history`` taken in.
   /// - Throws: ``ForecastError/noSeries(asked:known:)``, and what fitting a baseline throws.
   public func stream(of id: String? = nil) throws -> ModelStream {
     let found = history.filter { id == nil || $0.id == id }

@@ -55,6 +55,7 @@ extension Baseline {
   /// - Parameters:
   ///   - name: As ``name`` gives it, such as "garch-t" or "window-mean-20".
   ///   - lookback: How many values the linear baselines read, L.
+  /// - Returns: An unfitted baseline.
   /// - Throws: ``BaselineError/unknown(name:known:)``.
   public static func named(_ name: String, lookback: Int) throws -> Baseline {
     let all = [
