@@ -86,7 +86,7 @@ struct TrainingOptions<Usual: TrainingDefaults>: ParsableArguments {
   var limit: Budget? { steps.map { .steps($0) } ?? budget.map { .seconds($0.seconds) } }
 }
 
-/// What the user knows about the columns of a table.
+/// The user's statements about the columns of a table.
 struct ColumnOptions: ParsableArguments {
   @Option(
     help: "The column to forecast, or several separated by commas, * for all. Default: inferred.")

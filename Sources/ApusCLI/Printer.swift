@@ -46,7 +46,7 @@ final class Printer: Sendable {
 
   /// Prints a text and `end`, which ends its line.
   ///
-  /// - Throws: `FileError` when nobody can take it, as on a full disk.
+  /// - Throws: `FileError` when it cannot be written, as on a full disk.
   func print(_ text: String, isBold: Bool = false, end: String = "\n") throws {
     let text = text.harmless
     try put((isBold && usesStyle ? "\u{1B}[1m\(text)\u{1B}[0m" : text) + end, isLine: false)

@@ -44,7 +44,7 @@ public enum DatesError: Error, Equatable, Sendable {
 extension DatesError: ApusError {
   public var exitStatus: ExitStatus { .badData }
 
-  /// What was found, what was expected, what to do.
+  /// A sentence: what was found, what was expected, what to do.
   public var description: String {
     switch self {
     case .otherCount(let dates, let values):

@@ -124,7 +124,7 @@ public struct Scope {
       self.isDescribing = isDescribing
     }
 
-    /// Memory for a parameter. Sizes that the machine does not have are refused before anything is
+    /// Memory for a parameter. Sizes that the machine does not have are rejected before anything is
     /// allocated: the system may promise them, and end the process when they are written.
     func room(_ shape: Shape, for name: String) throws -> TensorValue {
       let needed = shape.checkedCount.map { $0 * DType.float32.size }

@@ -81,7 +81,7 @@ public struct ModelStream {
     }
   }
 
-  /// Takes in a row and forecasts the rows after it.
+  /// Appends a row and forecasts the rows after it.
   ///
   /// - Parameters:
   ///   - value: The target as the series has it, not measured; NaN where missing.

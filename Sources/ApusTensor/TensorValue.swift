@@ -7,7 +7,7 @@ import CApusKernels
 public struct TensorValue: Sendable {
   /// The sizes, outermost axis first.
   public let shape: Shape
-  /// What the elements are.
+  /// The type of the elements.
   public let dtype: DType
   package var storage: Storage
 
@@ -36,7 +36,7 @@ public struct TensorValue: Sendable {
   /// The numbers of `tensor`, sharing its memory.
   public init(_ tensor: Tensor) { self = tensor.contents }
 
-  /// How many elements there are.
+  /// The number of elements.
   public var count: Int { shape.count }
 
   /// Bytes of the elements.

@@ -88,7 +88,7 @@ public struct DataFile: Sendable {
   ///   - output: The model's folder; the run's checkpoints lie in `checkpoints` under it.
   ///   - resume: Whether to go on from the newest checkpoint there. Default: no.
   ///   - progress: Called after every step, and awaited.
-  /// - Returns: What was done.
+  /// - Returns: The record of the run.
   /// - Throws: ``TrainingError``, `ModelFolderError` and `FileError`. ``Interruption`` when the Swift
   ///   task is cancelled; its checkpoint stands then.
   public func train(
@@ -117,6 +117,7 @@ extension ComparisonOptions {
   /// What ``models`` becomes of words.
   ///
   /// - Parameter text: `standard`, `all`, or names and paths of `config.json`s separated by commas.
+  /// - Returns: The models.
   public static func models(named text: String) -> [String] {
     switch text {
     case "standard": Architecture.standard.map(\.name)

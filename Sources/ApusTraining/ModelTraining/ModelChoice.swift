@@ -27,7 +27,8 @@ public enum ModelChoice: Sendable {
     let blueprint =
       isPublished ? try Blueprint(keys) : try Blueprint(keys, overrides: keys.withoutDTypes)
     let file = String(text.split(separator: "/").last?.prefix { $0 != "." } ?? "")
-    self = .config(blueprint, name: ["", "config"].contains(file) ? blueprint.architecture.name : file)
+    let name = ["", "config"].contains(file) ? blueprint.architecture.name : file
+    self = .config(blueprint, name: name)
   }
 
   /// The architecture.

@@ -12,8 +12,8 @@
 
 #include "include/apus_kernels.h"
 #include "ops/gates-inl.h"
-#include "support/scratch.h"
 #include "support/parallel.h"
+#include "support/scratch.h"
 
 #ifndef APUS_CAUSAL_CONV_SILU_SHAPE
 #define APUS_CAUSAL_CONV_SILU_SHAPE

@@ -6,8 +6,8 @@
 #include <hwy/highway.h>
 
 #include "include/apus_kernels.h"
-#include "support/loops-inl.h"
 #include "ops/row_blocks.h"
+#include "support/loops-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace apus::HWY_NAMESPACE {

@@ -18,8 +18,8 @@
 #include "ops/complex_ema-inl.h"
 #include "ops/complex_ema.h"
 #include "ops/gates-inl.h"
-#include "support/scratch.h"
 #include "support/parallel.h"
+#include "support/scratch.h"
 
 #ifndef APUS_COMPLEX_EMA_BACKWARD_ONCE
 #define APUS_COMPLEX_EMA_BACKWARD_ONCE

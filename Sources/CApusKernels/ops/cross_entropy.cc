@@ -10,8 +10,8 @@
 #include <limits>
 
 #include "include/apus_kernels.h"
-#include "support/loops-inl.h"
 #include "ops/math-inl.h"
+#include "support/loops-inl.h"
 #include "support/parallel.h"
 
 HWY_BEFORE_NAMESPACE();

@@ -11,8 +11,8 @@
 
 #include "include/apus_kernels.h"
 #include "ops/expert_choice.h"
-#include "support/loops-inl.h"
 #include "ops/math-inl.h"
+#include "support/loops-inl.h"
 #include "support/parallel.h"
 
 HWY_BEFORE_NAMESPACE();

@@ -19,8 +19,8 @@
 
 #include "ops/attention_tile-inl.h"
 #include "ops/feature_attention_plan.h"
-#include "support/loops-inl.h"
 #include "ops/math-inl.h"
+#include "support/loops-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace apus::HWY_NAMESPACE {

@@ -46,9 +46,8 @@ void WriteOutputs(const features::Call& call, FeatureTile& tile, const Place& pl
   for (ptrdiff_t i = 0; i < count; ++i) {
     float* o = call.o + place.Token(token + first + i, shape.o_stride, tile.dv);
     const float* weights = tile.weights + i * tile.token_stride;
-    const float scale = features::Normalizes(shape)
-                            ? 1.0f / Denominator(tile, weights, i + 1, first + i)
-                            : 1.0f;
+    const float scale =
+        features::Normalizes(shape) ? 1.0f / Denominator(tile, weights, i + 1, first + i) : 1.0f;
     ScaleRow(o, tile.o + i * tile.value_stride, scale, tile.dv);
   }
 }

@@ -10,9 +10,9 @@
 #include <cmath>
 
 #include "include/apus_kernels.h"
-#include "support/loops-inl.h"
 #include "ops/math-inl.h"
 #include "ops/row_blocks.h"
+#include "support/loops-inl.h"
 #include "support/parallel.h"
 
 #ifndef APUS_GATED_RMS_NORM_SHAPE

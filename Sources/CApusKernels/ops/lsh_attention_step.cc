@@ -12,8 +12,8 @@
 #include "include/apus_kernels.h"
 #include "ops/lsh_plan.h"
 #include "ops/lsh_tile-inl.h"
-#include "support/scratch.h"
 #include "support/parallel.h"
+#include "support/scratch.h"
 
 #ifndef APUS_LSH_ATTENTION_STEP_ONCE
 #define APUS_LSH_ATTENTION_STEP_ONCE

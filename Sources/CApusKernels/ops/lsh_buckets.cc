@@ -13,8 +13,8 @@
 
 #include "include/apus_kernels.h"
 #include "support/loops-inl.h"
-#include "support/scratch.h"
 #include "support/parallel.h"
+#include "support/scratch.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace apus::HWY_NAMESPACE {

@@ -14,8 +14,8 @@
 
 #include "include/apus_kernels.h"
 #include "ops/gates-inl.h"
-#include "support/scratch.h"
 #include "support/parallel.h"
+#include "support/scratch.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace apus {

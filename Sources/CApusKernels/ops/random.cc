@@ -10,9 +10,9 @@
 
 #include "include/apus_kernels.h"
 #include "ops/grain.h"
-#include "support/loops-inl.h"
 #include "ops/math-inl.h"
 #include "ops/philox-inl.h"
+#include "support/loops-inl.h"
 #include "support/parallel.h"
 
 HWY_BEFORE_NAMESPACE();

@@ -8,8 +8,8 @@
 #include <cmath>
 
 #include "include/apus_kernels.h"
-#include "support/loops-inl.h"
 #include "ops/row_blocks.h"
+#include "support/loops-inl.h"
 #include "support/parallel.h"
 
 HWY_BEFORE_NAMESPACE();

@@ -15,9 +15,9 @@
 
 #include "include/apus_kernels.h"
 #include "ops/gates-inl.h"
-#include "support/scratch.h"
 #include "ops/selective_scan-inl.h"
 #include "support/parallel.h"
+#include "support/scratch.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace apus {

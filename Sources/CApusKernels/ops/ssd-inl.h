@@ -16,9 +16,9 @@
 
 #include "ops/attention_tile-inl.h"
 #include "ops/gates-inl.h"
-#include "support/scratch.h"
 #include "ops/ssd_plan.h"
 #include "support/parallel.h"
+#include "support/scratch.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace apus::HWY_NAMESPACE {

@@ -9,8 +9,8 @@
 
 #include "include/apus_kernels.h"
 #include "ops/grain.h"
-#include "support/loops-inl.h"
 #include "ops/math-inl.h"
+#include "support/loops-inl.h"
 #include "support/parallel.h"
 
 HWY_BEFORE_NAMESPACE();

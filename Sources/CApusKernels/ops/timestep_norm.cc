@@ -13,10 +13,10 @@
 #include <cmath>
 
 #include "include/apus_kernels.h"
-#include "support/loops-inl.h"
 #include "ops/row_blocks.h"
-#include "support/scratch.h"
+#include "support/loops-inl.h"
 #include "support/parallel.h"
+#include "support/scratch.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace apus::HWY_NAMESPACE {
