@@ -19,31 +19,42 @@ struct BenchCommand: ParsableCommand {
       Train.self, Prefill.self, Decode.self, Step.self, Attention.self, Scan.self, Experts.self,
     ])
 
-  /// What every measurement takes.
-  struct Shared: ParsableArguments {
+  /// How many sequences are measured at once.
+  struct Sequences: ParsableArguments {
     @Option(parsing: .unconditional, help: "Sequences at once.")
     var batch = 8
-    @Option(parsing: .unconditional, help: "Tokens of each sequence.")
-    var context = 256
+
+    func validate() throws { try requireRange([("--batch", batch, 1...65536)]) }
+  }
+
+  /// How matrix products are made.
+  struct Products: ParsableArguments {
     @Option(help: "Precision of matrix products: f32 or bf16.")
     var precision = Precision.float32
+  }
+
+  /// What every measurement takes.
+  struct Shared: ParsableArguments {
+    @Option(parsing: .unconditional, help: "Tokens of each sequence.")
+    var context = 256
     @Option(parsing: .unconditional, help: "Runs to take the best of.")
     var runs = 5
     @OptionGroup var machine: MachineOptions
 
     func validate() throws {
-      try requireRange([
-        ("--batch", batch, 1...65536), ("--context", context, 1...4_194_304),
-        ("--runs", runs, 1...1000),
-      ])
+      try requireRange([("--context", context, 1...4_194_304), ("--runs", runs, 1...1000)])
     }
 
     /// Measures and prints.
-    func print(_ measure: (inout SpeedBenchmark) throws -> SpeedResult) throws {
+    func print(
+      _ sequences: Sequences? = nil, _ products: Products? = nil,
+      _ measure: (inout SpeedBenchmark) throws -> SpeedResult
+    ) throws {
       machine.apply()
       var benchmark = SpeedBenchmark()
-      (benchmark.batch, benchmark.context) = (batch, context)
-      (benchmark.precision, benchmark.runs) = (precision, runs)
+      (benchmark.context, benchmark.runs) = (context, runs)
+      benchmark.batch = sequences?.batch ?? benchmark.batch
+      benchmark.precision = products?.precision ?? benchmark.precision
       let result = try measure(&benchmark)
       try Printer.results.print(machine.json ? try result.json() : line(result))
     }
@@ -81,10 +92,12 @@ struct BenchCommand: ParsableCommand {
     @OptionGroup var model: ModelFile
     @Flag(help: "Train with blocks that keep only their input: less memory, one more forward pass.")
     var recompute = false
+    @OptionGroup var sequences: Sequences
+    @OptionGroup var products: Products
     @OptionGroup var shared: Shared
 
     func run() throws {
-      try shared.print {
+      try shared.print(sequences, products) {
         $0.recomputes = recompute
         return try $0.training(config: model.content())
       }
@@ -96,9 +109,13 @@ struct BenchCommand: ParsableCommand {
       commandName: "prefill", abstract: "Reading a prompt.",
       discussion: "EXAMPLE: apus bench prefill --config config.json --context 4096")
     @OptionGroup var model: ModelFile
+    @OptionGroup var sequences: Sequences
+    @OptionGroup var products: Products
     @OptionGroup var shared: Shared
 
-    func run() throws { try shared.print { try $0.prefill(config: model.content()) } }
+    func run() throws {
+      try shared.print(sequences, products) { try $0.prefill(config: model.content()) }
+    }
   }
 
   struct Decode: ParsableCommand {
@@ -106,9 +123,13 @@ struct BenchCommand: ParsableCommand {
       commandName: "decode", abstract: "One token after another.",
       discussion: "EXAMPLE: apus bench decode --config config.json --batch 1")
     @OptionGroup var model: ModelFile
+    @OptionGroup var sequences: Sequences
+    @OptionGroup var products: Products
     @OptionGroup var shared: Shared
 
-    func run() throws { try shared.print { try $0.decoding(config: model.content()) } }
+    func run() throws {
+      try shared.print(sequences, products) { try $0.decoding(config: model.content()) }
+    }
   }
 
   struct Step: ParsableCommand {
@@ -121,6 +142,7 @@ struct BenchCommand: ParsableCommand {
     var width = 128
     @Option(parsing: .unconditional, help: "Layers of the forecaster.")
     var layers = 4
+    @OptionGroup var products: Products
     @OptionGroup var shared: Shared
 
     func validate() throws {
@@ -128,7 +150,9 @@ struct BenchCommand: ParsableCommand {
     }
 
     func run() throws {
-      try shared.print { try $0.step(architecture: model, width: width, layers: layers) }
+      try shared.print(nil, products) {
+        try $0.step(architecture: model, width: width, layers: layers)
+      }
     }
   }
 
@@ -140,13 +164,16 @@ struct BenchCommand: ParsableCommand {
     var heads = 8
     @Option(parsing: .unconditional, help: "Features of a head.")
     var headSize = 64
+    @OptionGroup var sequences: Sequences
     @OptionGroup var shared: Shared
 
     func validate() throws {
       try requireRange([("--heads", heads, 1...1024), ("--head-size", headSize, 1...256)])
     }
 
-    func run() throws { try shared.print { $0.attention(heads: heads, headSize: headSize) } }
+    func run() throws {
+      try shared.print(sequences) { $0.attention(heads: heads, headSize: headSize) }
+    }
   }
 
   struct Scan: ParsableCommand {
@@ -157,13 +184,16 @@ struct BenchCommand: ParsableCommand {
     var channels = 512
     @Option(parsing: .unconditional, help: "States of a channel.")
     var states = 16
+    @OptionGroup var sequences: Sequences
     @OptionGroup var shared: Shared
 
     func validate() throws {
       try requireRange([("--channels", channels, 1...65536), ("--states", states, 1...1024)])
     }
 
-    func run() throws { try shared.print { $0.scan(channels: channels, states: states) } }
+    func run() throws {
+      try shared.print(sequences) { $0.scan(channels: channels, states: states) }
+    }
   }
 
   struct Experts: ParsableCommand {
@@ -178,6 +208,8 @@ struct BenchCommand: ParsableCommand {
     var perToken = 4
     @Option(parsing: .unconditional, help: "Features inside an expert. Default: the width.")
     var hidden: Int?
+    @OptionGroup var sequences: Sequences
+    @OptionGroup var products: Products
     @OptionGroup var shared: Shared
 
     func validate() throws {
@@ -188,7 +220,7 @@ struct BenchCommand: ParsableCommand {
     }
 
     func run() throws {
-      try shared.print {
+      try shared.print(sequences, products) {
         $0.experts(width: width, hidden: hidden ?? width, experts: experts, perToken: perToken)
       }
     }

@@ -128,22 +128,24 @@ public struct SpeedBenchmark: Sendable {
   public func decoding(config: Data) throws -> SpeedResult {
     let model = try LanguageModel(Blueprint(json: config), key: RandomKey(seed: 0))
     let tokens = try randomTokens(for: model)
-    return withoutGradient {
-      var state = model.initialState(batch: batch)
-      _ = model.logits(tokens, state: &state)
-      let next = Tensor([Int32](repeating: 0, count: batch), [batch, 1])
-      Machine.resetPeakBytes()
-      let steps = 16
-      let seconds =
-        best {
-          var fork = state
-          for _ in 0..<steps { _ = model.logits(next, state: &fork) }
-        } / Double(steps)
-      var measured = result(
-        "decode", model, seconds: seconds,
-        operations: Double(batch) * model.blueprint.languageTotal.operations(at: context))
-      measured.tokensPerSecond = Double(batch) / seconds
-      return measured
+    return withProducts(in: precision) {
+      withoutGradient {
+        var state = model.initialState(batch: batch)
+        _ = model.logits(tokens, state: &state)
+        let next = Tensor([Int32](repeating: 0, count: batch), [batch, 1])
+        Machine.resetPeakBytes()
+        let steps = 16
+        let seconds =
+          best {
+            var fork = state
+            for _ in 0..<steps { _ = model.logits(next, state: &fork) }
+          } / Double(steps)
+        var measured = result(
+          "decode", model, seconds: seconds,
+          operations: Double(batch) * model.blueprint.languageTotal.operations(at: context))
+        measured.tokensPerSecond = Double(batch) / seconds
+        return measured
+      }
     }
   }
 
@@ -165,12 +167,14 @@ public struct SpeedBenchmark: Sendable {
     var state = forecaster.initialState()
     let row = Tensor(normal: [1, 1, config.inputs], key: RandomKey(seed: 1))
     Machine.resetPeakBytes()
-    for _ in 0..<context { _ = forecaster.quantiles(row, state: &state) }
-    let times = (0..<max(200, 400 * runs)).map { _ in
-      let start = ContinuousClock.now
-      _ = forecaster.quantiles(row, state: &state)
-      return (ContinuousClock.now - start).seconds
-    }.sorted()
+    let times = withProducts(in: precision) { () -> [Double] in
+      for _ in 0..<context { _ = forecaster.quantiles(row, state: &state) }
+      return (0..<max(200, 400 * runs)).map { _ in
+        let start = ContinuousClock.now
+        _ = forecaster.quantiles(row, state: &state)
+        return (ContinuousClock.now - start).seconds
+      }.sorted()
+    }
     let facts = config.backbone.facts
     let total =
       facts.total + .linear(config.inputs, facts.width, bias: true)
