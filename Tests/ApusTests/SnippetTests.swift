@@ -26,6 +26,25 @@ struct SnippetTests {
     }
   }
 
+  @Test("of Sources/Apus/Apus.docc/GettingStarted.md, number 1")
+  func runGettingStarted1() async throws {
+    try await besideSamples {
+
+      let dates = (0..<300).map { Date(timeIntervalSince1970: 1_700_000_000 + Double($0) * 86_400) }
+      let loads = (0..<300).map { _ in Double.random(in: 40...60) }  // your numbers
+      let series = try TimeSeries("load", dates: dates, values: loads)
+      let report = try await compare(series, horizon: 7, budget: .steps(20))
+      print(report.headline)  // "No model beats ets", for example
+      for row in try report.best.forecast(levels: [0.1, 0.5, 0.9]).rows {
+        print(row.date, row.median, try row.interval(0.8))
+      }
+      try report.best.save(to: "best")  // a model trained again, or a baseline fitted, on all rows
+      var stream = try Model(at: "best").stream()
+      let next = try stream.push(57.5, at: dates[299].addingTimeInterval(86_400))
+      print(next[0].median)
+    }
+  }
+
   @Test("of Sources/ApusModels/ApusModels.docc/ApusModels.md, number 1")
   func runApusModels1() async throws {
     try await besideSamples {
