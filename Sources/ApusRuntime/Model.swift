@@ -1,5 +1,5 @@
 public import ApusData
-public import ApusModels
+import ApusModels
 import ApusTensor
 
 /// A forecaster with the last rows it was fitted to: a trained model or a classical baseline alike.
