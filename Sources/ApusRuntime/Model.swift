@@ -1,5 +1,5 @@
 public import ApusData
-import ApusModels
+package import ApusModels
 import ApusTensor
 
 /// A forecaster with the last rows it was fitted to: a trained model or a classical baseline alike.
