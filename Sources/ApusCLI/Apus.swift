@@ -1,5 +1,5 @@
-import Apus
-import ApusTensor
+package import Apus
+package import ApusTensor
 import ArgumentParser
 import Foundation
 
@@ -93,10 +93,10 @@ struct CommandFailure: ApusError {
 }
 
 /// What is wrong with a command line, found after it was parsed.
-struct UsageError: ApusError {
-  let description: String
+package struct UsageError: ApusError {
+  package let description: String
 
-  init(_ description: String) { self.description = description }
+  package init(_ description: String) { self.description = description }
 
-  var exitStatus: ExitStatus { .usage }
+  package var exitStatus: ExitStatus { .usage }
 }

@@ -7,14 +7,14 @@ import Synchronization
 /// Names in files and arguments reach the terminal through it alone, and cannot steer it. It never ends
 /// the process: what standard output cannot take is an error with a sentence and a status, a pipe that
 /// nobody reads any more is none, and a message that cannot be shown is left out.
-final class Printer: Sendable {
+package final class Printer: Sendable {
   /// Standard output.
-  static let results = Printer(.output)
+  package static let results = Printer(.output)
   /// Standard error.
-  static let messages = Printer(.errors)
+  package static let messages = Printer(.errors)
 
   /// Whether a person looks at it, so that a line can be written anew.
-  let isTerminal: Bool
+  package let isTerminal: Bool
   private let usesStyle: Bool
   private let write: @Sendable (String) throws -> Void
   private let state = Mutex(State())
@@ -27,7 +27,7 @@ final class Printer: Sendable {
   }
 
   /// Whether nobody reads any more, so that what is to come need not be made.
-  var isClosed: Bool { state.withLock { $0.isClosed } }
+  package var isClosed: Bool { state.withLock { $0.isClosed } }
 
   /// Bold text and rewritten lines are for terminals only, and not where `NO_COLOR` is set
   /// (https://no-color.org) or `TERM` is "dumb".
@@ -40,14 +40,16 @@ final class Printer: Sendable {
   }
 
   /// Creates a printer that writes anywhere.
-  init(isTerminal: Bool, usesStyle: Bool, write: @escaping @Sendable (String) throws -> Void) {
+  package init(
+    isTerminal: Bool, usesStyle: Bool, write: @escaping @Sendable (String) throws -> Void
+  ) {
     (self.isTerminal, self.usesStyle, self.write) = (isTerminal, usesStyle, write)
   }
 
   /// Prints a text and `end`, which ends its line.
   ///
   /// - Throws: `FileError` when it cannot be written, as on a full disk.
-  func print(_ text: String, isBold: Bool = false, end: String = "\n") throws {
+  package func print(_ text: String, isBold: Bool = false, end: String = "\n") throws {
     let text = text.harmless
     try put((isBold && usesStyle ? "\u{1B}[1m\(text)\u{1B}[0m" : text) + end, isLine: false)
   }
@@ -55,25 +57,25 @@ final class Printer: Sendable {
   /// Prints data for another program: unchanged, except on a terminal.
   ///
   /// - Throws: `FileError`.
-  func print(data: String) throws {
+  package func print(data: String) throws {
     try put((isTerminal ? data.harmless : data) + "\n", isLine: false)
   }
 
   /// Prints a message, if anybody can see it.
-  func note(_ text: String) { try? print(text) }
+  package func note(_ text: String) { try? print(text) }
 
   /// Prints the sentence of an error in one line, if anybody can see it.
-  func note(_ error: any Error) { note("apus: \("\(error)".replacing("\n", with: "\\n"))") }
+  package func note(_ error: any Error) { note("apus: \("\(error)".replacing("\n", with: "\\n"))") }
 
   /// Shows a line that the next one takes the place of; on what is no terminal, a line like others.
-  func rewrite(_ label: String, _ line: String) {
+  package func rewrite(_ label: String, _ line: String) {
     let label = usesStyle && !label.isEmpty ? "\u{1B}[1m\(label.harmless)\u{1B}[0m" : label.harmless
     let text = label + line.harmless
     try? put(isTerminal ? text : text + "\n", isLine: isTerminal)
   }
 
   /// Takes away the line that is written anew, if there is one.
-  func endLine() {
+  package func endLine() {
     if state.withLock({ $0.hasLine }) { try? put("", isLine: false) }
   }
 
@@ -93,7 +95,7 @@ extension String {
   /// The text without what steers a terminal or turns the direction of writing: control characters of
   /// both sets but for tabs and line feeds, separators of lines and paragraphs, and marks of direction
   /// become `\u001b` and the like, as JSON writes them too.
-  var harmless: String {
+  package var harmless: String {
     guard unicodeScalars.contains(where: \.isHarmful) else { return self }
     var result = String.UnicodeScalarView()
     for scalar in unicodeScalars {

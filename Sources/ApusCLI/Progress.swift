@@ -1,10 +1,10 @@
-import Apus
+package import Apus
 import Foundation
 import Synchronization
 
 /// Shows how far long work is: one line that is rewritten on a terminal, a plain line every few seconds
 /// elsewhere, or nothing. Warnings are always shown.
-final class Progress: Sendable {
+package final class Progress: Sendable {
   private let label: String
   private let isQuiet: Bool
   private let printer: Printer
@@ -13,7 +13,7 @@ final class Progress: Sendable {
 
   /// Creates what shows the progress of `label`, which stands before every line; where it is quiet,
   /// warnings alone.
-  init(
+  package init(
     _ label: String = "", isQuiet: Bool, printer: Printer = .messages,
     now: @escaping @Sendable () -> Double = { ProcessInfo.processInfo.systemUptime }
   ) {
@@ -21,13 +21,13 @@ final class Progress: Sendable {
   }
 
   /// Shows where a training stands, if it is time to; its warnings whatever the time.
-  func show(_ progress: TrainingProgress) {
+  package func show(_ progress: TrainingProgress) {
     if let message = progress.message { printer.note("\(label): \(message)") }
     show(Self.line(progress), phase: "")
   }
 
   /// Shows where work of several parts stands, if it is time to or another part has begun.
-  func show(_ progress: WorkProgress) {
+  package func show(_ progress: WorkProgress) {
     let left = progress.secondsLeft.map { ", about \(Self.clock($0)) left" } ?? ""
     let detail = progress.detail.isEmpty ? "" : ": \(progress.detail)"
     let share = Int((progress.share * 100).rounded())
@@ -35,7 +35,7 @@ final class Progress: Sendable {
   }
 
   /// Takes the line away, so that results begin where it was.
-  func end() { printer.endLine() }
+  package func end() { printer.endLine() }
 
   private func show(_ line: String, phase: String) {
     guard !isQuiet else { return }
@@ -50,7 +50,7 @@ final class Progress: Sendable {
   }
 
   /// As in `45%  step 120/300  loss 2.134  validation 2.201  11.9k tokens/s  0:12 left`.
-  static func line(_ progress: TrainingProgress) -> String {
+  package static func line(_ progress: TrainingProgress) -> String {
     var parts = ["\(Int((progress.share * 100).rounded(.down)))%"]
     parts.append("step \(progress.step)" + (progress.totalSteps.map { "/\($0)" } ?? ""))
     if let loss = progress.loss { parts.append("loss \(significant(loss))") }

@@ -89,4 +89,16 @@ public struct TrainingProgress: Sendable {
   public var best: TrainingRecord.Best?
   /// Something the user should know, such as a checkpoint that could not be written.
   public var message: String?
+
+  package init(
+    step: Int, totalSteps: Int?, share: Double, seconds: Double, remainingSeconds: Double?,
+    loss: Double?, learningRate: Double, gradientNorm: Double, unitsPerSecond: Double,
+    unit: String, validationLoss: Double?, best: TrainingRecord.Best? = nil, message: String? = nil
+  ) {
+    (self.step, self.totalSteps, self.share) = (step, totalSteps, share)
+    (self.seconds, self.remainingSeconds, self.loss) = (seconds, remainingSeconds, loss)
+    (self.learningRate, self.gradientNorm) = (learningRate, gradientNorm)
+    (self.unitsPerSecond, self.unit) = (unitsPerSecond, unit)
+    (self.validationLoss, self.best, self.message) = (validationLoss, best, message)
+  }
 }

@@ -1,4 +1,4 @@
-@testable import ApusCLI
+import ApusCLI
 import ApusTensor
 import Foundation
 import Synchronization

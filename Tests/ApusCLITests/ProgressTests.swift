@@ -2,8 +2,8 @@ import Foundation
 import Synchronization
 import Testing
 
-@testable import ApusCLI
-@testable import ApusTraining
+import ApusCLI
+import ApusTraining
 
 @Suite("Progress")
 struct ProgressTests {

@@ -16,8 +16,8 @@ struct TableFormatTests {
     let table = try SeriesTable(parsingCSV: Array(lines.joined(separator: "\n").utf8))
     let recipe = try FeatureRecipe(
       fitting: table, measure: .level, covariates: [], split: try Split(table, horizon: 2))
-    let config = ForecasterConfig(
-      architecture: "lstm", size: BackboneSize(width: 8, layers: 1, context: 8),
+    let config = try ForecasterConfig(
+      try Architecture.named("lstm"), size: BackboneSize(width: 8, layers: 1, context: 8),
       inputs: recipe.inputs, horizon: 2, levels: [0.1, 0.5, 0.9])
     try withTemporaryFolder { folder in
       try ModelFolder.save(

@@ -1,4 +1,4 @@
-@testable import ApusTensor
+import ApusTensor
 import Foundation
 import Testing
 
