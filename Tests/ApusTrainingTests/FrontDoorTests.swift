@@ -51,7 +51,7 @@ struct FrontDoorTests {
     try fitted.fit(series.values, task: task)
     let whole = try report.best.forecast().rows
     #expect(try whole.map(\.quantiles) == fitted.forecast(series.values[...], task: task))
-    try await withTemporaryFolder { folder in
+    try withTemporaryFolder { folder in
       for _ in 0..<2 { try report.best.save(to: folder + "/best") }  // a second run changes nothing
       let model = try Model(at: folder + "/best")
       #expect(model.name == name && model.history == report.best.history)
@@ -74,7 +74,7 @@ struct FrontDoorTests {
     let table = SeriesTable([series])
     let found = try await SeriesComparison(table, source: DataSource(table), options: options).run()
     let model = Model(try #require(found.winner), history: [series])
-    try await withTemporaryFolder { folder in
+    try withTemporaryFolder { folder in
       try model.save(to: folder + "/lstm")
       let again = try Model(at: folder + "/lstm")
       let rows = try again.forecast().rows

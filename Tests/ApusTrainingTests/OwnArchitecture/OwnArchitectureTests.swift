@@ -105,8 +105,12 @@ struct OwnArchitectureTests {
       parts += model.logits(token, state: &state).values
       #expect(state.byteCount == 2 * blueprint.facts.total.stateBytes(after: t + 1))
     }
-    let ordered = (0..<2).flatMap { row in
-      (0..<9).flatMap { t in parts[(t * 2 + row) * 19..<(t * 2 + row + 1) * 19] }
+    var ordered: [Float] = []
+    for row in 0..<2 {
+      for t in 0..<9 {
+        let start = (t * 2 + row) * 19
+        ordered += parts[start..<start + 19]
+      }
     }
     expectClose(ordered, whole, absolute: 1e-5)
 
