@@ -1,4 +1,4 @@
-package import Apus
+import Apus
 package import ApusTensor
 import ArgumentParser
 import Foundation

@@ -77,6 +77,11 @@ public struct WorkProgress: Sendable {
   public var secondsLeft: Double?
   /// A number worth showing, such as the validation loss.
   public var detail = ""
+
+  package init(phase: String, share: Double, secondsLeft: Double? = nil, detail: String = "") {
+    (self.phase, self.share) = (phase, share)
+    (self.secondsLeft, self.detail) = (secondsLeft, detail)
+  }
 }
 
 extension TrainingProgress {
