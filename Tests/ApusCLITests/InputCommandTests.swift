@@ -40,8 +40,9 @@ struct InputCommandTests {
     let long = String(repeating: "wing ", count: 600_000)
     let embedded = try apus("embed", "--model", model, input: "the wing\n\(long)\n")
     #expect(embedded.status == 65 && embedded.errors.contains("line 2"), "\(embedded.errors)")
-    let forecaster = RegressionTests.folder + "/stream-late-step/model"
-    let rows = "step,close,volume\n1,100,5\n\(long)\n2,101,5\n3,102,5\n"
+    let forecaster = RegressionTests.folder + "/forecast-plain/model"
+    let days = ["2018-01-01,100,5", long, "2018-01-02,101,5", "2018-01-03,102,5"]
+    let rows = (["date,close,volume"] + days).joined(separator: "\n")
     let streamed = try apus("stream", "--model", forecaster, input: rows)
     #expect(streamed.status == 0 && streamed.lines.count == 3, "\(streamed.errors)")
     #expect(streamed.errors.contains("line 3: found more than 1048576 bytes"))
@@ -63,13 +64,9 @@ struct InputCommandTests {
   @Test("names are guarded in CSV unless asked otherwise, and never in JSON")
   func formulas() throws {
     let folder = try TemporaryFolder()
-    var rows = "id,date,close,volume\n"
-    for id in ["=1+1", "b"] {
-      for row in 0..<30 {
-        rows +=
-          "\(id),2018-\(1 + row / 15)-\(10 + row % 15),\(100 + row * row % 7),\(5 + row % 3)\n"
-      }
-    }
+    let table = priceTable(rows: 30).split(separator: "\n")
+    let named = ["=1+1", "b"].flatMap { id in table.dropFirst().map { "\(id),\($0)" } }
+    let rows = (["id,\(table[0])"] + named).joined(separator: "\n")
     let data = try folder.write(rows, to: "prices.csv")
     let model = RegressionTests.folder + "/forecast-plain/model"
     func forecast(_ more: String...) throws -> String {
