@@ -120,7 +120,8 @@ struct MegalodonLearningTests {
       peaks.append(Machine.peakBytes)
     }
     #expect(state.positions == [100_000])
-    #expect(bytes[1] == bytes[24], "the state: \(bytes[1]) and \(bytes[24]) bytes")
+    // At the end of a chunk both times, where its keys and values are gone.
+    #expect(bytes[1] == bytes[23], "the state: \(bytes[1]) and \(bytes[23]) bytes")
     #expect(peaks[2] == peaks[24], "peak memory: \(peaks[2]) and \(peaks[24]) bytes")
   }
 }
