@@ -7,8 +7,9 @@ import Foundation
 
 /// A file to learn from: a table of series, or a text.
 public struct DataFile: Sendable {
-  /// What a file holds.
+  /// The kind of a file.
   public enum Kind: String, Sendable, CaseIterable {
+    /// A table of series, or plain text.
     case series, text
 
     /// The kind that the name of a file suggests: a text for `.txt` and `.md`, else series.
@@ -17,13 +18,15 @@ public struct DataFile: Sendable {
     }
   }
 
-  /// What was read.
+  /// The contents of a file.
   public enum Contents: Sendable {
+    /// A table of series.
     case series(SeriesTable)
+    /// A text as tokens.
     case text(TextCorpus)
   }
 
-  /// What was read.
+  /// The contents.
   public let contents: Contents
   /// The name of the file and its fingerprint.
   public let source: DataSource
