@@ -31,7 +31,7 @@ struct ConvertCommand: ParsableCommand {
   var output: String
   @Option(help: "The type of the weights: f32, bf16 or f16.")
   var dtype = Kind.f32
-  @Option(help: "The most bytes of one file of weights, such as 500MB or 5GB; without it one file.")
+  @Option(help: "The most bytes of one file of weights, such as 500MB or 5GB. Default: one file.")
   var shardSize: String?
   @OptionGroup var machine: MachineOptions
 

@@ -18,7 +18,7 @@ struct ScoreCommand: ParsableCommand {
   var model: String
   @Option(help: "A JSON array of token ids, such as [464, 1182].")
   var tokens: String
-  @Option(help: "Writes the logits here, as one float32 tensor 'logits' [T, V].")
+  @Option(help: "Writes the logits here, as one float32 tensor 'logits' [T, V]. Default: nowhere.")
   var logits: String?
   @OptionGroup var machine: MachineOptions
 

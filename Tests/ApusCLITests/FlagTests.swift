@@ -109,7 +109,7 @@ struct FlagTests {
   }
 
   private static func normalized(_ text: String, without folder: String) -> String {
-    let text = text.replacing(folder, with: "FOLDER")
+    let text = text.replacing(folder, with: "FOLDER").replacing(#/[0-9.e+]+ µs/#, with: "µs")
     guard let value = try? JSONSerialization.jsonObject(with: Data(text.utf8)),
       let data = try? JSONSerialization.data(
         withJSONObject: withoutClocks(value), options: [.sortedKeys, .fragmentsAllowed])
@@ -144,6 +144,8 @@ struct FlagTests {
     case instead([String])
     /// This command with these words behind it does something else.
     case base([String], with: [String])
+    /// The same command with these words behind it takes less memory.
+    case lessMemory([String])
     /// These words behind the command are refused in a sentence with this text, as they must be.
     case refused([String], String)
   }
@@ -170,7 +172,8 @@ struct FlagTests {
         #expect(again == usual, "apus \(path) does not repeat")
       }
       for argument in command.arguments ?? [] {
-        let flag = argument.flag
+        // A flag and its opposite are one: the trial says which of them differs from the usual.
+        let flag = argument.flag.replacing("--no-", with: "--")
         if ["--help", "--version"].contains(flag) { continue }
         if flag == "--threads" {
           #expect(try effect(base + ["--threads", "-1"]).status == 64, "apus \(path) --threads")
@@ -192,6 +195,13 @@ struct FlagTests {
         case .instead(let other): #expect(try effect(other) != usual, "apus \(path) \(flag)")
         case .base(let other, let words):
           #expect(try effect(other + words) != effect(other), "apus \(path) \(flag)")
+        case .lessMemory(let words):
+          func peak(_ more: [String]) throws -> Int {
+            let text = try apus(base + ["--context", "64"] + more).output
+            let found = try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any]
+            return try #require(found?["peak_bytes"] as? Int)
+          }
+          #expect(try peak(words) < peak([]), "apus \(path) \(flag)")
         case .refused(let words, let text):
           let found = try effect(base + words)
           #expect(
@@ -216,13 +226,15 @@ struct FlagTests {
         ] + small)
     }
     try make(
+      ["train", "--model", "lstm", "--data", inputs.days, "--output", inputs.path("dated")] + small)
+    try make(
       ["train", "--model", "lstm", "--data", inputs.text, "--output", inputs.path("writer")] + small
     )
     try make([
       "pathways", "train", "--tasks", "copy", "--steps", "1", "-q", "--output", inputs.path("many"),
     ])
     let config = try inputs.folder.write(
-      #"{"model_type": "gpt2", "n_embd": 16, "n_layer": 1, "n_head": 2, "vocab_size": 64, "n_positions": 64}"#,
+      #"{"model_type": "gpt2", "n_embd": 16, "n_layer": 6, "n_head": 2, "vocab_size": 64, "n_positions": 64}"#,
       to: "config.json")
     let fixture = try #require(goldenFolders().first { $0.hasSuffix("/gpt2") })
     let encoder = try EncoderCommandTests.model(in: inputs.folder)
@@ -285,7 +297,7 @@ struct FlagTests {
       trials["\(path) --target"] = .with(["--target", "open"])
       trials["\(path) --id"] = .with(["--id", "volume"])
       trials["\(path) --time"] = .with(["--time", "open"])
-      trials["\(path) --day-first"] = .base(days, with: ["--day-first"])
+      trials["\(path) --day-first"] = .base(days, with: ["--no-day-first"])
       trials["\(path) --horizon"] = .with(["--horizon", "2"])
       trials["\(path) --patch"] = .with(["--patch", "4"])
       trials["\(path) --measure"] = .with(["--measure", "level"])
@@ -317,19 +329,20 @@ struct FlagTests {
       "forecast --target": .with(["--target", "open"]), "forecast --id": .with(["--id", "volume"]),
       "forecast --time": .with(["--time", "open"]),
       "forecast --day-first": .base(
-        ["forecast", "--model", calm, "--data", inputs.days], with: ["--day-first"]),
+        ["forecast", "--model", inputs.path("dated"), "--data", inputs.days],
+        with: ["--no-day-first"]),
       "forecast --formula-guard": .refused(["--json", "--no-formula-guard"], "is for CSV"),
       "stream --model": .with(["--model", wild]), "stream --csv": .without("--csv"),
       "stream --json": .refused(["--json"], "not both"),
       "stream --target": .with(["--target", "open"]),
       "stream --id": .with(["--id", "volume"]), "stream --time": .with(["--time", "open"]),
       "stream --day-first": .base(
-        ["stream", "--model", inputs.path("./calm")], with: ["--day-first"]),
+        ["stream", "--model", inputs.path("./dated")], with: ["--no-day-first"]),
       "stream --formula-guard": .base(["stream", "--model", calm], with: ["--formula-guard"]),
       "compose --experts": .with(["--experts", wild]),
       "compose --data": .with(["--data", inputs.days]),
       "compose --output": .with(["--output", "OUT/deeper"]),
-      "compose --coverage": .with(["--coverage", "0.1"]),
+      "compose --coverage": .refused(["--coverage", "0"], "must be above 0"),
       "compose --passage": .refused(["--passage", "64"], "--passage is for language models"),
       "compose --quiet": .without("-q"), "compose --target": .with(["--target", "open"]),
       "compose --id": .with(["--id", "volume"]), "compose --time": .with(["--time", "open"]),
@@ -378,13 +391,17 @@ struct FlagTests {
       "bench experts --experts": .with(["--experts", "4"]),
       "bench experts --per-token": .with(["--per-token", "2"]),
       "bench experts --hidden": .with(["--hidden", "16"]),
-      "bench train --recompute": .with(["--recompute"]),
+      "bench train --recompute": .lessMemory(["--recompute"]),
       "lengths --models": .with(["--models", "mamba"]),
       "lengths --lengths": .with(["--lengths", "32"]),
       "lengths --tasks": .with(["--tasks", "prefill"]),
       "lengths --width": .with(["--width", "16"]),
       "lengths --layers": .with(["--layers", "2"]),
-      "lengths --limit": .with(["--limit", "0.000001s", "--lengths", "16,1024"]),
+      "lengths --limit": .base(
+        [
+          "lengths", "--models", "lstm", "--lengths", "16,64", "--tasks", "decode", "--width", "8",
+          "--layers", "1",
+        ], with: ["--limit", "0.000001s"]),
       "lengths --output": .with(["--output", "OUT"]),
       "lengths --update": .refused(["--update"], "--update needs --output"),
       "lengths --json": .base(
@@ -394,7 +411,9 @@ struct FlagTests {
         ], with: ["--json"]),
       "pathways train --tasks": .with(["--tasks", "shapes"]),
       "pathways train --steps": .with(["--steps", "2"]),
-      "pathways train --information": .with(["--information", "0.5"]),
+      "pathways train --information": .base(
+        ["pathways", "train", "--tasks", "copy,season", "--steps", "1", "--output", "OUT"],
+        with: ["--information", "1"]),
       "pathways train --seed": .with(["--seed", "3"]), "pathways train --quiet": .without("-q"),
       "pathways train --output": .with(["--output", "OUT/deeper"]),
       "pathways add task": .refused(["copy"], "Unexpected argument"),
