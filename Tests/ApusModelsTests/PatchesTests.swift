@@ -80,11 +80,10 @@ struct PatchesTests {
 
   @Test("a folder of a model from before there were patches is read")
   func oldConfiguration() throws {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = .sortedKeys
-    let data = try encoder.encode(Self.config(patch: 1))
-    let text = String(decoding: data, as: UTF8.self).replacing(#""patch":1,"#, with: "")
-    #expect(!text.contains("patch"))
+    let text = """
+      {"architecture": "lstm", "horizon": 2, "inputs": 2, "levels": [0.1, 0.5, 0.9],
+       "size": {"context": 12, "layers": 1, "vocabulary": 1, "width": 8}}
+      """
     #expect(
       try JSONDecoder().decode(ForecasterConfig.self, from: Data(text.utf8))
         == Self.config(patch: 1))
