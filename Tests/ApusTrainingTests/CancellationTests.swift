@@ -130,7 +130,7 @@ struct CancellationTests {
           experts: [expert, expert], requests: .series(Self.table), output: folder + "/panel"
         ).run(progress: $0)
       }
-      #expect(!FileManager.default.fileExists(atPath: folder + "/panel"))
+      #expect(!FileManager.default.fileExists(atPath: folder + "/panel/coe.json"))
     }
   }
 
