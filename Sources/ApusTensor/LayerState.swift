@@ -61,11 +61,23 @@ extension Tensor {
       .reshaped(Shape([rows.count] + shape.dimensions.dropFirst()))
   }
 
-  /// Tensors one behind the other along their first axis.
+  /// Untracked tensors one behind the other along their first axis, alike in the others and in dtype.
   package init(joining parts: [Tensor]) {
     let rest = parts[0].shape.dimensions.dropFirst()
-    let rows = parts.map { $0.reshaped([$0.shape[0], rest.reduce(1, *)]) }
-    self = Tensor(stacking: rows).reshaped(Shape([parts.reduce(0) { $0 + $1.shape[0] }] + rest))
+    let rows = parts.reduce(0) { $0 + $1.shape[0] }
+    let joined = Tensor(uninitialized: Shape([rows] + rest), dtype: parts[0].dtype)
+    var start = 0
+    for part in parts {
+      ensure(
+        part.dtype == joined.dtype && part.shape.dimensions.dropFirst() == rest,
+        "joining: \(part.shape) of \(part.dtype) beside \(parts[0].shape) of \(joined.dtype)")
+      part.withBytes { bytes in
+        guard let base = bytes.baseAddress else { return }
+        (joined.contents.storage.pointer + start).copyMemory(from: base, byteCount: bytes.count)
+        start += bytes.count
+      }
+    }
+    self = joined
   }
 }
 
