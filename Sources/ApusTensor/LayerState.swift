@@ -53,12 +53,18 @@ extension TensorState {
 extension Tensor {
   /// Some of the parts along the first axis, copied: `[B, ...]` to `[rows.count, ...]`.
   func sequences(_ rows: [Int]) -> Tensor {
-    guard !rows.isEmpty else {
-      return Tensor(uninitialized: Shape([0] + shape.dimensions.dropFirst()))
+    let rest = shape.dimensions.dropFirst()
+    let taken = Tensor(uninitialized: Shape([rows.count] + rest), dtype: dtype)
+    let bytes = rest.reduce(dtype.size, *)
+    withBytes { source in
+      guard let base = source.baseAddress else { return }
+      for (place, row) in rows.enumerated() {
+        ensure((0..<shape[0]).contains(row), "sequences: there is no row \(row) in \(shape)")
+        (taken.contents.storage.pointer + place * bytes)
+          .copyMemory(from: base + row * bytes, byteCount: bytes)
+      }
     }
-    let table = reshaped([shape[0], count / max(shape[0], 1)])
-    return table.gathered(rows: Tensor(rows.map { Int32($0) }, [rows.count]))
-      .reshaped(Shape([rows.count] + shape.dimensions.dropFirst()))
+    return taken
   }
 
   /// Untracked tensors one behind the other along their first axis, alike in the others and in dtype.
