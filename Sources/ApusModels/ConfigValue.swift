@@ -50,11 +50,19 @@ public enum ConfigValue: Sendable, Hashable {
     case .null: .null
     case .bool(let value): .bool(value)
     case .integer(let value): .number("\(value)")
-    case .number(let value): .number(value.isNaN ? "NaN" : "\(value)")
+    case .number(let value): .number(Self.word(value))
     case .text(let value): .string(value)
     case .array(let values): .array(values.map(\.json))
     case .object(let values): .object(values)
     }
+  }
+}
+
+extension ConfigValue {
+  /// A number as JSON has it, or the words of Python for what JSON has none for.
+  private static func word(_ value: Double) -> String {
+    if value.isNaN { return "NaN" }
+    return value.isFinite ? "\(value)" : value < 0 ? "-Infinity" : "Infinity"
   }
 }
 
