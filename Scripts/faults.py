@@ -72,6 +72,14 @@ def score():
     return output if status == 0 else ("error", status)
 
 
+def composition():
+    """The forecast and the experts, which two compositions differ by."""
+    found = forecast()
+    if isinstance(found, tuple):
+        return found
+    return repr((found, [one["name"] for one in json.load(open(place("coe.json")))["experts"]]))
+
+
 def comparison():
     """Losses of both tables and the winner's forecast: parts of one run, or not."""
     found = []
@@ -130,7 +138,7 @@ def prepare_compose():
     compose = ["compose", "--output", root + "/out", "--experts"]
     checked(compose + [work + "/expert-two", "--data", other])
     command = compose + [f"{work}/expert-one,{work}/expert-two", "--data", data]
-    return [command, command, forecast]
+    return [command, command, composition]
 
 
 def prepare_compare():
