@@ -66,7 +66,8 @@ private final class JSONPlace {
 
   func element() -> JSONPlace {
     let place = JSONPlace(path: path + ["\(count)"], keys: keys)
-    elements = (elements ?? []) + [place]
+    beginArray()
+    elements?.append(place)
     return place
   }
 
