@@ -32,6 +32,7 @@ private final class JSONPlace {
   let keys: JSONValue.KeyStyle
   private var own = JSONValue.null
   private var members: [(key: String, place: JSONPlace)]?
+  private var known: [String: Int] = [:]
   private var elements: [JSONPlace]?
   private var isOptional = false
 
@@ -60,7 +61,13 @@ private final class JSONPlace {
     let name = keys == .snakeCase ? snakeCase(key.stringValue) : key.stringValue
     let place = JSONPlace(path: path + [name], keys: keys)
     place.isOptional = isOptional
-    members = (members ?? []).filter { $0.key != name } + [(name, place)]
+    beginObject()
+    if let index = known[name] {
+      members?[index] = (name, place)
+    } else {
+      known[name] = known.count
+      members?.append((name, place))
+    }
     return place
   }
 
