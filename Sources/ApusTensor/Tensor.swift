@@ -5,12 +5,13 @@ import CApusKernels
 /// A tensor is a value: a copy shares its memory until one of them is written. Operations record
 /// how their result came about while a tracked tensor, a ``Parameter``'s value for example, takes
 /// part; ``backward()`` then fills the gradients. ``withoutGradient(_:)`` switches that off.
-public struct Tensor: Sendable {
+///
+/// Not `Sendable`, because what it was computed from belongs to one thread: ``contents`` are.
+public struct Tensor {
   /// The numbers, cut off from how they were computed.
   public package(set) var contents: TensorValue
-  /// How the tensor was computed, while gradients are recorded. Set before a tensor leaves the
-  /// function that made it, and used by the thread that calls `backward()` alone.
-  nonisolated(unsafe) package var history: History?
+  /// How the tensor was computed, while gradients are recorded.
+  package var history: History?
 
   /// A tensor of these numbers, untracked.
   public init(_ contents: TensorValue) { self.init(contents, history: nil) }

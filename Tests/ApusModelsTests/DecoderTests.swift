@@ -8,7 +8,7 @@ import Testing
 /// What the golden fixtures of Llama, Mistral and Command R do not show.
 @Suite("Decoders of the Llama family")
 struct DecoderTests {
-  static let tokens = Tensor.randomIntegers([1, 13], below: 23, seed: 5)
+  static var tokens: Tensor { Tensor.randomIntegers([1, 13], below: 23, seed: 5) }
 
   static func model(
     _ name: String, layers: Int = 2, _ keys: [String: ConfigValue] = [:]

@@ -17,7 +17,7 @@ struct LanguageFolderTests {
     return try LanguageModel(config, key: RandomKey(seed: 3))
   }
 
-  static let tokens = Tensor([3, 1, 4, 1, 5, 9, 2, 6] as [Int32], [1, 8])
+  static var tokens: Tensor { Tensor([3, 1, 4, 1, 5, 9, 2, 6] as [Int32], [1, 8]) }
 
   static func logits(_ model: LanguageModel) -> [Float] {
     withoutGradient { model.logits(tokens) }.values

@@ -183,7 +183,7 @@ public struct Pathways {
 }
 
 /// What a task reads.
-public enum PathwaysInput: Sendable {
+public enum PathwaysInput {
   /// Bytes, `[B, T]`.
   case tokens(Tensor)
   /// Values in order of time; NaN where missing. Series of a batch are padded at the left.
@@ -203,9 +203,9 @@ public enum PathwaysInput: Sendable {
 }
 
 /// What a task reads and what it should find.
-public struct PathwaysBatch: Sendable {
+public struct PathwaysBatch {
   /// What should be found.
-  public enum Target: Sendable {
+  public enum Target {
     /// The next byte at each position, `[B, T]`; negative ones are left out.
     case tokens(Tensor)
     /// What follows each series, `[B, H]`; NaN where missing.

@@ -62,7 +62,7 @@ struct MegalodonTests {
     [1, 4, 2, 6, 0, 3, 3, 5, 1, 2, 6, 4, 0, 5, 2, 1, 3],
     [5, 0, 0, 2, 6, 1, 4, 3, 2, 2, 5, 6, 1, 0, 4, 4, 2],
   ]
-  static let tokens = Tensor(sequences.flatMap { $0.map { Int32($0) } }, [2, 17])
+  static var tokens: Tensor { Tensor(sequences.flatMap { $0.map { Int32($0) } }, [2, 17]) }
 
   @Test("logits are those of the equations in double", .tags(.golden), arguments: Variant.all)
   func values(variant: Variant) throws {
