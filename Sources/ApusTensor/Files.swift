@@ -356,7 +356,9 @@ public struct FileError: Error, Equatable {
   public var isFull: Bool { code == ENOSPC || code == EDQUOT }
 
   /// Whether what was to be read is no regular file, or larger than such a file is.
-  public var isRefused: Bool { [EISDIR, ESPIPE, EFBIG].contains(code) }
+  public var isRefused: Bool {
+    action.hasPrefix("read") && [EISDIR, ESPIPE, EFBIG].contains(code)
+  }
 
   /// Whether what was to be read is not there.
   public var isMissing: Bool { [ENOENT, ENOTDIR].contains(code) && action == "open" }
@@ -375,7 +377,7 @@ extension FileError: ApusError {
       case EACCES, EPERM, EROFS: "Check who may read and write there, or choose another place."
       case ENOENT: "Check the path."
       case EISDIR, ESPIPE: "Name a regular file."
-      case EFBIG: "It is not the file it should be."
+      case EFBIG where isRefused: "It is not the file it should be."
       case ENOMEM: "Close other programs, or take less at once."
       default: "Check the path and the disk."
       }

@@ -374,7 +374,7 @@ struct FlagTests {
       "probe --validate-every": .with(["--validate-every", "2"]),
       "probe --lengths": .with(["--lengths", "24"]),
       "probe --examples": .with(["--examples", "2"]),
-      "probe --context": .with(["--context", "16"]),
+      "probe --context": .refused(["--context", "16"], "lstm has no look-back"),
       "probe --budget": .with(["--budget", "0.000001s"]),
       "probe --steps": .with(["--steps", "3"]), "probe --width": .with(["--width", "16"]),
       "probe --layers": .with(["--layers", "2"]),

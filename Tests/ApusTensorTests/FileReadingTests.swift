@@ -33,6 +33,12 @@ struct FileReadingTests {
     }
   }
 
+  @Test("a file that grows too large while it is written is a failure of the disk, not bad data")
+  func writing() {
+    #expect(FileError("write", "model", code: EFBIG).exitStatus == .inputOutput)
+    #expect(FileError("read more than 3 bytes of", "model", code: EFBIG).exitStatus == .badData)
+  }
+
   @Test("takes a file of the system, whose size is said to be 0")
   func system() throws {
     guard FileManager.default.fileExists(atPath: "/proc/self/status") else { return }

@@ -19,6 +19,13 @@ package enum ProbeModel {
       vocabulary: generator.vocabulary)
     let key = RandomKey(seed: options.seed)
     let blueprint = try architecture.configured(size: size, settings: options.settings)
+    if options.context != nil {
+      var other = size
+      other.context *= 2
+      guard try architecture.configured(size: other, settings: options.settings) != blueprint else {
+        throw ProbeOptionsError.noLookBack(model: options.model)
+      }
+    }
     if let classes = generator.classes {
       let config = ClassifierConfig(
         blueprint, input: .tokens(vocabulary: generator.vocabulary), classes: classes,

@@ -172,6 +172,8 @@ public enum ProbeOptionsError: Error, Equatable {
   case unknownKey(String, known: [String])
   /// A value cannot be.
   case wrongValue(key: String, reason: String)
+  /// A context for a model that has no look-back, or whose settings say it.
+  case noLookBack(model: String)
 }
 
 extension ProbeOptionsError: ApusError {
@@ -190,6 +192,8 @@ extension ProbeOptionsError: ApusError {
       """
     case .wrongValue(let key, let reason):
       "The probe's '\(key)' cannot be used: \(reason). Give another value."
+    case .noLookBack(let model):
+      "A context changes nothing: \(model) has no look-back beyond its settings. Leave it out."
     }
   }
 }

@@ -18,6 +18,18 @@ struct ProbeTests {
     return options
   }
 
+  @Test("refuse a context where it changes nothing, and take it where there is a look-back")
+  func context() async throws {
+    var options = Self.small(.induction, model: "mamba")
+    options.context = 16
+    await #expect(throws: ProbeOptionsError.noLookBack(model: "mamba")) {
+      try await Probe(options).run()
+    }
+    options = Self.small(.induction, model: "sliding")
+    options.context = 16
+    #expect(try await Probe(options).run().parameters > 0)
+  }
+
   @Test(
     "run from task to report, for any architecture", arguments: Architecture.all.map(\.name),
     ProbeKind.allCases)
