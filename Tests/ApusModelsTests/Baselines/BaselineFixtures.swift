@@ -55,7 +55,7 @@ extension AnchorRule {
     { origin, step in
       var anchors = anchors(task)
       for value in series.prefix(origin) { anchors.push(value) }
-      return anchors.anchor(step)
+      return anchors.anchors(step)[step - 1]
     }
   }
 }

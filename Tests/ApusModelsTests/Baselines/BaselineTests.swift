@@ -34,12 +34,12 @@ struct BaselineTests {
 
   @Test("scale with the series", arguments: kinds, [1e-6, 37, 1e5])
   func equivariance(kind: ForecastTask.Kind, factor: Double) throws {
-    let (series, task) = (values(kind), task(kind))
+    let (series, task) = (values(kind, 300), task(kind))
     for baseline in Baseline.standard(for: task, lookback: 10) {
       var (plain, scaled) = (baseline, baseline)
-      try plain.fit(Array(series[..<500]), task: task)
-      try scaled.fit(series[..<500].map { $0 * factor }, task: task)
-      let origins = [500, 600]
+      try plain.fit(Array(series[..<250]), task: task)
+      try scaled.fit(series[..<250].map { $0 * factor }, task: task)
+      let origins = [250, 300]
       let before = try plain.forecasts(series, origins: origins, task: task)
       let after = try scaled.forecasts(series.map { $0 * factor }, origins: origins, task: task)
       let spread = before[0].quantiles[0][2] - before[0].quantiles[0][0]

@@ -24,7 +24,7 @@ struct GARCHTests {
     let golden = try fixture("garch", as: Fixture.self)
     let expected = hasLeverage ? golden.gjr : golden.garch
     let returns = golden.ticks.map { Double($0) / 1e4 }
-    var rule = GARCH(hasLeverage: hasLeverage)
+    var rule = GARCH(hasLeverage ? .leverage : .symmetric)
     let task = ForecastTask(horizon: 5, levels: [0.05, 0.5])
     try rule.learn(returns, task: task)
 

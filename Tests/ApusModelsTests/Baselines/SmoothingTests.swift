@@ -29,26 +29,32 @@ struct SmoothingTests {
 
   @Test("Theta equals the example worked by hand")
   func thetaByHand() throws {
-    // A straight line of slope 1: its error is least at the largest α, 0.99. The level after t
-    // values lags behind the last by (1 - α)(1 - (1 - α)^(t-1)) / α; half the slope is added.
+    // A straight line 0, 1, 2, … of slope 1: its error is least at the largest α, 0.99. The level
+    // lags behind the last value by (1 - α) / α; half the line is added, and steps rise by half.
     let series = (0..<20).map(Double.init)
     var rule = Theta()
     let task = ForecastTask(horizon: 2, levels: [0.5], measure: .level)
     try rule.learn(series, task: task)
-    #expect(rule.smoothing == 0.99 && abs(rule.slope - 1) < 1e-12 && rule.season == [0])
+    let model = rule.model
+    #expect(abs(model.line.slope - 1) < 1e-12 && abs(model.line.intercept + 1) < 1e-12)
+    #expect(abs(model.smoothing - 0.99) < 1e-3 && model.share == 0.5 && rule.season == [0])
     let forecast = try #require(rule.predict(series, origins: [20], task: task).first)
-    let level = 19 - 0.01 / 0.99
-    #expect(abs(forecast.mean[0] - (level + 0.5 / 0.99)) < 1e-9)
-    #expect(abs(forecast.mean[1] - (level + 0.5 + 0.5 / 0.99)) < 1e-9)
+    let rest = 1 - model.smoothing
+    let level = 19 - rest / model.smoothing
+    #expect(abs(forecast.mean[0] - (level + 0.5 / model.smoothing)) < 1e-6)
+    #expect(abs(forecast.mean[1] - forecast.mean[0] - 0.5) < 1e-9)
   }
 
-  @Test("Theta takes an exact season off")
-  func decomposition() throws {
-    let series = (0..<40).map { season[$0 % 4] + 10 }
+  @Test("Theta takes an exact season off, as factors where it can", arguments: [10.0, 0.5])
+  func decomposition(level: Double) throws {
+    let series = (0..<40).map { season[$0 % 4] + level }
     var rule = Theta()
     try rule.learn(
       series, task: ForecastTask(horizon: 1, levels: [0.5], seasonLength: 4, measure: .level))
-    for (found, expected) in zip(rule.season, season) { #expect(abs(found - expected) < 1e-12) }
+    #expect(rule.isRatio == (level == 10))
+    for (found, place) in zip(rule.season, season) {
+      #expect(abs(found - (rule.isRatio ? (place + level) / level : place)) < 1e-12)
+    }
   }
 
   @Test("smoothing finds how fast the level moves")
@@ -63,6 +69,6 @@ struct SmoothingTests {
     var rule = Theta()
     let task = ForecastTask(horizon: 1, levels: [0.5], measure: .level)
     try rule.learn(series, task: task)
-    #expect(abs(rule.smoothing - 0.618) < 0.05, "\(rule.smoothing)")
+    #expect(abs(rule.model.smoothing - 0.618) < 0.05, "\(rule.model.smoothing)")
   }
 }

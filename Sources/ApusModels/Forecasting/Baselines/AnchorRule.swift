@@ -4,6 +4,16 @@ package struct Anchor: Sendable {
   package var scale: Double
   /// The point forecast, which need not be the mean of the quantiles.
   package var mean: Double
+
+  package init(location: Double, scale: Double, mean: Double) {
+    (self.location, self.scale, self.mean) = (location, scale, mean)
+  }
+
+  /// A point to which errors are added.
+  init(_ point: Double) { self.init(location: point, scale: 1, mean: point) }
+
+  /// A point that errors multiply, so that quantiles have its sign.
+  init(factor point: Double) { self.init(location: 0, scale: point, mean: point) }
 }
 
 /// A rule that says where and how wide; the shape comes from its own training residuals.
@@ -28,8 +38,8 @@ package protocol AnchorRule: BaselineRule {
 package protocol AnchorMemory: Sendable {
   /// Takes in the next value; NaN where it is missing.
   mutating func push(_ value: Double)
-  /// The anchor of the value `step` after the last, from 1. Asked for only after a value was present.
-  func anchor(_ step: Int) -> Anchor
+  /// The anchors of the next `steps` values. Asked for only after a value was present.
+  func anchors(_ steps: Int) -> [Anchor]
 }
 
 extension AnchorRule {
@@ -60,7 +70,7 @@ package struct AnchoredMemory<Anchors: AnchorMemory>: BaselineMemory {
   package mutating func push(_ value: Double) { anchors.push(value) }
 
   package func forecast() -> BaselineForecast {
-    let steps = (1...shapes.count).map { anchors.anchor($0) }
+    let steps = anchors.anchors(shapes.count)
     return BaselineForecast(
       quantiles: zip(steps, shapes).map { step, shape in
         shape.map { step.location + step.scale * $0 }
@@ -96,13 +106,13 @@ package struct ResidualQuantiles: Sendable {
     var found = [[Double]](repeating: [], count: task.horizon)
     for (origin, value) in history.enumerated() {
       if origin >= first, (origin - first) % stride == 0 {
-        for step in 1...min(task.horizon, history.count - origin) {
-          let value = history[origin + step - 1]
+        let steps = anchors.anchors(min(task.horizon, history.count - origin))
+        for (step, anchor) in steps.enumerated() {
+          let value = history[origin + step]
           guard value.isFinite else { continue }
-          let anchor = anchors.anchor(step)
           let error = value - anchor.location
           let residual = anchor.scale > 0 ? error / anchor.scale : error == 0 ? 0 : .nan
-          if residual.isFinite { found[step - 1].append(residual) }
+          if residual.isFinite { found[step].append(residual) }
         }
       }
       anchors.push(value)

@@ -81,16 +81,15 @@ package struct ExponentiallyWeighted: AnchorRule {
       }
     }
 
-    package func anchor(_ step: Int) -> Anchor {
-      switch measure {
-      case .returns:
-        Anchor(location: 0, scale: max(smoothed.value.squareRoot(), smallest), mean: 0)
-      case .level:
-        Anchor(location: last, scale: max(smoothed.value.squareRoot(), smallest), mean: last)
-      case .volatility:
-        Anchor(
-          location: 0, scale: max(smoothed.value, smallest), mean: max(smoothed.value, smallest))
-      }
+    package func anchors(_ steps: Int) -> [Anchor] {
+      let deviation = max(smoothed.value.squareRoot(), smallest)
+      let anchor: Anchor =
+        switch measure {
+        case .returns: Anchor(location: 0, scale: deviation, mean: 0)
+        case .level: Anchor(location: last, scale: deviation, mean: last)
+        case .volatility: Anchor(factor: max(smoothed.value, smallest))
+        }
+      return [Anchor](repeating: anchor, count: steps)
     }
   }
 

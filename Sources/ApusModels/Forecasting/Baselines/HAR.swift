@@ -79,18 +79,14 @@ package struct HAR: AnchorRule {
       return isLogarithmic ? inputs.map { log(max($0, .leastNormalMagnitude)) } : inputs
     }
 
-    package func anchor(_ step: Int) -> Anchor {
-      let regression = regressions[step - 1]
-      guard let inputs else {
-        return Anchor(location: 0, scale: mean, mean: mean)
-      }
-      let expected = regression(inputs)
-      if isLogarithmic {
+    package func anchors(_ steps: Int) -> [Anchor] {
+      guard let inputs else { return [Anchor](repeating: Anchor(factor: mean), count: steps) }
+      return regressions.prefix(steps).map { regression in
+        let expected = regression(inputs)
+        guard isLogarithmic else { return Anchor(factor: range.clamp(expected)) }
         return Anchor(
           location: 0, scale: exp(expected), mean: exp(expected + regression.residualVariance / 2))
       }
-      let sane = range.clamp(expected)
-      return Anchor(location: 0, scale: sane, mean: sane)
     }
   }
 }

@@ -106,14 +106,13 @@ package struct LinearMap: AnchorRule {
       }
     }
 
-    package func anchor(_ step: Int) -> Anchor {
-      let row = map.weights[step - 1]
+    package func anchors(_ steps: Int) -> [Anchor] {
       let last = map.isRelative ? window[window.count - 1] : 0
-      var value = map.intercepts[step - 1] + last
-      for (weight, input) in zip(row, window) { value += weight * (input - last) }
-      guard isVolatility else { return Anchor(location: value, scale: 1, mean: value) }
-      let sane = range.clamp(value)
-      return Anchor(location: 0, scale: sane, mean: sane)
+      return (0..<steps).map { step in
+        var value = map.intercepts[step] + last
+        for (weight, input) in zip(map.weights[step], window) { value += weight * (input - last) }
+        return isVolatility ? Anchor(factor: range.clamp(value)) : Anchor(value)
+      }
     }
   }
 

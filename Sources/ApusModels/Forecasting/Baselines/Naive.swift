@@ -1,4 +1,4 @@
-/// The forecasts that need no parameters: last value, last season, drift, mean.
+/// The forecasts that need no parameters: last value, last season, drift, mean, climatology.
 ///
 /// Hyndman and Athanasopoulos, *Forecasting: Principles and Practice*, 3rd edition, section 5.2.
 package struct Naive: AnchorRule {
@@ -11,6 +11,8 @@ package struct Naive: AnchorRule {
     case drift
     /// The mean of the last `count` values, or of all.
     case mean(count: Int?)
+    /// The mean of all values at the same place in the season: a climatology.
+    case slot
   }
 
   let form: Form
@@ -23,7 +25,7 @@ package struct Naive: AnchorRule {
   package var warmUp: Int {
     switch form {
     case .last: 1
-    case .season: season
+    case .season, .slot: season
     case .drift: 2
     case .mean(let count): count ?? 1
     }
@@ -48,6 +50,8 @@ package struct Naive: AnchorRule {
     /// The last value present at each place of the season.
     private var season: [Double]
     private var sums: TrailingSums
+    /// What ``Form/slot`` has seen at each place of the season.
+    private var slots: [TrailingSums]
 
     fileprivate init(_ form: Form, season: Int, smallest: Double?) {
       (self.form, self.smallest) = (form, smallest)
@@ -55,6 +59,7 @@ package struct Naive: AnchorRule {
       var window: Int?
       if case .mean(let count) = form { window = count }
       sums = TrailingSums(last: window)
+      slots = form == .slot ? self.season.map { _ in TrailingSums(last: nil) } : []
     }
 
     package mutating func push(_ value: Double) {
@@ -64,14 +69,15 @@ package struct Naive: AnchorRule {
         if first == nil { first = (count, value) }
       }
       sums.push(value)
+      if form == .slot { slots[count % slots.count].push(value) }
       count += 1
     }
 
-    package func anchor(_ step: Int) -> Anchor {
-      let value = point(step)
-      guard let smallest else { return Anchor(location: value, scale: 1, mean: value) }
-      let scale = max(value, smallest)
-      return Anchor(location: 0, scale: scale, mean: scale)
+    package func anchors(_ steps: Int) -> [Anchor] {
+      (1...steps).map { step in
+        let value = point(step)
+        return smallest.map { Anchor(factor: max(value, $0)) } ?? Anchor(value)
+      }
     }
 
     private func point(_ step: Int) -> Double {
@@ -84,6 +90,7 @@ package struct Naive: AnchorRule {
         guard let first, count - 1 > first.index else { return last }
         let slope = (last - first.value) / Double(count - 1 - first.index)
         return last + Double(step) * slope
+      case .slot: return slots[(count + step - 1) % slots.count].mean() ?? sums.mean() ?? last
       case .mean(let count): return sums.mean(last: count) ?? last
       }
     }
