@@ -14,8 +14,9 @@ struct CompareCommand: AsyncParsableCommand {
       EXAMPLE: apus compare prices.csv --target close --horizon 5 --budget 20s
 
       DATA is a CSV of one or many series, or a text file. Without it the S&P 500 sample is used. Writes
-      report.html, leaderboard.json and the winner's folder to the output folder. The answer may be that
-      no model beats the best baseline; with --gate the exit code is then 2.
+      report.html, leaderboard.json, forecast.csv and the folder of what is recommended, fitted to all
+      rows, to the output folder. The answer may be that no model beats the best baseline; then that
+      baseline is recommended and saved, and with --gate the exit code is 2.
       """)
 
   /// What a comparison does when nothing is said.
@@ -32,7 +33,8 @@ struct CompareCommand: AsyncParsableCommand {
   var data: String?
   @OptionGroup var forecast: ForecastOptions
   @OptionGroup var training: TrainingOptions<Usual>
-  @Option(help: "standard, all, or names and config.json files separated by commas.")
+  @Option(
+    help: "standard, all, or names of models and baselines and config.json files, by commas.")
   var models = "standard"
   @Option(
     parsing: .unconditional,
@@ -40,6 +42,8 @@ struct CompareCommand: AsyncParsableCommand {
   var seeds: Int?
   @Option(help: "The folder that report and winner are written to.")
   var output = "apus-compare"
+  @Flag(help: "Go on with a comparison of the same data and options that was interrupted.")
+  var resume = false
   @Flag(help: "Exit with 2 when no model beats the best baseline.")
   var gate = false
   @OptionGroup var machine: MachineOptions
@@ -61,11 +65,13 @@ struct CompareCommand: AsyncParsableCommand {
     if !training.quiet { for note in file.notes { Printer.messages.note(note) } }
     let progress = Progress(isQuiet: training.quiet)
     defer { progress.end() }
-    let record = try await file.compare(options, output: output) { progress.show($0) }
+    let record = try await file.compare(options, output: output, resume: resume) {
+      progress.show($0)
+    }
     progress.end()
     try show(record, data: path)
     if gate, record.verdict.recommended == nil { throw ExitCode(ExitStatus.gateNotMet.rawValue) }
-    guard record.verdict.model != nil else {
+    guard record.verdict.model != nil || record.verdict.models == 0 else {
       throw CommandFailure("every model failed; the table says why.")
     }
   }
@@ -96,11 +102,16 @@ struct CompareCommand: AsyncParsableCommand {
     var lines = [record.explanation, "", table(of: record)]
     lines += record.rows.compactMap { row in row.message.map { "\(row.name): \($0)" } }
     lines += ["", "Report: \(output)/report.html"]
-    if record.verdict.model != nil {
-      let next =
-        record.task.kind == .series
-        ? " (next: apus forecast --model \(output)/winner --data \(data))" : ""
-      lines.append("Best model: \(output)/winner\(next)")
+    if let recommended = record.recommendation {
+      let (folder, file) = (shellWord("\(output)/winner"), shellWord(data))
+      lines += [
+        "Recommended: \(recommended.name), in \(output)/winner. \(recommended.fit)",
+        "Forecast: \(output)/forecast.csv",
+        "Next: apus forecast --model \(folder) --data \(file)",
+        "Live: tail -n +1 -f \(file) | apus stream --model \(folder)",
+      ]
+    } else if record.verdict.model != nil {
+      lines.append("Best model: \(output)/winner")
     }
     try Printer.results.print(lines.joined(separator: "\n"))
   }
@@ -130,10 +141,17 @@ struct CompareCommand: AsyncParsableCommand {
 
   /// The command as it was typed, ready to paste.
   private var commandLine: String {
-    (["apus"] + CommandLine.arguments.dropFirst()).map { word in
-      word.contains(where: { " '\"$*\\".contains($0) }) ? "'\(word)'" : word
-    }.joined(separator: " ")
+    (["apus"] + CommandLine.arguments.dropFirst()).map(shellWord).joined(separator: " ")
   }
+}
+
+/// A word as a shell takes it: quoted where it holds more than letters, digits and plain signs.
+func shellWord(_ word: String) -> String {
+  let isPlain = word.utf8.allSatisfy { byte in
+    let isLetter = (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte & 0xDF)
+    return isLetter || byte >= 0x80 || "-_./,:=+@%".utf8.contains(byte)
+  }
+  return isPlain && !word.isEmpty ? word : "'\(word.replacing("'", with: "'\\''"))'"
 }
 
 /// Where the data is that ships with the project.

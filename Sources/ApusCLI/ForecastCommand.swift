@@ -12,10 +12,11 @@ struct ForecastCommand: ParsableCommand {
       Prints unique_id, ds, the median under the model's name, and the central intervals that its
       quantiles give, widest first: mamba-lo-90 and mamba-hi-90 hold nine outcomes in ten. Values are in
       units of what the model forecasts: logarithmic returns of single rows for returns, their variances
-      for volatility, values of the target for level. With --json all quantiles.
+      for volatility, values of the target for level. With --json all quantiles. A series that is too
+      short for the model gets the naive forecast, which is said.
       """)
 
-  @Option(help: "A forecaster's folder, from apus train or apus compare.")
+  @Option(help: "A forecaster's folder, from apus train or apus compare: a model or a baseline.")
   var model: String
   @Option(help: "A CSV with the columns that the model was trained on.")
   var data: String
@@ -28,6 +29,7 @@ struct ForecastCommand: ParsableCommand {
     let guardsFormulas = try cells.guardsFormulas(inCSV: !machine.json)
     let forecast = try FutureForecast(
       ModelFolder.open(model), readingCSVAt: data, options: columns.reading)
+    for note in forecast.notes { Printer.messages.note(note) }
     guard !machine.json else { return try Printer.results.print(try jsonText(forecast)) }
     try Printer.results.print(data: forecast.csv(guardsFormulas: guardsFormulas))
   }

@@ -82,6 +82,15 @@ struct TrainingOptions<Usual: TrainingDefaults>: ParsableArguments {
     }
   }
 
+  /// What was given of that which only models have, by name.
+  var given: [(name: String, isGiven: Bool)] {
+    [
+      ("--budget", budget != nil), ("--steps", steps != nil), ("--width", width != nil),
+      ("--layers", layers != nil), ("--learning-rate", learningRate != nil),
+      ("--seed", seed != nil),
+    ]
+  }
+
   /// When training ends, if that was said.
   var limit: Budget? { steps.map { .steps($0) } ?? budget.map { .seconds($0.seconds) } }
 }

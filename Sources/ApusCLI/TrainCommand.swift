@@ -27,7 +27,7 @@ struct TrainCommand: AsyncParsableCommand {
     static let learningRate = "0.002, or 0.003 for a text"
   }
 
-  @Option(help: "An architecture (see apus models) or the path of a published config.json.")
+  @Option(help: "An architecture or a baseline (see apus models), or the path of a config.json.")
   var model: String
   @Option(help: "A CSV of series, or a text file.")
   var data: String
@@ -62,6 +62,7 @@ struct TrainCommand: AsyncParsableCommand {
 
   func run() async throws {
     machine.apply()
+    if case .baseline(let name) = try ForecasterChoice(model) { return try fit(name) }
     let options = try options()
     let name = options.model.architecture.name
     let kind = try forecast.kind(of: data)
@@ -74,6 +75,47 @@ struct TrainCommand: AsyncParsableCommand {
     }
     progress.end()
     try Printer.results.print(machine.json ? try jsonText(summary) : sentence(summary))
+  }
+
+  /// Fits a baseline, which has no steps, no weights and no seed.
+  private func fit(_ name: String) throws {
+    try refuse(
+      training.given + [
+        ("--resume", resume), ("--batch", batch != nil), ("--accumulate", accumulate != 1),
+        ("--patience", patience != nil), ("--precision", precision != .float32),
+        ("--recompute", recompute), ("--patch", forecast.patch != nil),
+        ("--covariates", forecast.covariates != nil),
+      ], unless: false, because: "is for models, and \(name) is a baseline. Leave it out.")
+    var options = ComparisonOptions()
+    options.levels = ModelTrainingOptions.usualLevels
+    options.horizon = forecast.horizon ?? options.horizon
+    options.context = training.context ?? options.context
+    options.measure = forecast.measure
+    let kind = try forecast.kind(of: data)
+    let file = try DataFile(data, kind: kind, reading: forecast.columns.reading)
+    if !training.quiet { for note in file.notes { Printer.messages.note(note) } }
+    let (fitted, loss) = try file.fit(baseline: name, options: options, output: output)
+    guard !machine.json else {
+      let summary = BaselineSummary(
+        task: "forecast", model: fitted.name, validationLoss: loss, output: output)
+      return try Printer.results.print(try jsonText(summary))
+    }
+    try Printer.results.print(
+      """
+      \(fitted.name), fitted to all rows
+      validation: \(loss.map { String(format: "%.6g", $0) + " mean pinball loss" } ?? "none")
+      model: \(output) (next: \(forecastCommand))
+      """)
+  }
+
+  private struct BaselineSummary: Encodable {
+    let task, model: String
+    let validationLoss: Double?
+    let output: String
+  }
+
+  private var forecastCommand: String {
+    "apus forecast --model \(shellWord(output)) --data \(shellWord(data))"
   }
 
   private func options() throws -> ModelTrainingOptions {
@@ -96,7 +138,7 @@ struct TrainCommand: AsyncParsableCommand {
       String(format: "%.6g", $0) + (isText ? " nats per character" : " mean pinball loss")
     }
     let best = summary.record.best.map { ", best at step \($0.step)" } ?? ""
-    let next = isText ? "" : " (next: apus forecast --model \(output) --data \(data))"
+    let next = isText ? "" : " (next: \(forecastCommand))"
     return """
       \(summary.model): \(summary.parameters) parameters, \(summary.record.steps) steps in \
       \(String(format: "%.1f", summary.record.seconds)) s, \

@@ -117,14 +117,18 @@ public struct Split: Sendable, Equatable {
     try check()
   }
 
-  /// All rows as training, none left to choose or to judge by: for a last fit of what was chosen.
+  /// All rows as training, or but for a last share as validation, none left to judge by: for a fit before
+  /// forecasts.
   ///
   /// - Parameters:
   ///   - table: The series.
   ///   - horizon: Steps ahead, H, at least 1.
-  public init(training table: SeriesTable, horizon: Int) {
+  ///   - validation: The share of the time axis to choose by, below 1. Default: none.
+  public init(training table: SeriesTable, horizon: Int, validation: Double = 0) {
     (self.horizon, embargo) = (max(horizon, 1), 0)
-    rows = table.series.map { [0..<$0.count, $0.count..<$0.count, $0.count..<$0.count] }
+    let whole = table.series.map { [0..<$0.count, $0.count..<$0.count, $0.count..<$0.count] }
+    let share = Sizes.fractions(train: 1 - min(max(validation, 0), 0.99), test: 0)
+    rows = validation > 0 ? (try? Self.cut(table, share, embargo: 0)) ?? whole : whole
     isByTime = table.cadence.frequency != .steps
     spans = [nil, nil, nil]
   }

@@ -6,11 +6,11 @@ import ApusModels
 /// intervals that the levels give, widest first.
 ///
 /// Levels 0.1, 0.5 and 0.9 of a model called mamba make `mamba`, `mamba-lo-80` and `mamba-hi-80`.
-struct ForecastColumns: Sendable {
+package struct ForecastColumns: Sendable {
   /// The names, and the number of the quantile that stands under each.
-  let all: [(name: String, quantile: Int)]
+  package let all: [(name: String, quantile: Int)]
 
-  init(model: String, levels: [Double]) {
+  package init(model: String, levels: [Double]) {
     let middle =
       levels.indices.min { abs(levels[$0] - 0.5) < abs(levels[$1] - 0.5) } ?? levels.startIndex
     var all = [(name: model, quantile: middle)]
@@ -25,7 +25,7 @@ struct ForecastColumns: Sendable {
   }
 
   /// The cells of one step ahead.
-  func cells(_ quantiles: [Double]) -> [String] { all.map { "\(quantiles[$0.quantile])" } }
+  package func cells(_ quantiles: [Double]) -> [String] { all.map { "\(quantiles[$0.quantile])" } }
 }
 
 /// A whole number without a point, others with up to two digits behind it.
@@ -41,7 +41,7 @@ private func shortText(_ value: Double) -> String {
 ///   - guardsFormulas: Whether a text that begins as spreadsheets' formulas do, and is no number, gets an
 ///     apostrophe before it.
 /// - Returns: The field as it is written.
-func csvField(_ text: String, guardsFormulas: Bool) -> String {
+package func csvField(_ text: String, guardsFormulas: Bool) -> String {
   let isFormula = text.utf8.first.map("=+-@\t\r".utf8.contains) ?? false && Double(text) == nil
   let text = guardsFormulas && isFormula ? "'" + text : text
   // By scalars: to a String a quote with an accent, or CR with LF, is another character.
@@ -52,7 +52,7 @@ func csvField(_ text: String, guardsFormulas: Bool) -> String {
 
 extension Cadence {
   /// A stamp as it is written: a moment, or the number of a step where there is no clock.
-  func text(_ stamp: Timestamp) -> String {
+  package func text(_ stamp: Timestamp) -> String {
     frequency == .steps ? "\(stamp.secondsSinceEpoch)" : "\(stamp)"
   }
 }
@@ -72,11 +72,11 @@ extension SeriesOptions {
   }
 
   /// The same of a model in memory.
-  public func completed(by model: ModelFolder.SavedForecaster) -> SeriesOptions {
+  public func completed(by model: Model) -> SeriesOptions {
     completed(by: model.recipe, target: model.target)
   }
 
-  func completed(by recipe: FeatureRecipe, target: String) -> SeriesOptions {
+  private func completed(by recipe: FeatureRecipe, target: String) -> SeriesOptions {
     var options = self
     options.format = recipe.table
     if options.targets.isEmpty, !target.isEmpty { options.targets = [target] }

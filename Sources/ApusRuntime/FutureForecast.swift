@@ -18,10 +18,14 @@ public struct FutureForecast: Encodable, Sendable {
     public var quantiles: [[Double]]
     /// Which expert of a composition made it; nil where there is one model.
     public var expert: String?
+    /// Why the model could not make it and the naive forecast stands there; nil where the model did.
+    public var fallback: String?
     /// The P times ahead as moments.
     var stamps: [Timestamp] = []
 
-    private enum CodingKeys: String, CodingKey { case uniqueId, cutoff, ds, quantiles, expert }
+    private enum CodingKeys: String, CodingKey {
+      case uniqueId, cutoff, ds, quantiles, expert, fallback
+    }
   }
 
   /// The architecture.
@@ -30,21 +34,38 @@ public struct FutureForecast: Encodable, Sendable {
   public let measure: Measure
   /// The quantile levels, Q.
   public let levels: [Double]
-  /// The series, in the order of the table.
+  /// The series, in the order of the table, but those of ``skipped``.
   public let series: [Series]
+  /// Series that nothing could be forecast of, and why.
+  public let skipped: [Skipped]
 
-  init(model: String, measure: Measure, levels: [Double], series: [Series]) {
-    (self.model, self.measure, self.levels, self.series) = (model, measure, levels, series)
+  /// A series without a forecast.
+  public struct Skipped: Encodable, Sendable, Hashable {
+    /// Its name.
+    public var uniqueId: String
+    /// The reason, a sentence.
+    public var reason: String
   }
 
-  /// Forecasts from the last row of every series.
+  init(
+    model: String, measure: Measure, levels: [Double], series: [Series], skipped: [Skipped] = []
+  ) {
+    (self.model, self.measure, self.levels) = (model, measure, levels)
+    (self.series, self.skipped) = (series, skipped)
+  }
+
+  /// Forecasts from the last row of every series; a baseline is fitted to its rows first.
+  ///
+  /// A series that the model cannot forecast, as it is too short or never moved, gets the naive forecast
+  /// and says why; one without any value is skipped. Where the model can forecast none, that is an error.
   ///
   /// - Parameters:
-  ///   - saved: The model with its recipe.
+  ///   - model: A trained model or a baseline.
   ///   - table: The rows as read, not yet measured.
-  /// - Throws: `MeasureError`, ``RecipeError``, ``ForecastError``, ``NotFiniteError``, `CadenceError`.
-  public init(_ saved: ModelFolder.SavedForecaster, table: SeriesTable) throws {
-    let (recipe, config) = (saved.recipe, saved.forecaster.config)
+  /// - Throws: `MeasureError`, `BaselineError`, ``RecipeError``, ``ForecastError``, ``NotFiniteError``,
+  ///   `CadenceError`.
+  public init(_ model: Model, table: SeriesTable) throws {
+    let recipe = model.recipe
     let longest = table.series.max { $0.count < $1.count }?.timestamps ?? []
     guard recipe.cadence.admits(table.cadence, stamps: longest) else {
       throw ForecastError.otherFrequency(
@@ -52,31 +73,39 @@ public struct FutureForecast: Encodable, Sendable {
     }
     // A few rows do not tell how they follow each other; the training rows did.
     let cadence = table.cadence.frequency == .irregular ? recipe.cadence : table.cadence
-    model = config.backbone.architecture.name
-    measure = recipe.measure
-    levels = config.levels
-    series = try table.measured(as: recipe.measure).series.map { one in
-      let frame = try recipe.frame(one)
-      let last = frame.count - 1
-      guard last >= 0, frame.isScaled[last] else {
-        throw ForecastError.noHistory(series: one.id, rows: frame.count)
-      }
-      let forecast = SeriesForecast(saved.forecaster, frame: frame, rows: last..<last + 1)
-      try saved.forecaster.requireFinite(
-        forecast.quantiles[0], for: "the rows after those of series '\(one.id)'")
-      let ahead = try cadence.stamps(after: one.timestamps[last], count: config.horizon)
-      return Series(
-        uniqueId: one.id, cutoff: cadence.text(one.timestamps[last]), ds: ahead.map(cadence.text),
-        quantiles: recipe.measure.possible(forecast.quantiles[0]), stamps: ahead)
+    let measured = try table.measured(as: recipe.measure).series
+    let outcomes = try measured.map { one in try model.outcome(one) }
+    if let first = outcomes.first?.failure, outcomes.allSatisfy({ $0.failure != nil }) {
+      throw first
     }
+    let naive = model.naive
+    var (series, skipped) = ([Series](), [Skipped]())
+    for (one, outcome) in zip(measured, outcomes) {
+      let reason = outcome.failure.map { "\($0)" }
+      let fallback = reason == nil ? nil : try? naive.outcome(one)
+      guard let quantiles = outcome.quantiles ?? fallback?.quantiles, let last = one.timestamps.last
+      else {
+        skipped.append(Skipped(uniqueId: one.id, reason: reason ?? ""))
+        continue
+      }
+      let ahead = try cadence.stamps(after: last, count: model.horizon)
+      series.append(
+        Series(
+          uniqueId: one.id, cutoff: cadence.text(last), ds: ahead.map(cadence.text),
+          quantiles: recipe.measure.possible(quantiles), fallback: reason, stamps: ahead))
+    }
+    self.init(
+      model: model.name, measure: recipe.measure, levels: model.levels, series: series,
+      skipped: skipped)
   }
 
   /// One row for each series and step ahead, series by series.
-  public var rows: [ForecastRow] {
-    series.flatMap { one in
-      zip(one.stamps, one.quantiles).map { stamp, quantiles in
-        ForecastRow(series: one.uniqueId, date: stamp.date, levels: levels, quantiles: quantiles)
-      }
+  public var rows: [ForecastRow] { series.flatMap(rows(of:)) }
+
+  /// One row for each step ahead of a series.
+  public func rows(of series: Series) -> [ForecastRow] {
+    zip(series.stamps, series.quantiles).map { stamp, quantiles in
+      ForecastRow(series: series.uniqueId, date: stamp.date, levels: levels, quantiles: quantiles)
     }
   }
 
@@ -90,21 +119,24 @@ public struct FutureForecast: Encodable, Sendable {
   public init(
     _ folder: ModelFolder, readingCSVAt path: String, options: SeriesOptions = SeriesOptions()
   ) throws {
-    func table(_ model: ForecasterFolder) throws -> SeriesTable {
-      try SeriesTable(readingCSVAt: path, options: options.completed(by: model))
-    }
     if case .composition(let composition) = folder.contents {
       try composition.require(.forecast)
       let base = try composition.expert(composition.router.base).forecaster()
-      try self.init(composition, table: try table(base))
-    } else if case .baseline(let baseline) = folder.contents {
-      let options = options.completed(by: baseline.recipe, target: baseline.target)
       try self.init(
-        try baseline.load(), table: try SeriesTable(readingCSVAt: path, options: options))
+        composition,
+        table: try SeriesTable(readingCSVAt: path, options: options.completed(by: base)))
     } else {
-      let model = try folder.forecaster()
-      try self.init(try model.load(), table: try table(model))
+      let model = try Model(folder)
+      let options = options.completed(by: model)
+      try self.init(model, table: try SeriesTable(readingCSVAt: path, options: options))
     }
+  }
+
+  /// What is worth saying about single series, a sentence each.
+  public var notes: [String] {
+    series.compactMap { one in
+      one.fallback.map { "Series '\(one.uniqueId)' has the naive forecast: \($0)" }
+    } + skipped.map { "Series '\($0.uniqueId)' has no forecast: \($0.reason)" }
   }
 
   /// A table with a header: `unique_id`, `ds`, then a column called like the model with the median and

@@ -33,12 +33,14 @@ extension LineForecast: Encodable {
 
 /// A forecaster that reads lines of text as they come and forecasts after each.
 ///
-/// Where the backbone is recurrent every line costs the same, and memory does not grow but for the number
-/// of series.
+/// A series whose rows the model keeps goes on from them where its first line lies after the last of
+/// them; else it begins with its first line. Where the backbone is recurrent every line costs the same,
+/// and memory does not grow but for the number of series.
 public struct LineForecasts {
-  private let saved: ModelFolder.SavedForecaster
+  private let model: Model
   private let name: String
   private let composition: Composed?
+  private let history: [String: TimeSeries]
   private var reader: RowReader
   private var streams: [String: One] = [:]
 
@@ -51,39 +53,31 @@ public struct LineForecasts {
 
   /// One series at work.
   private struct One {
-    var measure: MeasureStream
-    var forecast: Stream
+    var live: LiveSeries
     var pace: Pace
-    /// Where each recipe's covariates stand among the measured ones.
-    let covariates: [[Int]]
-  }
-
-  fileprivate enum Stream {
-    case single(ForecastStream)
-    case composed(ComposedStream)
   }
 
   /// Starts before the first line, with the model of a folder.
   ///
   /// - Parameters:
-  ///   - folder: A forecaster, or a composition of them.
+  ///   - folder: A forecaster, trained or classical, or a composition of trained ones.
   ///   - options: What is known about the columns; the target is the model's where none is named.
   /// - Throws: What is wrong with the folder.
   public init(_ folder: ModelFolder, options: SeriesOptions = SeriesOptions()) throws {
     if case .composition(let composition) = folder.contents {
       try self.init(composition, options: options)
     } else {
-      self.init(try folder.forecaster().load(), options: options)
+      self.init(try Model(folder), options: options)
     }
   }
 
   /// Starts before the first line.
   ///
   /// - Parameters:
-  ///   - saved: The model with its recipe.
+  ///   - model: The forecaster.
   ///   - options: What is known about the columns; the target is the model's where none is named.
-  public init(_ saved: ModelFolder.SavedForecaster, options: SeriesOptions) {
-    self.init(saved, composed: nil, options: options)
+  public init(_ model: Model, options: SeriesOptions = SeriesOptions()) {
+    self.init(model, composed: nil, options: options)
   }
 
   /// Starts before the first line, with experts behind a router.
@@ -99,22 +93,20 @@ public struct LineForecasts {
       try composition.expert($0).forecaster().recipe
     }
     self.init(
-      try shelf.model(composition.router.base),
+      Model(try shelf.model(composition.router.base), history: []),
       composed: Composed(composition: composition, recipes: recipes, shelf: shelf),
       options: options)
   }
 
-  private init(
-    _ saved: ModelFolder.SavedForecaster, composed: Composed?, options: SeriesOptions
-  ) {
-    self.saved = saved
-    composition = composed
-    name = composed == nil ? saved.forecaster.config.backbone.architecture.name : "composition"
-    let recipes = composed?.recipes ?? [saved.recipe]
-    let options = options.completed(by: saved)
-    let measure = saved.recipe.measure
+  private init(_ model: Model, composed: Composed?, options: SeriesOptions) {
+    (self.model, composition) = (model, composed)
+    name = composed == nil ? model.name : "composition"
+    history = Dictionary(model.history.map { ($0.id, $0) }, uniquingKeysWith: { one, _ in one })
+    let recipes = composed?.recipes ?? [model.recipe]
+    let options = options.completed(by: model)
+    let measure = model.measure
     let wanted = Set(recipes.flatMap(\.covariates).map { $0.lowercased() })
-    let isIntraday = if case .seconds = saved.recipe.cadence.frequency { true } else { false }
+    let isIntraday = if case .seconds = model.recipe.cadence.frequency { true } else { false }
     reader = RowReader(options: options, isIntraday: isIntraday) { name in
       measure.needs(column: name)
         || measure.covariateName(name).map { wanted.contains($0.lowercased()) } ?? false
@@ -126,47 +118,44 @@ public struct LineForecasts {
   /// - Parameter line: Without its end.
   /// - Returns: The forecast; nil for a header, a comment or an empty line.
   /// - Throws: `RowError` for a line that is passed over, and what makes going on pointless: `SeriesError`,
-  ///   ``RecipeError`` and ``NotFiniteError``.
+  ///   ``RecipeError``, `BaselineError` and ``NotFiniteError``.
   public mutating func push(_ line: String) throws -> LineForecast? {
     guard let row = try reader.row(line) else { return nil }
-    let (recipe, config) = (saved.recipe, saved.forecaster.config)
+    let cadence = model.recipe.cadence
     let ahead: [Timestamp]
     do throws(CadenceError) {
-      ahead = try recipe.cadence.stamps(after: row.stamp, count: config.horizon)
+      ahead = try cadence.stamps(after: row.stamp, count: model.horizon)
     } catch {
       throw reader.problem("\(error)")
     }
-    var one = try streams.removeValue(forKey: row.series) ?? makeStream()
+    var one = try streams.removeValue(forKey: row.series) ?? started(row)
     defer { streams[row.series] = one }
     try one.pace.take(row.stamp)
-    var result = LineForecast(
-      uniqueId: row.series.isEmpty ? nil : row.series, cutoff: recipe.cadence.text(row.stamp),
-      ds: ahead.map(recipe.cadence.text), levels: config.levels, quantiles: nil)
-    if let measured = one.measure.push(row.value, covariates: row.covariates) {
-      let covariates = one.covariates.map { $0.map { measured.covariates[$0] } }
-      result.quantiles = recipe.measure.possible(
-        try one.forecast.push(measured.value, covariates: covariates, at: row.stamp))
-    }
-    return result
+    return LineForecast(
+      uniqueId: row.series.isEmpty ? nil : row.series, cutoff: cadence.text(row.stamp),
+      ds: ahead.map(cadence.text), levels: model.levels,
+      quantiles: try one.live.push(row.value, covariates: row.covariates, at: row.stamp))
   }
 
-  private func makeStream() throws -> One {
-    let measure = MeasureStream(saved.recipe.measure, covariates: reader.covariateNames)
-    let names = measure.covariateNames.map { $0.lowercased() }
-    let places = try (composition?.recipes ?? [saved.recipe]).map { recipe in
-      try recipe.covariates.map { name in
-        guard let place = names.firstIndex(of: name.lowercased()) else {
-          throw RecipeError.missingCovariate(name, known: measure.covariateNames)
-        }
-        return place
-      }
+  private func started(_ row: LiveRow) throws -> One {
+    let names = reader.covariateNames
+    let pace = Pace(model.recipe.cadence)
+    if let composition {
+      return One(
+        live: try LiveSeries(
+          composition.composition, recipes: composition.recipes, shelf: composition.shelf,
+          covariates: names), pace: pace)
     }
-    let forecast: Stream =
-      try composition.map {
-        .composed(try ComposedStream($0.composition, recipes: $0.recipes, shelf: $0.shelf))
-      } ?? .single(ForecastStream(saved.forecaster, recipe: saved.recipe))
+    let known = kept(row.series)?.withCovariates(names)
+    let goesOn = known?.timestamps.last.map { $0 < row.stamp } ?? false
     return One(
-      measure: measure, forecast: forecast, pace: Pace(saved.recipe.cadence), covariates: places)
+      live: try LiveSeries(
+        model, covariates: names, after: goesOn ? known : nil, fitting: known), pace: pace)
+  }
+
+  /// The rows that the model keeps of a series; a table without names has one.
+  private func kept(_ id: String) -> TimeSeries? {
+    history[id] ?? (id.isEmpty && history.count == 1 ? history.values.first : nil)
   }
 
   // MARK: CSV
@@ -174,10 +163,8 @@ public struct LineForecasts {
   /// The header of `csv(_:)`: `unique_id`, `cutoff`, then for each step ahead the columns of
   /// ``FutureForecast/csv(guardsFormulas:)`` with the step in their name, as `mamba-1`, `mamba-1-lo-90`.
   public var csvHeader: String {
-    let config = saved.forecaster.config
-    let steps = (1...config.horizon).flatMap { step in
-      ForecastColumns(model: "\(name)-\(step)", levels: config.levels).all
-        .map(\.name)
+    let steps = (1...model.horizon).flatMap { step in
+      ForecastColumns(model: "\(name)-\(step)", levels: model.levels).all.map(\.name)
     }
     return (["unique_id", "cutoff"] + steps).joined(separator: ",")
   }
@@ -185,11 +172,10 @@ public struct LineForecasts {
   /// A forecast as one line; cells are empty where there is none yet. Names are guarded as by
   /// ``FutureForecast/csv(guardsFormulas:)``.
   public func csv(_ forecast: LineForecast, guardsFormulas: Bool = true) -> String {
-    let config = saved.forecaster.config
-    let columns = ForecastColumns(model: name, levels: config.levels)
+    let columns = ForecastColumns(model: name, levels: model.levels)
     let cells =
       forecast.quantiles?.flatMap(columns.cells)
-      ?? Array(repeating: "", count: config.horizon * columns.all.count)
+      ?? Array(repeating: "", count: model.horizon * columns.all.count)
     let name = csvField(forecast.uniqueId ?? "", guardsFormulas: guardsFormulas)
     return ([name, forecast.cutoff] + cells).joined(separator: ",")
   }
@@ -221,17 +207,14 @@ private struct Pace {
   }
 }
 
-extension LineForecasts.Stream {
-  fileprivate mutating func push(
-    _ value: Double, covariates: [[Double]], at stamp: Timestamp
-  ) throws -> [[Double]] {
-    switch self {
-    case .single(var stream):
-      defer { self = .single(stream) }
-      return try stream.push(value, covariates: covariates.first ?? [], at: stamp)
-    case .composed(var stream):
-      defer { self = .composed(stream) }
-      return try stream.push(value, covariates: covariates, at: stamp)
+extension TimeSeries {
+  /// The same rows with columns of such names beside the target; those that are not there are missing.
+  fileprivate func withCovariates(_ names: [String]) -> TimeSeries {
+    var series = self
+    series.covariates = names.map { name in
+      covariates.first { $0.name.lowercased() == name.lowercased() }
+        ?? Covariate(name: name, values: [Double](repeating: .nan, count: count))
     }
+    return series
   }
 }

@@ -22,11 +22,18 @@ public struct Model {
   /// The last rows it was fitted to, at most 65,536 of a series, not measured yet; none where the folder
   /// keeps none.
   public let history: [TimeSeries]
+  /// The time of the last row that a trained model's weights were fitted to or chosen by; nil of a
+  /// baseline, and where the folder does not say.
+  public let seen: Timestamp?
 
-  private static let mostRows = 65_536
+  /// The most rows of a series that are kept.
+  static let mostRows = 65_536
 
-  private init(_ kind: Kind, recipe: FeatureRecipe, target: String, history: [TimeSeries]) {
-    (self.kind, self.recipe, self.target) = (kind, recipe, target)
+  private init(
+    _ kind: Kind, recipe: FeatureRecipe, target: String, history: [TimeSeries],
+    seen: Timestamp? = nil
+  ) {
+    (self.kind, self.recipe, self.target, self.seen) = (kind, recipe, target, seen)
     self.history = history.map { $0.slice(max(0, $0.count - Self.mostRows)..<$0.count) }
   }
 
@@ -35,9 +42,13 @@ public struct Model {
   /// - Parameters:
   ///   - saved: The model with its recipe.
   ///   - history: The rows that a forecast or a stream without data goes on from.
-  public init(_ saved: ModelFolder.SavedForecaster, history: [TimeSeries]) {
+  ///   - seen: The time of the last row that its weights were fitted to or chosen by. Default: not known.
+  public init(
+    _ saved: ModelFolder.SavedForecaster, history: [TimeSeries], seen: Timestamp? = nil
+  ) {
     self.init(
-      .trained(saved.forecaster), recipe: saved.recipe, target: saved.target, history: history)
+      .trained(saved.forecaster), recipe: saved.recipe, target: saved.target, history: history,
+      seen: seen)
   }
 
   /// A baseline, which is fitted to the rows it forecasts from.
@@ -54,13 +65,18 @@ public struct Model {
   ///
   /// - Parameter path: A folder that ``save(to:)``, `apus train` or `apus compare` wrote.
   /// - Throws: ``ModelFolderError``, or what is wrong with its configuration or weights.
-  public init(at path: String) throws {
-    let folder = try ModelFolder.open(path)
+  public init(at path: String) throws { try self.init(try ModelFolder.open(path)) }
+
+  /// Loads what a folder holds.
+  ///
+  /// - Parameter folder: A trained forecaster or a baseline.
+  /// - Throws: ``ModelFolderError``, or what is wrong with its configuration or weights.
+  public init(_ folder: ModelFolder) throws {
     if case .baseline(let baseline) = folder.contents {
       self = try baseline.load()
     } else {
       let forecaster = try folder.forecaster()
-      self.init(try forecaster.load(), history: forecaster.history)
+      self.init(try forecaster.load(), history: forecaster.history, seen: forecaster.seen)
     }
   }
 
@@ -70,6 +86,16 @@ public struct Model {
     case .trained(let forecaster): forecaster.config.backbone.architecture.name
     case .baseline(let baseline, _, _): baseline.name
     }
+  }
+
+  /// The trained model; nil of a baseline.
+  package var forecaster: Forecaster? {
+    if case .trained(let forecaster) = kind { forecaster } else { nil }
+  }
+
+  /// The baseline, not fitted, and what it is asked; nil of a trained model.
+  package var baseline: (rule: Baseline, task: ForecastTask)? {
+    if case .baseline(let rule, let task, _) = kind { (rule, task) } else { nil }
   }
 
   /// What is forecast: forecasts are in its units.
@@ -151,6 +177,7 @@ public struct Model {
       var card = FolderCard(.forecast)
       (card.recipe, card.target) = (recipe, target)
       card.history = history.map { StoredSeries($0) }
+      card.seen = seen?.secondsSinceEpoch
       switch kind {
       case .trained(let forecaster):
         card.forecaster = forecaster.config
@@ -172,41 +199,61 @@ public struct Model {
   }
 }
 
-extension FutureForecast {
-  /// Forecasts from the last row of every series; a baseline is fitted to its rows first.
-  ///
-  /// - Parameters:
-  ///   - model: A trained model or a baseline.
-  ///   - table: The rows as read, not yet measured.
-  /// - Throws: `MeasureError`, `BaselineError`, ``RecipeError``, ``ForecastError``, ``NotFiniteError``.
-  public init(_ model: Model, table: SeriesTable) throws {
-    let recipe = model.recipe
-    let (prototype, task): (Baseline, ForecastTask)
-    switch model.kind {
-    case .baseline(let baseline, let asked, _): (prototype, task) = (baseline, asked)
-    case .trained(let forecaster):
-      let saved = ModelFolder.SavedForecaster(
-        forecaster: forecaster, recipe: recipe, target: model.target)
-      try self.init(saved, table: table)
-      return
-    }
-    let cadence = table.cadence.frequency == .irregular ? recipe.cadence : table.cadence
-    let series = try table.measured(as: recipe.measure).series.map { one in
-      guard let last = one.timestamps.last else {
-        throw ForecastError.noHistory(series: one.id, rows: 0)
-      }
-      var baseline = prototype
-      try baseline.fit(one.values, task: task)
-      let quantiles = try baseline.forecast(one.values[...], task: task)
-      let ahead = try cadence.stamps(after: last, count: task.horizon)
-      return Series(
-        uniqueId: one.id, cutoff: cadence.text(last), ds: ahead.map(cadence.text),
-        quantiles: recipe.measure.possible(quantiles), stamps: ahead)
-    }
-    self.init(
-      model: prototype.name, measure: recipe.measure, levels: task.levels, series: series)
+extension Model {
+  /// What became of one series.
+  struct Outcome {
+    /// `[P][Q]` in units of the measure.
+    var quantiles: [[Double]]?
+    /// Why there are none, where it is for lack of rows.
+    var failure: (any ApusError)?
   }
 
+  /// Forecasts after the last row of a measured series.
+  ///
+  /// - Throws: What is wrong with the model or the columns, not with the rows alone.
+  func outcome(_ series: TimeSeries) throws -> Outcome {
+    do { return Outcome(quantiles: try quantiles(after: series)) } catch {
+      switch error {
+      case let error as ForecastError: return Outcome(failure: error)
+      case let error as BaselineError: return Outcome(failure: error)
+      default: throw error
+      }
+    }
+  }
+
+  private func quantiles(after series: TimeSeries) throws -> [[Double]] {
+    switch kind {
+    case .baseline(var baseline, let task, _):
+      try baseline.fit(series.values, task: task)
+      return try baseline.forecast(series.values[...], task: task)
+    case .trained(let forecaster):
+      let frame = try recipe.frame(series)
+      let last = frame.count - 1
+      guard last >= 0, frame.isScaled[last] else {
+        throw ForecastError.noHistory(series: series.id, rows: frame.count)
+      }
+      let forecast = SeriesForecast(forecaster, frame: frame, rows: last..<last + 1)
+      try forecaster.requireFinite(
+        forecast.quantiles[0], for: "the rows after those of series '\(series.id)'")
+      return forecast.quantiles[0]
+    }
+  }
+
+  /// The naive forecast for the same question.
+  var naive: Model {
+    var task = ForecastTask(horizon: horizon, levels: levels)
+    task.measure =
+      switch measure {
+      case .returns: .returns
+      case .volatility: .volatility
+      case .level: .level
+      }
+    return Model(
+      .naive, task: task, lookback: 1, recipe: recipe, target: target, history: [])
+  }
+}
+
+extension FutureForecast {
   /// The same forecast with some of its levels alone.
   func selecting(_ wanted: [Double]) throws -> FutureForecast {
     let places = try wanted.map { level in

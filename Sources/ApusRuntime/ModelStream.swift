@@ -37,17 +37,10 @@ public struct ForecastRow: Sendable, Hashable {
 
 /// A ``Model`` at work on a live series: one row in, one forecast out.
 public struct ModelStream {
-  private enum Kind {
-    case trained(ForecastStream)
-    case baseline(BaselineStream)
-  }
-
-  private var kind: Kind
-  private var measure: MeasureStream
+  private var live: LiveSeries
   private let model: Model
   private let id: String
-  /// Where the covariates of a trained model stand among the measured ones.
-  private let places: [Int]
+  private let columns: Int
   /// The time of the last row.
   public private(set) var last: Timestamp
 
@@ -56,29 +49,8 @@ public struct ModelStream {
       throw ForecastError.noHistory(series: series.id, rows: 0)
     }
     (self.model, self.last, id) = (model, last, series.id)
-    let recipe = model.recipe
-    var measure = MeasureStream(recipe.measure, covariates: series.covariates.map(\.name))
-    let names = measure.covariateNames
-    places = try recipe.covariates.map { name in
-      guard let place = names.firstIndex(where: { $0.lowercased() == name.lowercased() }) else {
-        throw RecipeError.missingCovariate(name, known: names)
-      }
-      return place
-    }
-    for row in 0..<series.count {
-      _ = measure.push(series.values[row], covariates: series.covariates.map { $0.values[row] })
-    }
-    self.measure = measure
-    let measured = try recipe.measure.apply(to: series)
-    switch model.kind {
-    case .trained(let forecaster):
-      kind = .trained(try ForecastStream(forecaster, recipe: recipe, after: measured))
-    case .baseline(var baseline, let task, _):
-      try baseline.fit(measured.values, task: task)
-      var stream = try baseline.stream(task)
-      for value in measured.values { stream.push(value) }
-      kind = .baseline(stream)
-    }
+    columns = series.covariates.count
+    live = try LiveSeries(model, covariates: series.covariates.map(\.name), after: series)
   }
 
   /// Appends a row and forecasts the rows after it.
@@ -95,28 +67,175 @@ public struct ModelStream {
   ) throws -> [ForecastRow] {
     let stamp = Timestamp(date)
     guard stamp > last else { throw ForecastError.notLater(found: stamp, last: last) }
-    let recipe = model.recipe
-    let ahead = try recipe.cadence.stamps(after: stamp, count: model.horizon)
-    let columns = model.history.first { $0.id == id }?.covariates.count ?? 0
+    let ahead = try model.recipe.cadence.stamps(after: stamp, count: model.horizon)
     var beside = covariates ?? []
     beside += [Double](repeating: .nan, count: max(0, columns - beside.count))
     last = stamp
-    guard let row = measure.push(value, covariates: Array(beside.prefix(columns))) else {
-      return []
+    let quantiles = try live.push(value, covariates: Array(beside.prefix(columns)), at: stamp)
+    return zip(ahead, quantiles ?? []).map { stamp, quantiles in
+      ForecastRow(series: id, date: stamp.date, levels: model.levels, quantiles: quantiles)
     }
-    let quantiles: [[Double]]
+  }
+}
+
+/// One live series of any forecaster: rows as a file has them in, quantiles of the measure out.
+struct LiveSeries {
+  private enum Kind {
+    case trained(ForecastStream)
+    case composed(ComposedStream)
+    case baseline(LiveBaseline)
+  }
+
+  private var kind: Kind
+  private var measure: MeasureStream
+  private let quantity: Measure
+  /// Where the covariates of each recipe stand among the measured ones.
+  private let places: [[Int]]
+
+  /// Starts a live series of a model.
+  ///
+  /// - Parameters:
+  ///   - model: The model.
+  ///   - names: The columns beside the target, in the order in which rows will have them.
+  ///   - history: Rows to go on from, with such columns. Default: none, the series begins.
+  ///   - fitting: Rows to fit a baseline to, though the series begins. Default: none, a baseline is
+  ///     fitted to the rows that come.
+  /// - Throws: ``RecipeError`` when a covariate is not there, ``NotFiniteError``, `BaselineError`.
+  init(
+    _ model: Model, covariates names: [String], after history: TimeSeries? = nil,
+    fitting: TimeSeries? = nil
+  ) throws {
+    let recipe = model.recipe
+    (measure, places) = try Self.start([recipe], covariates: names)
+    quantity = recipe.measure
+    for row in 0..<(history?.count ?? 0) {
+      guard let history else { break }
+      _ = measure.push(history.values[row], covariates: history.covariates.map { $0.values[row] })
+    }
+    let measured = try history.map { try recipe.measure.apply(to: $0) }
+    switch model.kind {
+    case .trained(let forecaster):
+      kind = .trained(
+        try measured.map { try ForecastStream(forecaster, recipe: recipe, after: $0) }
+          ?? ForecastStream(forecaster, recipe: recipe))
+    case .baseline(let baseline, let task, _):
+      var live = LiveBaseline(baseline, task: task)
+      if let known = try measured ?? fitting.map({ try recipe.measure.apply(to: $0) }) {
+        // Too few of them: it is fitted as rows come.
+        do { try live.fit(known.values) } catch BaselineError.historyTooShort {}
+      }
+      for value in measured?.values ?? [] { try live.take(value) }
+      kind = .baseline(live)
+    }
+  }
+
+  /// Starts a live series of experts behind a router, all of one measure.
+  init(
+    _ composition: Composition, recipes: [FeatureRecipe],
+    shelf: ExpertShelf<ModelFolder.SavedForecaster>, covariates names: [String]
+  ) throws {
+    (measure, places) = try Self.start(recipes, covariates: names)
+    quantity = measure.measure
+    kind = .composed(try ComposedStream(composition, recipes: recipes, shelf: shelf))
+  }
+
+  private static func start(
+    _ recipes: [FeatureRecipe], covariates names: [String]
+  ) throws -> (MeasureStream, [[Int]]) {
+    let measure = MeasureStream(recipes.first?.measure ?? .level, covariates: names)
+    let known = measure.covariateNames.map { $0.lowercased() }
+    let places = try recipes.map { recipe in
+      try recipe.covariates.map { name in
+        guard let place = known.firstIndex(of: name.lowercased()) else {
+          throw RecipeError.missingCovariate(name, known: measure.covariateNames)
+        }
+        return place
+      }
+    }
+    return (measure, places)
+  }
+
+  /// Appends a row and forecasts the rows after it.
+  ///
+  /// - Parameters:
+  ///   - value: The target, not measured; NaN where missing.
+  ///   - covariates: In the order of the initializer's names.
+  ///   - stamp: The time of the row.
+  /// - Returns: `[P][Q]` in units of the measure; nil while nothing follows from the rows yet.
+  /// - Throws: ``NotFiniteError``, `BaselineError`, and what loading an expert throws.
+  mutating func push(
+    _ value: Double, covariates: [Double], at stamp: Timestamp
+  ) throws -> [[Double]]? {
+    guard let row = measure.push(value, covariates: covariates) else { return nil }
+    let own = places.map { $0.map { row.covariates[$0] } }
+    let quantiles: [[Double]]?
     switch kind {
     case .trained(var stream):
-      quantiles = try stream.push(
-        row.value, covariates: places.map { row.covariates[$0] }, at: stamp)
-      kind = .trained(stream)
+      defer { kind = .trained(stream) }
+      quantiles = try stream.push(row.value, covariates: own.first ?? [], at: stamp)
+    case .composed(var stream):
+      defer { kind = .composed(stream) }
+      quantiles = try stream.push(row.value, covariates: own, at: stamp)
     case .baseline(var stream):
-      stream.push(row.value)
-      quantiles = try stream.forecast().quantiles
-      kind = .baseline(stream)
+      defer { kind = .baseline(stream) }
+      try stream.take(row.value)
+      quantiles = try stream.forecast()
     }
-    return zip(ahead, recipe.measure.possible(quantiles)).map { stamp, quantiles in
-      ForecastRow(series: id, date: stamp.date, levels: model.levels, quantiles: quantiles)
+    return quantiles.map(quantity.possible)
+  }
+}
+
+/// A baseline at work on a live series. Fitted to rows that are known before, it keeps its parameters;
+/// else it is fitted to the rows that come, as soon as they are enough and whenever they have doubled.
+struct LiveBaseline {
+  private var baseline: Baseline
+  private let task: ForecastTask
+  private var stream: BaselineStream?
+  /// The rows so far, while the baseline is fitted to them.
+  private var rows: [Double] = []
+  private var nextFit = 2
+  private var isFixed = false
+
+  init(_ baseline: Baseline, task: ForecastTask) { (self.baseline, self.task) = (baseline, task) }
+
+  /// Fits to rows known before.
+  ///
+  /// - Throws: `BaselineError`.
+  mutating func fit(_ values: [Double]) throws {
+    try baseline.fit(values, task: task)
+    stream = try baseline.stream(task)
+    isFixed = true
+  }
+
+  /// Takes in the next value; NaN where it is missing.
+  ///
+  /// - Throws: `BaselineError` when numbers leave their range.
+  mutating func take(_ value: Double) throws {
+    stream?.push(value)
+    guard !isFixed else { return }
+    rows.append(value)
+    guard rows.count >= nextFit else { return }
+    do {
+      try baseline.fit(rows, task: task)
+      var fresh = try baseline.stream(task)
+      for value in rows { fresh.push(value) }
+      stream = fresh
+      nextFit = 2 * rows.count
+    } catch BaselineError.historyTooShort(_, _, let needed) {
+      nextFit = max(needed, rows.count + 1)
+    }
+    // A rule that has seen so many rows is as good as fitted.
+    if rows.count >= Model.mostRows { (isFixed, rows) = (true, []) }
+  }
+
+  /// The quantiles ahead, `[P][Q]`; nil while too few rows are there.
+  ///
+  /// - Throws: `BaselineError` when numbers leave their range.
+  func forecast() throws -> [[Double]]? {
+    do { return try stream?.forecast().quantiles } catch BaselineError.nothingBeforeOrigin {
+      return nil
+    } catch BaselineError.historyTooShort {
+      return nil
     }
   }
 }

@@ -1,7 +1,7 @@
 public import ApusData
 public import ApusEvaluation
 import ApusModels
-import ApusRuntime
+public import ApusRuntime
 import ApusTensor
 import Foundation
 
@@ -54,34 +54,87 @@ public struct DataFile: Sendable {
     if case .series(let table) = contents { table.report.sentences } else { [] }
   }
 
-  /// Compares models and baselines on the file, and writes the report and the winner's folder.
+  /// Compares models and baselines on the file, and writes the report and the folder of what is
+  /// recommended.
   ///
   /// - Parameters:
   ///   - options: How; see ``ComparisonOptions/init(for:)``.
-  ///   - output: The folder for `report.html`, `leaderboard.json`, `record.json` and `winner`.
+  ///   - output: The folder for `report.html`, `leaderboard.json`, `record.json`, `forecast.csv` and
+  ///     `winner`, what is recommended.
+  ///   - resume: Whether to go on from the runs of an interrupted comparison of the same data and
+  ///     options. Default: no.
   ///   - progress: Called after every step, and awaited.
   /// - Returns: Everything that was found.
   /// - Throws: What is wrong with the data, the options or the folder, which is found before training.
-  ///   ``Interruption`` when the Swift task is cancelled.
+  ///   ``Interruption`` when the Swift task is cancelled; what was trained is kept then.
   public func compare(
-    _ options: ComparisonOptions, output: String,
+    _ options: ComparisonOptions, output: String, resume: Bool = false,
     progress: @escaping @Sendable (WorkProgress) async -> Void = { _ in }
   ) async throws -> ComparisonRecord {
-    let folder = try ComparisonFolder(output)
+    let folder = try ComparisonFolder(output, resume: resume)
     switch contents {
     case .series(let table):
-      let found = try await SeriesComparison(table, source: source, options: options)
-        .run(progress: progress)
-      try folder.write(found.record, winner: found.winner?.contents)
+      var comparison = SeriesComparison(table, source: source, options: options)
+      comparison.runs = folder.runsPath
+      let found = try await comparison.run(progress: progress)
+      try folder.write(
+        found.record, winner: try found.recommended?.contents, forecast: found.forecast)
       return found.record
     case .text(let corpus):
-      let found = try await TextComparison(corpus, source: source, options: options)
-        .run(progress: progress)
+      var comparison = TextComparison(corpus, source: source, options: options)
+      comparison.runs = folder.runsPath
+      let found = try await comparison.run(progress: progress)
       try folder.write(
         found.record,
         winner: found.winner.map { try ModelFolder.contents($0, tokenizer: corpus.tokenizer) })
       return found.record
     }
+  }
+
+  /// Fits a baseline to all rows of the file's series, and saves it with them.
+  ///
+  /// - Parameters:
+  ///   - name: The baseline, such as "theta".
+  ///   - options: Horizon, levels, measure, and the context, which linear baselines read.
+  ///   - output: The folder.
+  /// - Returns: The baseline, and its loss on the validation part after a fit to the training part; nil
+  ///   where the rows are too few for that.
+  /// - Throws: `BaselineError`, what is wrong with the data, and `FileError`.
+  public func fit(
+    baseline name: String, options: ComparisonOptions, output: String
+  ) throws -> (model: Model, validationLoss: Double?) {
+    guard case .series(let table) = contents else {
+      throw ConfigError.invalid(
+        key: "model", value: name, rule: "it forecasts series, and the data is a text")
+    }
+    let prototype = try Baseline.named(name, lookback: options.context)
+    try ModelFolder.prepare(output)
+    let problem = try SeriesProblem(table, options: options)
+    let judged = try SeriesBaseline(prototype, problem: problem)
+    let loss = try? judged.score(problem, part: .validation).score.loss
+    let model = Model(
+      prototype, task: problem.task, lookback: options.context, recipe: problem.recipe,
+      target: table.targetName, history: table.series)
+    _ = try model.forecast(after: table)  // what fits to no series is an error here, not later
+    try model.save(to: output)
+    return (model, loss.flatMap { $0.isFinite ? $0 : nil })
+  }
+
+  /// Forecasts the file's series from rolling origins and scores what came.
+  ///
+  /// - Parameters:
+  ///   - choices: The forecasters.
+  ///   - options: Origins, refits, and how models are trained.
+  ///   - progress: Called after every step of training and every fit, and awaited.
+  /// - Returns: All forecasts with what came, and the scores.
+  /// - Throws: ``BacktestError``; what is wrong with the data, the options or a folder. ``Interruption``
+  ///   when the Swift task is cancelled.
+  public func backtest(
+    _ choices: [ForecasterChoice], options: BacktestOptions,
+    progress: @escaping @Sendable (WorkProgress) async -> Void = { _ in }
+  ) async throws -> BacktestResult {
+    guard case .series(let table) = contents else { throw BacktestError.nothingScored }
+    return try await Backtest(table, choices: choices, options: options).run(progress: progress)
   }
 
   /// Trains one model on the file: a forecaster on series, a language model on a text.

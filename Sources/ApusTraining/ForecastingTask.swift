@@ -15,6 +15,8 @@ public struct ForecastingTask: TrainingTask {
   public var identity = TaskIdentity.none
   let frames: [SeriesFrame]
   let split: Split
+  /// The unit of validation losses, by series.
+  private let scales: [Double]?
   /// Where windows may start, per series, and how many starts there are up to it.
   private let starts: [Range<Int>]
   private let cumulative: [Int]
@@ -26,14 +28,17 @@ public struct ForecastingTask: TrainingTask {
   ///   - frames: The series as the model sees them.
   ///   - split: Which rows are training and validation.
   ///   - batch: Windows of one micro-batch.
+  ///   - scales: The unit that validation losses of each series are given in. Default: that of the
+  ///     measure.
   /// - Throws: ``TrainingDataError`` when no series has a training origin.
   public init(
-    _ forecaster: Forecaster, frames: [SeriesFrame], split: Split, batch: Int = 8
+    _ forecaster: Forecaster, frames: [SeriesFrame], split: Split, batch: Int = 8,
+    scales: [Double]? = nil
   ) throws {
     self.forecaster = forecaster
     self.frames = frames
     self.split = split
-    self.batch = batch
+    (self.batch, self.scales) = (batch, scales)
     let length = 2 * forecaster.config.context
     starts = frames.indices.map { series in
       let origins = split.origins(.train, series: series, lookBack: 1)
@@ -93,7 +98,7 @@ public struct ForecastingTask: TrainingTask {
     return (Float((value - frame.locations[row]) / frame.scales[row]), 1)
   }
 
-  /// Mean pinball loss of the validation part, in units of the measure.
+  /// Mean pinball loss of the validation part, in units of the measure or of the scales.
   public func validationLoss() throws -> Double? {
     let losses = try partLosses(.validation)
     let finite = losses.flatMap { $0 }.filter(\.isFinite)
@@ -101,8 +106,8 @@ public struct ForecastingTask: TrainingTask {
     return finite.reduce(0, +) / Double(finite.count)
   }
 
-  /// The mean pinball loss of each origin of a part, by series, in units of the measure; NaN where no
-  /// target is there.
+  /// The mean pinball loss of each origin of a part, by series, in units of the measure or of the scales;
+  /// NaN where no target is there.
   func partLosses(_ part: Split.Part) throws -> [[Double]] {
     try frames.indices.map { series in
       try Task.checkCancellation()
@@ -112,7 +117,7 @@ public struct ForecastingTask: TrainingTask {
       return zip(origins, forecast.quantiles).map { origin, quantiles in
         originLoss(
           quantiles, targets: frames[series].values[origin + 1...origin + split.horizon],
-          levels: forecast.levels)
+          levels: forecast.levels) / (scales?[series] ?? 1)
       }
     }
   }

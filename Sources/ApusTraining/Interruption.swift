@@ -8,12 +8,21 @@ public struct Interruption: Error, Hashable {
   public var work: String
   /// The step whose checkpoint stands, from which the work can be resumed; nil where there is none.
   public var step: Int?
+  /// Whether what was done before stands, so that the same work goes on from there.
+  public var isKept = false
+
+  /// Names what was interrupted.
+  public init(work: String, step: Int? = nil, isKept: Bool = false) {
+    (self.work, self.step, self.isKept) = (work, step, isKept)
+  }
 
   /// Runs `body`, and tells of its cancellation by the name of the work.
   static func naming<Result>(
-    _ work: String, _ body: () async throws -> Result
+    _ work: String, isKept: Bool = false, _ body: () async throws -> Result
   ) async throws -> Result {
-    do { return try await body() } catch is CancellationError { throw Interruption(work: work) }
+    do { return try await body() } catch is CancellationError {
+      throw Interruption(work: work, isKept: isKept)
+    }
   }
 }
 
@@ -23,7 +32,9 @@ extension Interruption: ApusError {
   public var description: String {
     "The \(work) was interrupted"
       + (step.map { " at step \($0); its checkpoint stands, so that it can be resumed." }
-        ?? "; nothing was written.")
+        ?? (isKept
+          ? "; what was trained is kept. Run the same command with --resume to go on."
+          : "; nothing was written."))
   }
 }
 

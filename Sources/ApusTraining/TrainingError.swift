@@ -40,6 +40,14 @@ extension TrainingError {
     default: false
     }
   }
+
+  /// Whether it is the folder of checkpoints that is wrong, and not the model or its training.
+  var concernsFolder: Bool {
+    switch self {
+    case .option, .noParameters, .duplicateParameter, .diverged: false
+    default: true
+    }
+  }
 }
 
 extension TrainingError: ApusError {

@@ -81,8 +81,7 @@ struct CompositionTests {
       var options = SeriesOptions()
       options.targets = ["close"]
       let table = try SeriesTable(readingCSVAt: path, options: options)
-      let alone = try FutureForecast(
-        try ModelFolder.open(folder + "/mamba").forecaster().load(), table: table)
+      let alone = try FutureForecast(try Model(at: folder + "/mamba"), table: table)
       #expect(
         try FutureForecast(composition, table: table).series[0].quantiles
           == alone.series[0].quantiles)

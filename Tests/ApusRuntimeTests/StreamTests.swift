@@ -99,14 +99,14 @@ struct StreamTests {
       text.append(
         "\(series.timestamps[row]),\(series.values[row]),\(series.covariates[0].values[row])")
     }
-    var lines = LineForecasts(model, options: SeriesOptions())
+    var lines = LineForecasts(Model(model, history: []), options: SeriesOptions())
     let forecasts = try text.compactMap { try lines.push($0) }
     #expect(forecasts.count == 40)
     #expect((forecasts[0].quantiles == nil) == (measure != .level))
     let table = try SeriesTable(
       parsingCSV: Array(text.joined(separator: "\n").utf8),
-      options: SeriesOptions().completed(by: model))
-    let batch = try FutureForecast(model, table: table)
+      options: SeriesOptions().completed(by: Model(model, history: [])))
+    let batch = try FutureForecast(Model(model, history: []), table: table)
     #expect(batch.series[0].ds == forecasts[39].ds && batch.series[0].ds.count == 3)
     #expect(batch.series[0].cutoff == forecasts[39].cutoff)
     let quantiles = try #require(forecasts[39].quantiles)
@@ -119,15 +119,94 @@ struct StreamTests {
       lines.csvHeader.hasPrefix("unique_id,cutoff,mamba-1,mamba-1-lo-80,mamba-1-hi-80,mamba-2"))
   }
 
+  /// Daily values with a week, as `ds,y`.
+  private static func shop(_ count: Int) throws -> TimeSeries {
+    let noise = Tensor(normal: [count], key: RandomKey(seed: 8)).values
+    let start = Timestamp(year: 2022, month: 1, day: 3) ?? Timestamp(secondsSinceEpoch: 0)
+    return TimeSeries(
+      id: "shop",
+      timestamps: try [start] + Cadence(.days(1)).stamps(after: start, count: count - 1),
+      values: noise.enumerated().map { day, step in
+        50 + 10 * Double(day % 7) + Double(step)
+      })
+  }
+
+  @Test("of a baseline are those of its rule: anew, on from the rows it keeps, and without any")
+  func baseline() throws {
+    let series = try Self.shop(120)
+    let table = SeriesTable([series], targetName: "y")
+    let recipe = try FeatureRecipe(
+      fitting: table, measure: .level, covariates: [], split: Split(table, horizon: 2))
+    let task = ForecastTask(horizon: 2, levels: [0.1, 0.5, 0.9], seasonLength: 7, measure: .level)
+    func model(_ name: String, history: [TimeSeries]) throws -> Model {
+      Model(
+        try Baseline.named(name, lookback: 14), task: task, lookback: 14, recipe: recipe,
+        target: "y", history: history)
+    }
+    func text(_ series: TimeSeries) -> [String] {
+      ["ds,y"] + zip(series.timestamps, series.values).map { "\($0),\($1)" }
+    }
+    var fitted = try Baseline.named("theta", lookback: 14)
+    try fitted.fit(series.slice(0..<100).values, task: task)
+    let known = try fitted.forecasts(series.values, origins: Array(30...120), task: task)
+    let kept = try model("theta", history: [series.slice(0..<100)])
+    // The rows that it keeps once more: it begins anew, with the parameters of all of them.
+    var lines = LineForecasts(kept)
+    let replayed = try text(series).compactMap { try lines.push($0) }
+    #expect(replayed.count == 120)
+    for (forecast, expected) in zip(replayed[29...], known) {
+      #expect(forecast.quantiles == expected.quantiles)
+    }
+    // Rows after them: it goes on.
+    lines = LineForecasts(kept)
+    let after = try (["ds,y"] + text(series)[101...]).compactMap { try lines.push($0) }
+    #expect(after.map(\.quantiles) == known.suffix(20).map(\.quantiles))
+    // No rows kept: it is fitted to those that come, as soon as they are enough.
+    lines = LineForecasts(try model("theta", history: []))
+    let fresh = try text(series).compactMap { try lines.push($0)?.quantiles }
+    #expect((90...110).contains(fresh.count))
+    var own = try Baseline.named("theta", lookback: 14)
+    let count = 120 - fresh.count + 1
+    try own.fit(Array(series.values.prefix(count)), task: task)
+    #expect(
+      try fresh[0] == own.forecasts(series.values, origins: [count], task: task)[0].quantiles)
+  }
+
+  @Test("of a panel reach every series: too short gets the naive forecast, empty is skipped")
+  func panel() throws {
+    let long = try Self.shop(60)
+    let table = SeriesTable([long], targetName: "y")
+    let recipe = try FeatureRecipe(
+      fitting: table, measure: .level, covariates: [], split: Split(table, horizon: 2))
+    let model = Model(
+      .theta, task: ForecastTask(horizon: 2, seasonLength: 7, measure: .level), lookback: 14,
+      recipe: recipe, target: "y", history: [])
+    var (short, empty) = (long.slice(50..<60), long.slice(0..<30))
+    (short.id, empty.id) = ("short", "empty")
+    empty.values = [Double](repeating: .nan, count: 30)
+    var panel = SeriesTable([long, short, empty], targetName: "y")
+    panel.cadence = table.cadence
+    let forecast = try FutureForecast(model, table: panel)
+    #expect(forecast.series.map(\.uniqueId) == ["shop", "short"])
+    #expect(forecast.series[0].fallback == nil)
+    #expect(forecast.series[1].fallback?.contains("needs at least 22") == true)
+    let median = forecast.series[1].quantiles[0][4]
+    #expect(abs(median - short.values[9]) < 30)
+    #expect(forecast.skipped.map(\.uniqueId) == ["empty"] && forecast.notes.count == 2)
+    #expect(throws: BaselineError.self) {
+      try FutureForecast(model, table: SeriesTable([short], targetName: "y"))
+    }
+  }
+
   @Test("go on after a bad row, and need the model's columns")
   func badLines() throws {
     let model = try Self.model("lstm")
-    var lines = LineForecasts(model, options: SeriesOptions())
+    var lines = LineForecasts(Model(model, history: []), options: SeriesOptions())
     #expect(try lines.push("date,close,volume") == nil)
     #expect(try lines.push("2018-01-01,100,5") != nil)
     #expect(throws: RowError.self) { try lines.push("2018-01-02,oops,5") }
     #expect(try lines.push("2018-01-03,101,5")?.quantiles != nil)
-    var missing = LineForecasts(model, options: SeriesOptions())
+    var missing = LineForecasts(Model(model, history: []), options: SeriesOptions())
     _ = try missing.push("date,close")
     #expect(throws: RecipeError.missingCovariate("ln(1+volume)", known: [])) {
       try missing.push("2018-01-01,100")
@@ -139,8 +218,8 @@ struct StreamTests {
     let model = try Self.model("mamba")
     var options = SeriesOptions()
     options.id = "unique_id"
-    var both = LineForecasts(model, options: options)
-    var alone = LineForecasts(model, options: SeriesOptions())
+    var both = LineForecasts(Model(model, history: []), options: options)
+    var alone = LineForecasts(Model(model, history: []), options: SeriesOptions())
     _ = try both.push("unique_id,date,close,volume")
     _ = try alone.push("date,close,volume")
     for row in 0..<12 {
@@ -159,10 +238,12 @@ struct StreamTests {
     let head = try #require(model.forecaster.parameters.last { $0.shape.count > 1 })
     head.set(Tensor(repeating: .nan, head.shape))
     let table = SeriesTable([try Self.prices(20)], targetName: "close")
-    let batch = #expect(throws: NotFiniteError.self) { try FutureForecast(model, table: table) }
+    let batch = #expect(throws: NotFiniteError.self) {
+      try FutureForecast(Model(model, history: []), table: table)
+    }
     #expect(batch?.model == "lstm" && batch?.tensor == head.name)
     #expect(batch?.description.contains("series 's'") == true)
-    var lines = LineForecasts(model, options: SeriesOptions())
+    var lines = LineForecasts(Model(model, history: []), options: SeriesOptions())
     _ = try lines.push("date,close,volume")
     _ = measure == .level ? nil : try lines.push("2018-01-01,100,5")
     let live = #expect(throws: NotFiniteError.self) { try lines.push("2018-01-02,101,5") }
@@ -172,7 +253,7 @@ struct StreamTests {
   @Test("pass over a row from whose time nothing can follow")
   func beyondTime() throws {
     let model = try Self.model("lstm")
-    var lines = LineForecasts(model, options: SeriesOptions())
+    var lines = LineForecasts(Model(model, history: []), options: SeriesOptions())
     _ = try lines.push("step,close,volume")
     #expect(try lines.push("1,100,5") != nil)
     #expect(throws: RowError.self) { try lines.push("9223372036854774784,101,5") }
@@ -191,11 +272,12 @@ struct StreamTests {
     let model = try Self.model("lstm")
     var one = try Self.prices(20)
     one.id = name
-    let forecast = try FutureForecast(model, table: SeriesTable([one], targetName: "close"))
+    let forecast = try FutureForecast(
+      Model(model, history: []), table: SeriesTable([one], targetName: "close"))
     #expect(forecast.csv().utf8.starts(with: try header(forecast) + guarded.utf8 + ",".utf8))
     let plain = forecast.csv(guardsFormulas: false)
     #expect(plain.utf8.starts(with: try header(forecast) + bare.utf8 + ",".utf8))
-    var lines = LineForecasts(model, options: SeriesOptions())
+    var lines = LineForecasts(Model(model, history: []), options: SeriesOptions())
     _ = try lines.push("date,close,volume")
     var live = try #require(try lines.push("2018-01-01,100,5"))
     live.uniqueId = name
@@ -228,7 +310,7 @@ struct StreamTests {
     var flat = try Self.prices(10)
     for row in flat.values.indices { flat.values[row] = 5 }
     #expect(throws: ForecastError.noHistory(series: "s", rows: 9)) {
-      try FutureForecast(model, table: SeriesTable([flat], targetName: "close"))
+      try FutureForecast(Model(model, history: []), table: SeriesTable([flat], targetName: "close"))
     }
   }
 }

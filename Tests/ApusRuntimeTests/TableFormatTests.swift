@@ -101,7 +101,7 @@ struct TableFormatTests {
     let day: Int64 = 86_400
     try withModel(of: lines(step: day, 90)) { folder, _ in
       let options = try SeriesOptions().completed(by: folder.forecaster())
-      let saved = try folder.forecaster().load()
+      let saved = try Model(folder)
       func forecast(_ lines: [String]) throws {
         let bytes = Array(lines.joined(separator: "\n").utf8)
         _ = try FutureForecast(saved, table: SeriesTable(parsingCSV: bytes, options: options))

@@ -19,14 +19,33 @@ public struct ForecastOrigins: Sendable {
   public let all: [Origin]
   /// The number of dates.
   public let dates: Int
+  /// The places in ``all`` of the origins of every series.
+  public let ranges: [Range<Int>]
 
-  /// All origins of a part that have at least one target.
-  public init(_ table: SeriesTable, split: Split, part: Split.Part) {
-    let origins = table.series.indices.flatMap { series in
-      split.origins(part, series: series, lookBack: 1).filter { row in
-        table.series[series].values[row + 1...row + split.horizon].contains(where: \.isFinite)
-      }.map { (series, $0) }
+  /// All origins of a part that have at least one target, and a value to forecast from.
+  ///
+  /// - Parameters:
+  ///   - table: The series.
+  ///   - split: The parts.
+  ///   - part: The part that the targets lie in.
+  ///   - isJudged: Whether a series counts, by its number. Default: all do.
+  public init(
+    _ table: SeriesTable, split: Split, part: Split.Part,
+    where isJudged: (_ series: Int) -> Bool = { _ in true }
+  ) {
+    var origins: [(Int, Int)] = []
+    var ranges: [Range<Int>] = []
+    for series in table.series.indices {
+      let start = origins.count
+      let values = table.series[series].values
+      if isJudged(series), let first = values.firstIndex(where: \.isFinite) {
+        origins += split.origins(part, series: series, lookBack: 1).filter { row in
+          row >= first && values[row + 1...row + split.horizon].contains(where: \.isFinite)
+        }.map { (series, $0) }
+      }
+      ranges.append(start..<origins.count)
     }
+    self.ranges = ranges
     // Rows without a clock meet at the same distance from the start of the part.
     let hasClock = table.cadence.frequency != .steps
     let keys = origins.map { series, row in

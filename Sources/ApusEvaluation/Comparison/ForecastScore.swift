@@ -5,6 +5,8 @@ import ApusModels
 public struct ForecastScore: Sendable {
   /// The mean pinball loss of each date, in order of time.
   public let losses: [Double]
+  /// The mean pinball loss of each series; NaN where none of its origins was scored.
+  public let lossBySeries: [Double]
   /// The mean pinball loss by steps ahead.
   public let lossBySteps: [StepLoss]
   /// Nominal against observed coverage.
@@ -32,32 +34,38 @@ public struct ForecastScore: Sendable {
   ///   - split: Says which rows are training, for MASE.
   ///   - levels: The Q levels.
   ///   - measure: What the series were measured as.
+  ///   - scales: The unit that errors of each series are given in. Default: that of the measure.
   /// - Throws: ``MetricError`` when a forecast has the wrong size.
   public init(
     quantiles: [[[Double]]], means: [[Double]]? = nil, origins: ForecastOrigins,
-    table: SeriesTable, split: Split, levels: [Double], measure: Measure
+    table: SeriesTable, split: Split, levels: [Double], measure: Measure, scales: [Double]? = nil
   ) throws {
     let horizon = split.horizon
+    var seriesSums = Array(repeating: (sum: 0.0, count: 0), count: table.series.count)
     var dateSums = Array(repeating: (sum: 0.0, count: 0), count: origins.dates)
     var stepSums = Array(repeating: (sum: 0.0, count: 0), count: horizon)
     var (values, rows, points) = ([Double](), [[Double]](), [Double]())
     for (index, origin) in origins.all.enumerated() {
       let targets = table.series[origin.series].values
+      let unit = scales?[origin.series] ?? 1
       for step in 0..<horizon {
         let target = targets[origin.row + 1 + step]
         guard target.isFinite else { continue }
         let row = quantiles[index][step]
-        let loss = try Metrics.pinball(target, quantiles: row, levels: levels)
+        let loss = try Metrics.pinball(target, quantiles: row, levels: levels) / unit
+        seriesSums[origin.series].sum += loss
+        seriesSums[origin.series].count += 1
         dateSums[origin.date].sum += loss
         dateSums[origin.date].count += 1
         stepSums[step].sum += loss
         stepSums[step].count += 1
-        values.append(target)
-        rows.append(row)
-        points.append(means?[index][step] ?? Metrics.mean(row))
+        values.append(target / unit)
+        rows.append(scales == nil ? row : row.map { $0 / unit })
+        points.append((means?[index][step] ?? Metrics.mean(row)) / unit)
       }
     }
     losses = dateSums.map { $0.count > 0 ? $0.sum / Double($0.count) : .nan }
+    lossBySeries = seriesSums.map { $0.count > 0 ? $0.sum / Double($0.count) : .nan }
     lossBySteps = stepSums.enumerated().map {
       StepLoss(step: $0 + 1, loss: $1.count > 0 ? $1.sum / Double($1.count) : .nan)
     }
@@ -68,6 +76,7 @@ public struct ForecastScore: Sendable {
     pit = counts.map { Double($0) / Double(max(values.count, 1)) }
     metrics = Self.metrics(
       values, rows: rows, points: points, levels: levels, measure: measure,
+      isScaled: scales != nil,
       training: table.series.indices.flatMap {
         table.series.count == 1
           ? Array(table.series[$0].values[split.fittingRows(series: $0)]) : []
@@ -76,7 +85,7 @@ public struct ForecastScore: Sendable {
 
   private static func metrics(
     _ values: [Double], rows: [[Double]], points: [Double], levels: [Double], measure: Measure,
-    training: [Double], season: Int
+    isScaled: Bool, training: [Double], season: Int
   ) -> [NamedMetric] {
     var metrics: [NamedMetric] = []
     func add(_ name: String, _ detail: String? = nil, _ value: () throws -> Double) {
@@ -86,13 +95,14 @@ public struct ForecastScore: Sendable {
     }
     let middle = levels.enumerated().min { abs($0.element - 0.5) < abs($1.element - 0.5) }?.offset
     let medians = rows.map { $0[middle ?? 0] }
-    add("MAE") { try Metrics.mae(values, forecasts: medians) }
-    add("RMSE") { try Metrics.rmse(values, forecasts: points) }
-    add("CRPS") {
+    // A mean absolute error in units of the seasonal step of training is the MASE.
+    add(isScaled ? "MASE" : "MAE") { try Metrics.mae(values, forecasts: medians) }
+    add(isScaled ? "scaled RMSE" : "RMSE") { try Metrics.rmse(values, forecasts: points) }
+    add(isScaled ? "scaled CRPS" : "CRPS") {
       Metrics.mean(
         try zip(values, rows).map { try Metrics.crps($0, quantiles: $1, levels: levels) })
     }
-    if measure == .level, !training.isEmpty {
+    if measure == .level, !isScaled, !training.isEmpty {
       add("MASE") {
         try Metrics.mase(values, forecasts: medians, training: training, seasonLength: season)
       }

@@ -18,7 +18,7 @@ public struct Verdict: Codable, Sendable, Hashable {
     case tooFewWindows = "too_few_windows"
     /// The baseline predicts every window exactly: no model can be better.
     case perfectBaseline = "perfect_baseline"
-    /// No model has losses to judge.
+    /// No model has losses to judge; there may have been none.
     case everyModelFailed = "every_model_failed"
     /// No baseline has losses, so that there is no bar.
     case everyBaselineFailed = "every_baseline_failed"
@@ -91,6 +91,7 @@ extension Verdict {
   /// The answer in one line, such as "mamba beats ets by 3.1 %" or "No model beats ets".
   public var headline: String {
     guard let baseline else { return "No verdict: every baseline failed" }
+    guard models > 0 else { return "\(baseline) is the best baseline" }
     guard let recommended else { return "No model beats \(baseline)" }
     return "\(recommended) beats \(baseline) by \(Self.share(effect ?? 0))"
   }
@@ -100,6 +101,9 @@ extension Verdict {
   /// - Parameter loss: What the loss is called, such as "error".
   /// - Returns: Some sentences.
   public func explanation(loss: String = "error") -> String {
+    guard models > 0 else {
+      return "No model was compared." + (baseline.map { " Use \($0)." } ?? "")
+    }
     guard let model else {
       return "Every model failed; the table says why."
         + (baseline.map { " \($0) is the best of the baselines." } ?? "")

@@ -41,10 +41,17 @@ public struct SplitPart: Codable, Sendable, Equatable {
 public struct ForecastExample: Codable, Sendable, Equatable {
   /// The recent past, the last point being the origin.
   public var history: [SeriesPoint]
-  /// The actual values, one point per step.
+  /// The actual values, one point per step; none where they are not known yet.
   public var actual: [SeriesPoint]
   /// The forecasts made at the origin; the report draws the chosen model and the best baseline.
   public var fans: [ForecastFan]
+  /// The name of the series; nil where it is not told.
+  public var series: String?
+  /// The times of the steps where actual values are not known yet; nil where they are.
+  public var ahead: [Double]?
+
+  /// The times of the steps.
+  public var times: [Double] { ahead ?? actual.map(\.time) }
 
   /// Creates an example.
   public init(history: [SeriesPoint], actual: [SeriesPoint], fans: [ForecastFan]) {
@@ -60,7 +67,7 @@ public struct ForecastFan: Codable, Sendable, Equatable {
   public var name: String
   /// The probabilities of the quantiles, ascending.
   public var levels: [Double]
-  /// The quantiles, `[steps][levels]`, steps as in ``ForecastExample/actual``.
+  /// The quantiles, `[steps][levels]`, steps as in ``ForecastExample/times``.
   public var quantiles: [[Double]]
 
   /// Creates a fan.
@@ -68,6 +75,40 @@ public struct ForecastFan: Codable, Sendable, Equatable {
     self.name = name
     self.levels = levels
     self.quantiles = quantiles
+  }
+}
+
+/// What came out for one of several series.
+public struct SeriesOutcome: Codable, Sendable, Equatable {
+  /// Its name.
+  public var series: String
+  /// Its rows.
+  public var rows: Int
+  /// The test losses of models and baselines by name; none where the series was not judged.
+  public var losses: [String: Double]
+  /// Which of them is smallest.
+  public var best: String?
+
+  /// Creates an outcome.
+  public init(series: String, rows: Int, losses: [String: Double], best: String?) {
+    (self.series, self.rows, self.losses, self.best) = (series, rows, losses, best)
+  }
+}
+
+/// What to use, fitted to all rows, and what it says about the time ahead.
+public struct Recommendation: Codable, Sendable, Equatable {
+  /// The name of the model or baseline.
+  public var name: String
+  /// How it was fitted, a sentence.
+  public var fit: String
+  /// The forecast of every series, as `forecast.csv` has it; nil where it is long.
+  public var csv: String?
+  /// The first few series with what is forecast of them.
+  public var future: [ForecastExample]
+
+  /// Creates a recommendation.
+  public init(name: String, fit: String, csv: String?, future: [ForecastExample]) {
+    (self.name, self.fit, self.csv, self.future) = (name, fit, csv, future)
   }
 }
 

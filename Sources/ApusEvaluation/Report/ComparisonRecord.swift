@@ -17,6 +17,10 @@ public struct ComparisonRecord: Codable, Sendable, Equatable {
   public var overview: [SeriesPoint] = []
   /// Some origins of the test split with the forecasts made there; empty for text.
   public var examples: [ForecastExample] = []
+  /// Of several series, what came out for each; nil where there is one, and for text.
+  public var series: [SeriesOutcome]?
+  /// What to use, fitted to all rows, with its forecast; nil for text and where everything failed.
+  public var recommendation: Recommendation?
   /// What the audit of the data found, clean checks included.
   public var health: [HealthFinding] = []
   /// Every time the test split was read. An honest comparison has exactly one entry.

@@ -1,19 +1,19 @@
-/// One forecast: recent history, the fan of quantiles, and what came.
+/// One forecast: recent history, the fan of quantiles, and what came where it is known.
 ///
 /// The fans in `all` share the vertical scale, so that neighbors compare.
 package func fanChart(
   _ example: ForecastExample, fan: ForecastFan, sharing all: [ForecastFan], look: String,
   task: ComparisonTask, width: Double
 ) -> Markup? {
-  let steps = zip(example.actual, fan.quantiles).filter { $0.1.count == fan.levels.count }
-    .map { (time: $0.0.time, quantiles: $0.1) }
+  let steps = zip(example.times, fan.quantiles).filter { $0.1.count == fan.levels.count }
+    .map { (time: $0.0, quantiles: $0.1) }
   guard let origin = example.history.last, fan.levels.count > 1, let last = steps.last else {
     return nil
   }
   // The horizon gets at least a third of the width, however long the history is.
   let kept = example.history.suffix(max(steps.count * 2, 24))
   let half = abs(last.time - origin.time) / Double(steps.count) / 2
-  let times = kept.map(\.time) + example.actual.map(\.time) + [last.time + half]
+  let times = kept.map(\.time) + example.times + [last.time + half]
   let outer = all.flatMap { $0.quantiles.flatMap { [$0.first, $0.last].compactMap(\.finite) } }
   let values = kept.map(\.value) + example.actual.map(\.value) + outer
   let isTime = task.timeAxis == .utcSeconds

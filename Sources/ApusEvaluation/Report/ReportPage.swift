@@ -64,6 +64,8 @@ struct ReportPage {
   let headline: Markup
   let explanation: Markup
   let facts: [Fact]
+  let outlook: Outlook?
+  let series: SeriesSection?
   let barName: Markup?
   let confidence: Markup
   let table: LeaderboardTable
@@ -95,6 +97,8 @@ struct ReportPage {
     headline = .text(record.headline.replacing(" %", with: "\u{202F}%"))
     explanation = .text(record.explanation.replacing(" %", with: "\u{202F}%"))
     facts = Self.facts(record)
+    outlook = Outlook(record, cast: cast)
+    series = SeriesSection(record)
     barName = cast.bar.map { .text($0.name) }
     confidence = .text(Figures.percent(record.verdict.confidence, decimals: 0))
     table = LeaderboardTable(record, cast: cast)

@@ -21,7 +21,8 @@ extension FutureForecast {
       let expert = start == 0 ? composition.router.base : decision.expert
       var alone = table
       alone.series = table.series.filter { $0.id == one.id }
-      var forecast = try FutureForecast(try shelf.model(expert), table: alone).series
+      let model = Model(try shelf.model(expert), history: [])
+      var forecast = try FutureForecast(model, table: alone).series
       for index in forecast.indices {
         forecast[index].expert = composition.experts[expert].name
       }

@@ -54,6 +54,8 @@ struct FolderCard: Codable {
   var baseline: BaselineCard?
   /// The last rows that a forecaster was fitted to.
   var history: [StoredSeries]?
+  /// The time of the last row that its weights were fitted to or chosen by, in seconds since 1970.
+  var seen: Int64?
   var classifier: ClassifierConfig?
   var recipe: FeatureRecipe?
   var tokenizer: TextTokenizer?

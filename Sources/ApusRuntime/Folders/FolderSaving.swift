@@ -9,7 +9,7 @@ public struct WeightFormat: Sendable, Hashable {
   /// never cut. Nil: one file.
   public var largestShard: Int?
 
-  /// Creates the format: one file of floatdefault: 32.
+  /// Creates the format: one file of 32-bit floats.
   public init(dtype: DType = .float32, largestShard: Int? = nil) {
     self.dtype = dtype
     self.largestShard = largestShard

@@ -16,6 +16,8 @@ public struct ForecasterFolder: Sendable {
   public let target: String
   /// The last rows that it was trained on; none in folders that do not keep them.
   let history: [TimeSeries]
+  /// The time of the last row that its weights were fitted to or chosen by; nil where it is not told.
+  let seen: Timestamp?
   let weights: FolderWeights
 
   init(_ card: FolderCard?, weights: FolderWeights) throws {
@@ -31,6 +33,7 @@ public struct ForecasterFolder: Sendable {
     }
     (self.config, self.recipe, target) = (config, recipe, card.target ?? "")
     history = try (card.history ?? []).map { try $0.series(in: weights.folder) }
+    seen = card.seen.map { Timestamp(secondsSinceEpoch: $0) }
     self.weights = weights
   }
 
@@ -60,20 +63,6 @@ extension ModelFolder {
       self.recipe = recipe
       self.target = target
     }
-
-    /// The files of its folder.
-    package var contents: FolderContents {
-      get throws {
-        var card = FolderCard(.forecast)
-        (card.forecaster, card.recipe, card.target) = (forecaster.config, recipe, target)
-        return FolderContents(
-          forecaster.parameters,
-          config: try ModelFolder.encoded([
-            "model_type": "apus_forecaster",
-            "architecture": forecaster.config.backbone.architecture.name,
-          ]), card: card)
-      }
-    }
   }
 
   /// Saves a forecaster; its files are replaced together.
@@ -87,7 +76,8 @@ extension ModelFolder {
   public static func save(
     _ forecaster: Forecaster, recipe: FeatureRecipe, target: String, to path: String
   ) throws {
-    try SavedForecaster(forecaster: forecaster, recipe: recipe, target: target).contents
-      .save(to: path)
+    try Model(
+      SavedForecaster(forecaster: forecaster, recipe: recipe, target: target), history: []
+    ).save(to: path)
   }
 }

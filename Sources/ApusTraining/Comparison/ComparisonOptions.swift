@@ -4,8 +4,8 @@ import Foundation
 
 /// How a comparison is to be made. The defaults suit one daily series and a laptop.
 public struct ComparisonOptions: Sendable {
-  /// Architectures by name, or paths of `config.json`s, which are taken whole; those of
-  /// `Architecture.standard` when empty.
+  /// Architectures by name, or paths of `config.json`s, which are taken whole, and baselines by name, which
+  /// join the usual ones; the architectures of `Architecture.standard` when empty.
   public var models: [String] = []
   /// Rows ahead, P.
   public var horizon = 5
@@ -39,19 +39,40 @@ public struct ComparisonOptions: Sendable {
   /// Creates the default.
   public init() {}
 
-  /// What ``models`` names.
+  /// The baselines among ``models``.
+  var namedBaselines: [String] { models.filter(ForecasterChoice.isBaseline) }
+
+  /// The architectures that ``models`` names.
   ///
   /// - Throws: `ConfigError` for an unknown name, for a configuration that does not hold, and where two
   ///   models would have one name; `ModelFolderError` for a file that is not there.
   public func choices() throws -> [ModelChoice] {
     guard !models.isEmpty else { return Architecture.standard.map(ModelChoice.architecture) }
-    let choices = try models.map { try ModelChoice($0) }
+    let choices = try models.filter { !ForecasterChoice.isBaseline($0) }
+      .map { try ModelChoice($0) }
     for (index, choice) in choices.enumerated()
     where choices[..<index].contains(where: { $0.name == choice.name }) {
       throw ConfigError.invalid(
         key: "models", value: choice.name, rule: "two of one name cannot be told apart")
     }
     return choices
+  }
+
+  /// The size of a forecaster's backbone where nothing is said.
+  var usualSize: BackboneSize {
+    BackboneSize(width: width ?? 64, layers: layers ?? 2, context: max(1, context / max(1, patch)))
+  }
+
+  /// The forecaster of a model.
+  ///
+  /// - Parameters:
+  ///   - choice: The model.
+  ///   - inputs: Features of a row.
+  /// - Throws: `ConfigError`.
+  func forecaster(_ choice: ModelChoice, inputs: Int) throws -> ForecasterConfig {
+    ForecasterConfig(
+      try blueprint(choice, usual: usualSize), context: context, inputs: inputs, horizon: horizon,
+      levels: levels, patch: patch)
   }
 
   /// The backbone of a model, of which a person's sizes go first.

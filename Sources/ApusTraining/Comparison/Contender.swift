@@ -34,11 +34,12 @@ struct Contender<Model> {
   /// - Parameters:
   ///   - options: Seeds, budget and the like.
   ///   - training: How runs go, but for seed and budget.
+  ///   - runs: The folder of the runs' checkpoints, from which they go on; none are kept when nil.
   ///   - make: Makes the model of a seed and its task.
   ///   - progress: Called after every step with the number of the seed.
-  /// - Throws: `CancellationError`.
+  /// - Throws: `CancellationError`; ``TrainingError`` and `FileError` for the folder of checkpoints.
   fileprivate mutating func train(
-    _ options: ComparisonOptions, training: TrainerOptions,
+    _ options: ComparisonOptions, training: TrainerOptions, runs: String?,
     make: (ModelChoice, UInt64) throws -> (Model, any TrainingTask),
     progress: @escaping (_ seed: Int, TrainingProgress) async -> Void
   ) async throws {
@@ -47,15 +48,22 @@ struct Contender<Model> {
         let (model, task) = try make(choice, seed)
         var own = training
         (own.seed, own.budget) = (seed, options.budget)
-        let record = try await Trainer(own).run(task) { await progress(number, $0) }
+        own.checkpoints = runs.map { CheckpointOptions(directory: "\($0)/\(name)-\(seed)") }
+        let record = try await Trainer(own).run(task, resume: runs != nil) {
+          await progress(number, $0)
+        }
         try Task.checkCancellation()
         guard record.stopReason != .diverged else {
           failure = (.diverged, "Training with seed \(seed) gave no finite loss any more.")
           return
         }
         let parameters = task.parameters.reduce(0) { $0 + $1.value.count }
-        runs.append(Run(seed: seed, model: model, parameters: parameters, record: record))
+        self.runs.append(Run(seed: seed, model: model, parameters: parameters, record: record))
       } catch let error as CancellationError {
+        throw error
+      } catch let error as FileError {
+        throw error
+      } catch let error as TrainingError where error.concernsFolder {
         throw error
       } catch {
         failure = (.failed, "\(error)")
@@ -91,27 +99,31 @@ extension Contender {
   /// - Parameters:
   ///   - options: Models, seeds, budget and the like.
   ///   - training: How runs go, but for seed and budget.
+  ///   - runs: The folder of the runs' checkpoints, from which they go on; none are kept when nil.
   ///   - make: Makes the model of a choice and a seed, and its task.
   ///   - progress: Called after every step.
   /// - Returns: One contender per model, trained or failed.
-  /// - Throws: `ConfigError` for an unknown name, `CancellationError`.
+  /// - Throws: `ConfigError` for an unknown name, `CancellationError`; ``TrainingError`` and `FileError`
+  ///   for the folder of checkpoints.
   static func trained(
-    _ options: ComparisonOptions, training: TrainerOptions,
+    _ options: ComparisonOptions, training: TrainerOptions, runs: String?,
     make: (ModelChoice, UInt64) throws -> (Model, any TrainingTask),
     progress: @escaping (WorkProgress) async -> Void
   ) async throws -> [Contender] {
     var contenders = try options.choices().map { Contender($0) }
-    let runs = Double(contenders.count * options.seeds.count)
+    let count = Double(contenders.count * options.seeds.count)
     let start = ContinuousClock.now
     for index in contenders.indices {
       let name = contenders[index].name
-      try await contenders[index].train(options, training: training, make: make) { seed, state in
+      try await contenders[index].train(
+        options, training: training, runs: runs, make: make
+      ) { seed, state in
         let done = Double(index * options.seeds.count + seed) + state.share
         let elapsed = (ContinuousClock.now - start).seconds
         await progress(
           WorkProgress(
-            phase: "\(name), seed \(seed + 1) of \(options.seeds.count)", share: done / runs,
-            secondsLeft: done > 0.05 ? elapsed / done * (runs - done) : nil,
+            phase: "\(name), seed \(seed + 1) of \(options.seeds.count)", share: done / count,
+            secondsLeft: done > 0.05 ? elapsed / done * (count - done) : nil,
             detail: state.losses))
       }
     }

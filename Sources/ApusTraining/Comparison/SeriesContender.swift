@@ -11,7 +11,8 @@ extension Contender<Forecaster> {
     return try runs.map { run in
       try ForecastScore(
         quantiles: forecasts(run, problem, origins), origins: origins, table: problem.table,
-        split: problem.split, levels: run.model.config.levels, measure: problem.measure)
+        split: problem.split, levels: run.model.config.levels, measure: problem.measure,
+        scales: problem.scales)
     }
   }
 
@@ -22,7 +23,7 @@ extension Contender<Forecaster> {
     var forecasts: [[[Double]]] = []
     forecasts.reserveCapacity(origins.all.count)
     for (series, frame) in problem.frames.enumerated() {
-      let rows = origins.all.filter { $0.series == series }.map(\.row)
+      let rows = origins.all[origins.ranges[series]].map(\.row)
       guard let first = rows.first, let last = rows.last else { continue }
       try Task.checkCancellation()
       let all = SeriesForecast(run.model, frame: frame, rows: first..<last + 1)
@@ -45,45 +46,6 @@ extension Contender<Forecaster> {
     }.sorted()
     guard !times.isEmpty else { return nil }
     return (times[times.count / 2], times[min(times.count - 1, times.count * 99 / 100)])
-  }
-}
-
-/// What all contenders of a comparison of series share.
-struct SeriesProblem {
-  let table: SeriesTable
-  let measure: Measure
-  let split: Split
-  let recipe: FeatureRecipe
-  let frames: [SeriesFrame]
-
-  /// Reads nothing but the table: fits scalers on the training part and makes the frames.
-  init(_ table: SeriesTable, options: ComparisonOptions) throws {
-    let measure = options.measure ?? Measure.inferred(for: table).measure
-    self.measure = measure
-    self.table = try table.measured(as: measure)
-    split = try Split(
-      self.table, sizes: options.sizes, horizon: options.horizon, embargo: options.embargo)
-    let recipe = try FeatureRecipe(
-      fitting: self.table, measure: measure, covariates: options.covariates, split: split)
-    self.recipe = recipe
-    frames = try self.table.series.map { try recipe.frame($0) }
-  }
-
-  func origins(_ part: Split.Part) -> ForecastOrigins {
-    ForecastOrigins(table, split: split, part: part)
-  }
-
-  /// What the classical baselines are asked.
-  func baselineTask(levels: [Double]) -> ForecastTask {
-    let kind: ForecastTask.Kind =
-      switch measure {
-      case .returns: .returns
-      case .volatility: .volatility
-      case .level: .level
-      }
-    let season = measure == .level ? table.cadence.seasonLength : 1
-    return ForecastTask(
-      horizon: split.horizon, levels: levels, seasonLength: season, measure: kind)
   }
 }
 

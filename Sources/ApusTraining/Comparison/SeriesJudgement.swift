@@ -9,8 +9,8 @@ struct SeriesJudgement {
   let judgement: Judgement
   let examples: [ForecastExample]
   let windows: Int
-  /// The chosen model's best run.
-  let winner: (forecaster: Forecaster, name: String)?
+  /// Losses of every entry that was judged, by series of the table.
+  let bySeries: [String: [Double]]
 
   init(
     _ problem: SeriesProblem, contenders: [Contender<Forecaster>], baselines: [SeriesBaseline],
@@ -19,24 +19,23 @@ struct SeriesJudgement {
     self.problem = problem
     let origins = problem.origins(.test)
     windows = origins.all.count
+    var bySeries: [String: [Double]] = [:]
     let judgement = try Judgement(
       overlap: problem.split.horizon, seed: options.seeds.first ?? 0
     ) {
-      try contenders.map { try Self.entry($0, problem) }
-        + baselines.map { try Self.entry($0, problem) }
+      try contenders.map { try Self.entry($0, problem, &bySeries) }
+        + baselines.map { try Self.entry($0, problem, &bySeries) }
     }
-    self.judgement = judgement
+    (self.judgement, self.bySeries) = (judgement, bySeries)
     let best = contenders.first { $0.name == judgement.verdict.model }
-    winner = best.flatMap { contender in
-      contender.bestRun.map { ($0.model, contender.name) }
-    }
     let bar = baselines.first { $0.name == judgement.verdict.baseline }
     examples = Self.examples(problem, contender: best, baseline: bar, origins: origins)
   }
 
   /// The mean over seeds at each date, so that no lucky seed is shown.
   private static func entry(
-    _ contender: Contender<Forecaster>, _ problem: SeriesProblem
+    _ contender: Contender<Forecaster>, _ problem: SeriesProblem,
+    _ bySeries: inout [String: [Double]]
   ) throws -> JudgedEntry {
     try JudgedEntry(contender.row()) { entry in
       let validation = try contender.scores(problem, part: .validation)
@@ -51,23 +50,34 @@ struct SeriesJudgement {
       }
       entry.validationLosses = meanByWindow(validation.map(\.losses))
       entry.testLosses = meanByWindow(test.map(\.losses))
+      bySeries[contender.name] = meanByWindow(test.map(\.lossBySeries))
     }
   }
 
   private static func entry(
-    _ baseline: SeriesBaseline, _ problem: SeriesProblem
+    _ baseline: SeriesBaseline, _ problem: SeriesProblem, _ bySeries: inout [String: [Double]]
   ) throws -> JudgedEntry {
     var row = ComparisonRow(name: baseline.name, kind: .baseline)
     row.seconds = baseline.seconds
     if let failure = baseline.failure { (row.status, row.message) = (.failed, failure) }
     return try JudgedEntry(row) { entry in
-      let validation = try baseline.score(problem, part: .validation)
-      let test = try baseline.score(problem, part: .test)
+      let (validation, _) = try baseline.score(problem, part: .validation)
+      let (test, standIns) = try baseline.score(problem, part: .test)
       entry.row.fill(from: test)
+      bySeries[baseline.name] = test.lossBySeries
+      if !standIns.isEmpty { entry.row.message = Self.message(standIns) }
       (entry.row.loss, entry.row.validationLoss) = (test.loss, validation.loss)
       entry.row.millisecondsP50 = baseline.latency(problem)
       (entry.validationLosses, entry.testLosses) = (validation.losses, test.losses)
     }
+  }
+
+  /// Which series were too short for a baseline.
+  private static func message(_ standIns: [String]) -> String {
+    let names = standIns.prefix(3).joined(separator: ", ") + (standIns.count > 3 ? ", …" : "")
+    return standIns.count == 1
+      ? "Series \(names) is too short for it and has the naive forecast."
+      : "\(standIns.count) series are too short for it and have the naive forecast: \(names)."
   }
 
   private static func deviation(_ values: [Double]) -> Double {

@@ -3,6 +3,7 @@ public import ApusEvaluation
 import ApusModels
 public import ApusRuntime
 import ApusTensor
+import Foundation
 
 /// Compares architectures and baselines on a series, and fits what is recommended to all of its rows.
 ///
@@ -39,56 +40,108 @@ public func compare(
   var options = options
   (options.horizon, options.budget) = (horizon, budget)
   return try await SeriesComparison(table, source: DataSource(table), options: options)
-    .recommendation(progress: progress)
+    .run(progress: progress)
 }
 
 /// What a comparison of series found, and the forecaster to use.
 public struct SeriesReport {
   /// Everything that was found, ready to be drawn.
   public let record: ComparisonRecord
-  /// The recommended model, or the best baseline where no model is, fitted to all rows.
-  public let best: Model
-  /// How ``best`` was fitted, in a sentence.
-  public let fit: String
+  /// The recommended model, or the best baseline where no model is, fitted to all rows; nil where
+  /// everything failed.
+  public let recommended: Model?
+
+  /// What it says about the time ahead; nil where everything failed.
+  public let forecast: FutureForecast?
 
   /// The answer in one line, such as "No model beats garch-t".
   public var headline: String { record.headline }
+
+  /// The recommended forecaster.
+  ///
+  /// - Throws: ``ComparisonError/nothingToRecommend`` where everything failed.
+  public var best: Model {
+    get throws {
+      guard let recommended else { throw ComparisonError.nothingToRecommend }
+      return recommended
+    }
+  }
 }
 
 extension SeriesComparison {
-  /// Runs the comparison, and fits what it recommends to all rows.
-  ///
-  /// A baseline is fitted to the rows it forecasts from. A model is trained again on all rows, with the
-  /// seed of its best run and for as many steps as that run had made when it validated best; where this
-  /// gives no finite loss, the judged one stays.
-  ///
-  /// - Parameter progress: Called after every step while models train, and awaited.
-  /// - Returns: What was found, and the forecaster to use.
-  /// - Throws: As ``run(progress:)``; ``ComparisonError/nothingToRecommend`` when everything failed.
-  @concurrent
-  public func recommendation(
-    progress: @escaping @Sendable (WorkProgress) async -> Void = { _ in }
+  /// Fits what a comparison recommends to all rows, and asks it for the time ahead.
+  func recommended(
+    by found: Found, progress: @escaping (WorkProgress) async -> Void
   ) async throws -> SeriesReport {
-    try await Interruption.naming("comparison") {
-      let found = try await compared(progress)
-      let (problem, verdict) = (found.problem, found.record.verdict)
-      if let name = verdict.recommended,
-        let run = found.contenders.first(where: { $0.name == name })?.bestRun
-      {
-        let (saved, fit) = try await refitted(run, problem) { state in
-          await progress(
-            WorkProgress(phase: "\(name), on all rows", share: 1, detail: state.losses))
-        }
-        return SeriesReport(
-          record: found.record, best: Model(saved, history: table.series), fit: fit)
+    guard let chosen = try await chosen(found, progress: progress) else {
+      return SeriesReport(record: found.record, recommended: nil, forecast: nil)
+    }
+    var record = found.record
+    do {
+      let forecast = try chosen.model.forecast(after: table)
+      let csv = forecast.csv()
+      record.recommendation = Recommendation(
+        name: chosen.model.name, fit: chosen.fit,
+        csv: csv.utf8.count <= Self.longestCSV ? csv : nil,
+        future: outlook(forecast, found.problem))
+      return SeriesReport(record: record, recommended: chosen.model, forecast: forecast)
+    } catch let error as any ApusError {
+      // What was found stands, though nothing follows from these last rows.
+      record.recommendation = Recommendation(
+        name: chosen.model.name,
+        fit: "\(chosen.fit) It gives no forecast after the last row: \(error)", csv: nil, future: [])
+      return SeriesReport(record: record, recommended: chosen.model, forecast: nil)
+    }
+  }
+
+  /// What is recommended, fitted to all rows, and how; nil where everything failed.
+  private func chosen(
+    _ found: Found, progress: @escaping (WorkProgress) async -> Void
+  ) async throws -> (model: Model, fit: String)? {
+    let (problem, verdict) = (found.problem, found.record.verdict)
+    if let name = verdict.recommended,
+      let run = found.contenders.first(where: { $0.name == name })?.bestRun
+    {
+      let (saved, how) = try await refitted(run, problem) { state in
+        await progress(
+          WorkProgress(phase: "\(name), on all rows", share: 1, detail: state.losses))
       }
-      guard let name = verdict.baseline else { throw ComparisonError.nothingToRecommend }
-      let best = Model(
-        try Baseline.named(name, lookback: options.context),
-        task: problem.baselineTask(levels: options.levels), lookback: options.context,
-        recipe: problem.recipe, target: table.targetName, history: table.series)
-      return SeriesReport(
-        record: found.record, best: best, fit: "\(name) is fitted to all rows it is given.")
+      let seen = table.series.compactMap(\.timestamps.last).max()
+      return (Model(saved, history: table.series, seen: seen), how)
+    }
+    guard let name = verdict.baseline else { return nil }
+    let model = Model(
+      try Baseline.named(name, lookback: options.context), task: problem.task,
+      lookback: options.context, recipe: problem.recipe, target: table.targetName,
+      history: table.series)
+    return (model, "\(name) is fitted to all rows.")
+  }
+
+  /// The most bytes of a forecast that a report carries within it.
+  private static let longestCSV = 1 << 18
+
+  /// The first few series with what is forecast of them, as the report draws it.
+  private func outlook(_ forecast: FutureForecast, _ problem: SeriesProblem) -> [ForecastExample] {
+    let hasClock = problem.table.cadence.frequency != .steps
+    return forecast.series.prefix(6).compactMap { one in
+      guard let past = problem.table.series.first(where: { $0.id == one.uniqueId }) else {
+        return nil
+      }
+      func time(_ row: Int) -> Double {
+        hasClock ? Double(past.timestamps[row].secondsSinceEpoch) : Double(row)
+      }
+      let ahead = forecast.rows(of: one).enumerated().map { step, row in
+        hasClock ? row.date.timeIntervalSince1970 : Double(past.count + step)
+      }
+      let first = max(0, past.count - max(40, 3 * ahead.count))
+      var example = ForecastExample(
+        history: (first..<past.count).map { SeriesPoint(time: time($0), value: past.values[$0]) }
+          .filter(\.value.isFinite),
+        actual: [],
+        fans: [ForecastFan(name: forecast.model, levels: forecast.levels, quantiles: one.quantiles)]
+      )
+      (example.series, example.ahead) = (one.uniqueId, ahead)
+      return example
     }
   }
 
@@ -102,7 +155,8 @@ extension SeriesComparison {
       split: whole)
     let forecaster = try Forecaster(run.model.config, key: RandomKey(seed: run.seed))
     let task = try ForecastingTask(
-      forecaster, frames: problem.table.series.map { try recipe.frame($0) }, split: whole)
+      forecaster, frames: problem.table.series.map { try recipe.frame($0) }, split: whole,
+      scales: problem.scales)
     var trainer = TrainerOptions.forecaster(learningRate: options.learningRate)
     let steps = max(1, run.record.best?.step ?? run.record.steps)
     (trainer.budget, trainer.seed) = (.steps(steps), run.seed)

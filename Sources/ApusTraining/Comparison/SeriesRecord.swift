@@ -11,7 +11,8 @@ extension SeriesJudgement {
   {
     var task = ComparisonTask(
       .series, of: source, rows: table.rowCount, target: targetName(table),
-      lossName: "mean pinball loss", options: options)
+      lossName: problem.scales == nil ? "mean pinball loss" : "mean scaled pinball loss",
+      options: options)
     (task.measure, task.horizon) = (problem.measure.title, options.horizon)
     task.covariates = options.covariates
     task.stepName = table.cadence.frequency.stepName
@@ -20,8 +21,31 @@ extension SeriesJudgement {
     record.split = splitParts(table)
     record.overview = overview()
     record.examples = examples
-    record.health = table.report.health + [splitCheck]
+    record.health = table.report.health + [splitCheck] + unjudged
+    record.series = problem.table.series.count > 1 ? outcomes() : nil
     return record
+  }
+
+  /// What came out for each of several series.
+  private func outcomes() -> [SeriesOutcome] {
+    problem.table.series.enumerated().map { number, series in
+      let losses = bySeries.compactMapValues { losses in
+        losses.indices.contains(number) && losses[number].isFinite ? losses[number] : nil
+      }
+      return SeriesOutcome(
+        series: series.id, rows: series.count, losses: losses,
+        best: losses.min { ($0.value, $0.key) < ($1.value, $1.key) }?.key)
+    }
+  }
+
+  private var unjudged: [HealthFinding] {
+    let names = problem.unjudged
+    guard !names.isEmpty else { return [] }
+    var finding = HealthFinding(
+      check: "series without training rows", severity: .warning, count: names.count,
+      detail: "Not judged: no baseline can be fitted to them. Models forecast them nevertheless.")
+    finding.lines = Array(names.prefix(20))
+    return [finding]
   }
 
   private func targetName(_ table: SeriesTable) -> String {

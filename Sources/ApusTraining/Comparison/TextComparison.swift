@@ -1,8 +1,19 @@
 public import ApusData
-import ApusEvaluation
+public import ApusEvaluation
 public import ApusModels
 import ApusTensor
 import Foundation
+
+/// What a comparison on a text found.
+public struct TextReport {
+  /// Everything that was found, ready to be drawn.
+  public let record: ComparisonRecord
+  /// The model that validation chose; nil when none survived.
+  public let winner: LanguageModel?
+
+  /// The answer in one line, such as "No model beats 4-gram".
+  public var headline: String { record.headline }
+}
 
 /// The main job on text: every architecture and counts of short contexts on the same characters under
 /// one budget.
@@ -12,6 +23,8 @@ public struct TextComparison: Sendable {
   private let corpus: TextCorpus
   private let source: DataSource
   private let options: ComparisonOptions
+  /// The folder of the runs' checkpoints, from which they go on; none are kept when nil.
+  var runs: String?
 
   /// Creates the job; nothing is done before ``run(progress:)``.
   ///
@@ -32,13 +45,19 @@ public struct TextComparison: Sendable {
   @concurrent
   public func run(
     progress: @escaping @Sendable (WorkProgress) async -> Void = { _ in }
-  ) async throws -> ComparisonReport<LanguageModel> {
-    try await Interruption.naming("comparison") { try await compared(progress) }
+  ) async throws -> TextReport {
+    try await Interruption.naming("comparison", isKept: runs != nil) {
+      try await compared(progress)
+    }
   }
 
   private func compared(
     _ progress: @escaping (WorkProgress) async -> Void
-  ) async throws -> ComparisonReport<LanguageModel> {
+  ) async throws -> TextReport {
+    if let name = options.namedBaselines.first {
+      throw ConfigError.invalid(
+        key: "models", value: name, rule: "it forecasts series, and a text is compared")
+    }
     let began = Date.now
     let held = corpus.validation
     let border = held.count / 2
@@ -54,22 +73,25 @@ public struct TextComparison: Sendable {
     var record = judged.record(corpus: corpus, source: source, options: options)
     record.reproduction.startedAt = began.timeIntervalSince1970
     record.reproduction.seconds = Date.now.timeIntervalSince(began)
-    return ComparisonReport(record: record, winner: judged.winner)
+    return TextReport(record: record, winner: judged.winner)
   }
 
   private func contenders(
     _ problem: TextProblem, progress: @escaping (WorkProgress) async -> Void
   ) async throws -> [Contender<LanguageModel>] {
     try await Contender.trained(
-      options, training: .languageModel(learningRate: options.learningRate),
+      options, training: .languageModel(learningRate: options.learningRate), runs: runs,
       make: { choice, seed in
         let usual = BackboneSize(
           width: 128, layers: 4, context: options.context, vocabulary: problem.vocabulary)
-        let model = try LanguageModel(
-          options.blueprint(choice, usual: usual), key: RandomKey(seed: seed))
-        let task = try LanguageTask(
+        let blueprint = try options.blueprint(choice, usual: usual)
+        let model = try LanguageModel(blueprint, key: RandomKey(seed: seed))
+        var task = try LanguageTask(
           model, training: problem.train, validation: problem.validation,
           batch: max(1, 4096 / options.context), context: options.context)
+        task.identity = TaskIdentity(
+          configuration: String(decoding: try blueprint.json(), as: UTF8.self)
+            + " context \(options.context)", dataSHA256: source.sha256)
         return (model, task)
       }, progress: progress)
   }

@@ -36,7 +36,8 @@ public struct ForecastTraining: Sendable {
       levels: options.levels, patch: options.patch)
     let forecaster = try Forecaster(config, key: RandomKey(seed: options.seed))
     var task = try ForecastingTask(
-      forecaster, frames: problem.frames, split: problem.split, batch: options.batch ?? 8)
+      forecaster, frames: problem.frames, split: problem.split, batch: options.batch ?? 8,
+      scales: problem.scales)
     struct Identity: Encodable {
       let config: ForecasterConfig
       let recipe: FeatureRecipe
@@ -103,7 +104,10 @@ public struct ForecastTraining: Sendable {
       with: .forecaster(learningRate: options.learningRate), output: output, resume: resume,
       progress: progress
     ) { _ in
-      try ModelFolder.save(task.forecaster, recipe: recipe, target: table.targetName, to: output)
+      let saved = ModelFolder.SavedForecaster(
+        forecaster: task.forecaster, recipe: recipe, target: table.targetName)
+      let seen = task.split.spans.prefix(2).compactMap { $0?.last }.max()
+      try Model(saved, history: table.series, seen: seen).save(to: output)
     }
   }
 }

@@ -36,11 +36,14 @@ public struct ModelTrainingOptions: Sendable {
   /// Rows ahead, P; ignored for text.
   public var horizon = 5
   /// Quantile levels; the outermost make the central interval of 90 %.
-  public var levels = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95]
+  public var levels = Self.usualLevels
   /// The quantity to forecast; inferred from the data when nil.
   public var measure: Measure?
   /// Columns to read beside the target.
   public var covariates: [String] = []
+
+  /// The deciles, and the ends of the central interval of 90 %.
+  public static let usualLevels = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95]
 
   /// Creates the default for a model.
   public init(_ model: ModelChoice) { self.model = model }

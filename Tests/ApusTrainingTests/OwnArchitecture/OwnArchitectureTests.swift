@@ -47,7 +47,7 @@ struct OwnArchitectureTests {
       let saved = try ModelFolder.open(folder).forecaster().load()
       let config = try #require(saved.forecaster.config.backbone.config as? MinGRUConfig)
       #expect(config.hiddenSize == 16 && config.numHiddenLayers == 2)
-      let forecast = try FutureForecast(saved, table: table)
+      let forecast = try FutureForecast(Model(at: folder), table: table)
       var stream = ForecastStream(saved.forecaster, recipe: saved.recipe)
       var last: [[Double]] = []
       for (value, stamp) in zip(table.series[0].values, table.series[0].timestamps) {

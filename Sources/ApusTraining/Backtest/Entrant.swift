@@ -1,0 +1,133 @@
+import ApusData
+import ApusEvaluation
+import ApusModels
+import ApusRuntime
+import ApusTensor
+
+/// One forecaster of a backtest.
+struct Entrant {
+  /// What every forecaster of a backtest is asked.
+  struct Question {
+    let measure: Measure
+    let horizon: Int
+    let season: Int
+  }
+
+  let choice: ForecasterChoice
+  /// What its folder holds, where it is one.
+  let saved: Model?
+  let name: String
+  let options: ComparisonOptions
+  let question: Question
+
+  /// Levels of its quantiles.
+  var levels: [Double] { saved?.levels ?? options.levels }
+
+  /// The share of the rows before an origin by which weights are chosen.
+  private static let validation = 0.1
+
+  /// Forecasts a fold: fits to the rows before its first origin, then reads on from origin to origin.
+  ///
+  /// - Returns: Of each window of the fold `[P][Q]`; nil where it cannot forecast.
+  func forecasts(
+    _ plan: BacktestPlan, _ fold: Range<Int>,
+    progress: @escaping (TrainingProgress?) async -> Void
+  ) async throws -> [[[Double]]?] {
+    try Task.checkCancellation()
+    let windows = Array(plan.origins[fold].joined())
+    if let baseline = try baseline() {
+      await progress(nil)
+      await Task.yield()
+      return try forecasts(of: baseline.rule, task: baseline.task, plan, fold, windows)
+    }
+    if let forecaster = saved?.forecaster, let recipe = saved?.recipe {
+      await progress(nil)
+      return try Self.forecasts(of: forecaster, recipe: recipe, plan, windows)
+    }
+    guard case .model(let model) = choice else { return windows.map { _ in nil } }
+    let training = plan.training(before: fold.lowerBound)
+    let split = Split(
+      training: training, horizon: question.horizon, validation: Self.validation)
+    let recipe = try FeatureRecipe(
+      fitting: training, measure: question.measure, covariates: options.covariates, split: split)
+    let forecaster = try Forecaster(
+      options.forecaster(model, inputs: recipe.inputs),
+      key: RandomKey(seed: options.seeds.first ?? 0))
+    let task = try ForecastingTask(
+      forecaster, frames: training.series.map { try recipe.frame($0) }, split: split)
+    var trainer = TrainerOptions.forecaster(learningRate: options.learningRate)
+    (trainer.budget, trainer.seed) = (options.budget, options.seeds.first ?? 0)
+    let record = try await Trainer(trainer).run(task) { await progress($0) }
+    try Task.checkCancellation()
+    guard record.stopReason != .diverged else {
+      throw TrainingError.diverged(step: record.steps)
+    }
+    return try Self.forecasts(of: forecaster, recipe: recipe, plan, windows)
+  }
+
+  private func baseline() throws -> (rule: Baseline, task: ForecastTask)? {
+    if let baseline = saved?.baseline { return baseline }
+    guard case .baseline(let name) = choice else { return nil }
+    let task = ForecastTask(
+      horizon: question.horizon, levels: options.levels, seasonLength: question.season,
+      measure: ForecastTask.Kind(question.measure))
+    return (try Baseline.named(name, lookback: options.context), task)
+  }
+
+  private func forecasts(
+    of rule: Baseline, task: ForecastTask, _ plan: BacktestPlan, _ fold: Range<Int>,
+    _ windows: [BacktestPlan.Window]
+  ) throws -> [[[Double]]?] {
+    var result = [[[Double]]?](repeating: nil, count: windows.count)
+    let groups = Dictionary(grouping: windows.indices) { windows[$0].series }
+    for (number, places) in groups {
+      try Task.checkCancellation()
+      let origins = places.map { windows[$0].row + 1 }
+      var baseline = rule
+      do {
+        try baseline.fit(plan.training(series: number, before: fold.lowerBound), task: task)
+        let found = try baseline.forecasts(
+          plan.table.series[number].values, origins: origins, task: task)
+        for (place, forecast) in zip(places, found) { result[place] = forecast.quantiles }
+      } catch is BaselineError {
+        continue  // too short: its windows are told as not scored
+      }
+    }
+    return result
+  }
+
+  private static func forecasts(
+    of forecaster: Forecaster, recipe: FeatureRecipe, _ plan: BacktestPlan,
+    _ windows: [BacktestPlan.Window]
+  ) throws -> [[[Double]]?] {
+    var result = [[[Double]]?](repeating: nil, count: windows.count)
+    for (number, places) in Dictionary(grouping: windows.indices, by: { windows[$0].series }) {
+      let frame = try recipe.frame(plan.table.series[number])
+      for place in places {
+        try Task.checkCancellation()
+        let row = windows[place].row
+        guard frame.isScaled[row] else { continue }
+        let quantiles = SeriesForecast(forecaster, frame: frame, rows: row..<row + 1).quantiles[0]
+        result[place] =
+          recipe.measure == .volatility
+          ? quantiles.map { $0.map { max(0, $0) } } : quantiles
+      }
+    }
+    return result
+  }
+
+  /// What has to be known about the forecaster: rows that it had seen before the backtest.
+  func notes(_ plan: BacktestPlan) -> [String] {
+    guard let end = saved?.seen else { return [] }
+    let seen = plan.origins.joined().contains { window in
+      end > plan.table.series[window.series].timestamps[window.row]
+    }
+    guard seen else { return [] }
+    return [
+      """
+      \(name) had seen rows after some of these origins in training: its scores are too good. \
+      Name the architecture instead of the folder to have it trained before each of them.
+      """
+    ]
+  }
+}

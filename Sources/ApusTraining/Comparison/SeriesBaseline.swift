@@ -1,0 +1,114 @@
+import ApusData
+import ApusEvaluation
+import ApusModels
+import ApusTensor
+
+/// One classical baseline, fitted to every series of a table.
+///
+/// A series that is too short for it gets the naive forecast, so that one late series does not take the
+/// baseline from all others.
+struct SeriesBaseline {
+  let name: String
+  let task: ForecastTask
+  private let fitted: [Baseline?]
+  /// Why it could be fitted to no series at all.
+  private(set) var failure: String?
+  private(set) var seconds = 0.0
+
+  /// Throws `CancellationError` alone; what else goes wrong is kept as a failure.
+  init(_ prototype: Baseline, problem: SeriesProblem) throws {
+    (name, task) = (prototype.name, problem.task)
+    let start = ContinuousClock.now
+    var fitted: [Baseline?] = []
+    var first: String?
+    for (index, series) in problem.table.series.enumerated() {
+      try Task.checkCancellation()
+      var baseline = prototype
+      do {
+        guard problem.naive[index] != nil else {
+          fitted.append(nil)
+          continue
+        }
+        try baseline.fit(
+          Array(series.values[problem.split.fittingRows(series: index)]), task: problem.task)
+        fitted.append(baseline)
+      } catch {
+        first = first ?? "\(error)"
+        fitted.append(nil)
+      }
+    }
+    self.fitted = fitted
+    if fitted.allSatisfy({ $0 == nil }) {
+      failure = first ?? "No series has a value to learn from."
+    }
+    seconds = (ContinuousClock.now - start).seconds
+  }
+
+  /// What it forecasts at some origins.
+  struct Forecasts {
+    /// Of each origin, `[P][Q]`.
+    var quantiles: [[[Double]]] = []
+    /// Of each origin, `[P]`.
+    var means: [[Double]] = []
+    /// Names of the series that the naive forecast stands in for.
+    var standIns: [String] = []
+  }
+
+  /// Forecasts at the given origins.
+  ///
+  /// - Throws: `BaselineError` when even the naive forecast fails.
+  func forecasts(_ problem: SeriesProblem, _ origins: ForecastOrigins) throws -> Forecasts {
+    var result = Forecasts()
+    var first: (any Error)?
+    for (number, series) in problem.table.series.enumerated() {
+      let rows = origins.all[origins.ranges[number]].map { $0.row + 1 }
+      guard !rows.isEmpty else { continue }
+      try Task.checkCancellation()
+      var forecasts: [BaselineForecast]?
+      do {
+        forecasts = try fitted[number]?.forecasts(series.values, origins: rows, task: task)
+      } catch {
+        first = first ?? error
+      }
+      if forecasts == nil {
+        result.standIns.append(series.id)
+        forecasts = try problem.naive[number]?.forecasts(
+          series.values, origins: rows, task: task)
+      }
+      result.quantiles += forecasts?.map(\.quantiles) ?? []
+      result.means += forecasts?.map(\.mean) ?? []
+    }
+    // What works for no series is a failure, and not the naive forecast under another name.
+    if let first, result.standIns.count == origins.ranges.count(where: { !$0.isEmpty }) {
+      throw first
+    }
+    return result
+  }
+
+  /// The score on one part, and the names of series that the naive forecast stands in for.
+  func score(
+    _ problem: SeriesProblem, part: Split.Part
+  ) throws -> (score: ForecastScore, standIns: [String]) {
+    let origins = problem.origins(part)
+    let forecasts = try forecasts(problem, origins)
+    let score = try ForecastScore(
+      quantiles: forecasts.quantiles, means: forecasts.means, origins: origins,
+      table: problem.table, split: problem.split, levels: task.levels, measure: problem.measure,
+      scales: problem.scales)
+    return (score, forecasts.standIns)
+  }
+
+  /// Milliseconds of one forecast, as a rough median.
+  func latency(_ problem: SeriesProblem) -> Double? {
+    guard let index = fitted.firstIndex(where: { $0 != nil }), let baseline = fitted[index] else {
+      return nil
+    }
+    let values = problem.table.series[index].values
+    let times = (0..<5).compactMap { _ -> Double? in
+      let start = ContinuousClock.now
+      guard (try? baseline.forecast(values[...], task: task)) != nil else { return nil }
+      return (ContinuousClock.now - start).seconds * 1e3
+    }.sorted()
+    return times.isEmpty ? nil : times[times.count / 2]
+  }
+}

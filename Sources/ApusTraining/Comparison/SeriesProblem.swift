@@ -1,0 +1,103 @@
+import ApusData
+import ApusEvaluation
+import ApusModels
+import ApusRuntime
+import Foundation
+
+/// What all contenders of a comparison of series share.
+struct SeriesProblem {
+  let table: SeriesTable
+  let measure: Measure
+  let split: Split
+  let recipe: FeatureRecipe
+  let frames: [SeriesFrame]
+  /// The naive forecaster of every series, fitted to its training rows: what stands in for a baseline that
+  /// needs more of them. Nil where there is nothing to fit to; such a series is not judged.
+  let naive: [Baseline?]
+  /// The unit that losses of every series are given in; 1 where all series have one unit.
+  let scales: [Double]?
+  /// The question to the classical baselines.
+  let task: ForecastTask
+  private let validation, test: ForecastOrigins
+
+  /// Reads nothing but the table: fits scalers on the training part and makes the frames.
+  init(_ table: SeriesTable, options: ComparisonOptions) throws {
+    let measure = options.measure ?? Measure.inferred(for: table).measure
+    self.measure = measure
+    let measured = try table.measured(as: measure)
+    let split = try Split(
+      measured, sizes: options.sizes, horizon: options.horizon, embargo: options.embargo)
+    let recipe = try FeatureRecipe(
+      fitting: measured, measure: measure, covariates: options.covariates, split: split)
+    (self.table, self.split, self.recipe) = (measured, split, recipe)
+    frames = try measured.series.map { try recipe.frame($0) }
+    let season = measure == .level ? measured.cadence.seasonLength : 1
+    let task = ForecastTask(
+      horizon: options.horizon, levels: options.levels, seasonLength: season,
+      measure: ForecastTask.Kind(measure))
+    self.task = task
+    let training = measured.series.enumerated().map { index, series in
+      Array(series.values[split.fittingRows(series: index)])
+    }
+    let naive = training.map { rows in
+      var baseline = Baseline.naive
+      return (try? baseline.fit(rows, task: task)).map { baseline }
+    }
+    self.naive = naive
+    scales = measure == .level ? Self.units(training, season: season) : nil
+    func origins(_ part: Split.Part) -> ForecastOrigins {
+      ForecastOrigins(measured, split: split, part: part) { naive[$0] != nil }
+    }
+    (validation, test) = (origins(.validation), origins(.test))
+  }
+
+  func origins(_ part: Split.Part) -> ForecastOrigins { part == .test ? test : validation }
+
+  /// Series that are not judged, as their training part has too few values.
+  var unjudged: [String] {
+    zip(table.series, naive).filter { $0.1 == nil }.map(\.0.id)
+  }
+
+  /// What a run must find unchanged when it is resumed.
+  func identity(_ config: ForecasterConfig, of source: DataSource) throws -> TaskIdentity {
+    struct Identity: Encodable {
+      let config: ForecasterConfig
+      let recipe: FeatureRecipe
+      let target: String
+      let rows: [[Range<Int>]]
+    }
+    let identity = Identity(
+      config: config, recipe: recipe, target: table.targetName, rows: split.rows)
+    return TaskIdentity(
+      configuration: String(decoding: try JSONEncoder.tidy.encode(identity), as: UTF8.self),
+      dataSHA256: source.sha256)
+  }
+
+  /// Mean steps of a season of every series in training, the unit of scaled errors (Hyndman and Koehler,
+  /// 2006); nil where there is one series, or all have about the same.
+  static func units(_ training: [[Double]], season: Int) -> [Double]? {
+    let steps = training.map { rows -> Double? in
+      let moves = rows.indices.dropFirst(season).map { abs(rows[$0] - rows[$0 - season]) }
+        .filter(\.isFinite)
+      guard !moves.isEmpty else { return nil }
+      let mean = moves.reduce(0, +) / Double(moves.count)
+      return mean > 0 && mean.isFinite ? mean : nil
+    }
+    let known = steps.compactMap(\.self).sorted()
+    guard training.count > 1, let low = known.first, let high = known.last, high > 2 * low else {
+      return nil
+    }
+    // A series that stood still in training has the usual unit.
+    return steps.map { $0 ?? known[known.count / 2] }
+  }
+}
+
+extension ForecastTask.Kind {
+  init(_ measure: Measure) {
+    switch measure {
+    case .returns: self = .returns
+    case .volatility: self = .volatility
+    case .level: self = .level
+    }
+  }
+}

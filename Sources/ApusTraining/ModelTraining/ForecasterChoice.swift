@@ -1,0 +1,44 @@
+import ApusModels
+public import ApusRuntime
+import ApusTensor
+
+/// Which forecaster is meant: one of a folder, a baseline, or an architecture that is to be trained.
+public enum ForecasterChoice: Sendable {
+  /// A trained forecaster or a baseline in a folder.
+  case saved(ModelFolder)
+  /// A classical baseline, by name.
+  case baseline(String)
+  /// An architecture, or a configuration of one.
+  case model(ModelChoice)
+
+  /// Takes the name of a baseline or an architecture, the path of a `config.json`, or that of a model's
+  /// folder. A name that is known goes before a folder that is called so.
+  ///
+  /// - Throws: `ConfigError` for what is none of them, and what is wrong with a folder or file.
+  public init(_ text: String) throws {
+    if Self.isBaseline(text) {
+      self = .baseline(text)
+    } else if (try? Architecture.named(text)) == nil, Files.isFolder(text) {
+      self = .saved(try ModelFolder.open(text))
+    } else {
+      self = .model(try ModelChoice(text))
+    }
+  }
+
+  /// Whether a baseline has this name.
+  static func isBaseline(_ name: String) -> Bool { (try? Baseline.named(name, lookback: 1)) != nil }
+
+  /// What tables call it.
+  public var name: String {
+    switch self {
+    case .saved(let folder):
+      switch folder.contents {
+      case .baseline(let baseline): baseline.name
+      case .forecaster(let forecaster): forecaster.config.backbone.architecture.name
+      default: folder.path
+      }
+    case .baseline(let name): name
+    case .model(let choice): choice.name
+    }
+  }
+}
