@@ -230,6 +230,12 @@ struct FlagTests {
     try make(
       ["train", "--model", "lstm", "--data", inputs.text, "--output", inputs.path("writer")] + small
     )
+    // A comparison that was cut off, of another question.
+    let files = FileManager.default
+    try files.createDirectory(
+      atPath: inputs.path("cut/runs"), withIntermediateDirectories: true)
+    try files.copyItem(
+      atPath: inputs.path("wild/checkpoints"), toPath: inputs.path("cut/runs/lstm-0"))
     try make([
       "pathways", "train", "--tasks", "copy", "--steps", "1", "-q", "--output", inputs.path("many"),
     ])
@@ -259,6 +265,10 @@ struct FlagTests {
     let bench = ["--context", "8", "--runs", "1", "--json"]
     let bases: [String: [String]] = [
       "compare": compare, "train": train,
+      "backtest": [
+        "backtest", "--model", "lstm,naive", "--data", inputs.prices, "--target", "close",
+        "--windows", "3", "--horizon", "2", "--output", "OUT", "--json",
+      ] + small,
       "forecast": ["forecast", "--model", calm, "--data", inputs.prices],
       "stream": ["stream", "--model", calm, "--csv"],
       "compose": [
@@ -315,7 +325,35 @@ struct FlagTests {
     }
     trials.merge([
       "compare --models": .with(["--models", "mamba"]), "compare --seeds": .with(["--seeds", "2"]),
-      "compare --gate": .with(["--gate"]), "train --model": .with(["--model", "mamba"]),
+      "compare --gate": .with(["--gate"]),
+      "compare --resume": .refused(
+        ["--output", inputs.path("cut"), "--resume"], "was begun with"),
+      "backtest --model": .with(["--model", "drift,naive"]),
+      "backtest --data": .with(["--data", inputs.days]),
+      "backtest --target": .with(["--target", "open"]), "backtest --id": .with(["--id", "volume"]),
+      "backtest --time": .with(["--time", "open"]),
+      "backtest --day-first": .base(
+        ["backtest", "--model", "naive", "--data", inputs.days, "--target", "close", "-q"],
+        with: ["--no-day-first"]),
+      "backtest --horizon": .with(["--horizon", "1"]),
+      "backtest --measure": .with(["--measure", "level"]),
+      "backtest --test": .base(
+        ["backtest", "--model", "naive", "--data", inputs.prices, "--target", "close", "-q"],
+        with: ["--test", "0.4"]),
+      "backtest --windows": .with(["--windows", "2"]),
+      "backtest --step": .with(["--step", "1"]), "backtest --refit": .with(["--refit", "1"]),
+      "backtest --embargo": .with(["--embargo", "20"]),
+      "backtest --covariates": .with(["--covariates", "volume"]),
+      "backtest --output": .with(["--output", "OUT/deeper"]),
+      "backtest --context": .with(["--context", "8"]),
+      "backtest --budget": .refused(["--budget", "1s"], "not both"),
+      "backtest --steps": .with(["--steps", "3"]), "backtest --width": .with(["--width", "16"]),
+      "backtest --layers": .with(["--layers", "2"]),
+      "backtest --learning-rate": .with(["--learning-rate", "0.1"]),
+      "backtest --seed": .with(["--seed", "5"]), "backtest --quiet": .without("-q"),
+      "backtest --formula-guard": .base(
+        ["backtest", "--model", "naive", "--data", inputs.prices, "--target", "close", "-q"],
+        with: ["--formula-guard"]), "train --model": .with(["--model", "mamba"]),
       "train --resume": .base(
         train.map { $0 == "OUT" ? calm : $0 } + ["--target", "close"], with: ["--resume"]),
       "train --batch": .with(["--batch", "2"]), "train --accumulate": .with(["--accumulate", "2"]),
