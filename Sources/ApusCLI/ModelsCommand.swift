@@ -5,31 +5,50 @@ import TextTable
 /// `apus models`: the registry.
 struct ModelsCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "models", abstract: "Lists the architectures.",
-    discussion: "EXAMPLE: apus models --json")
+    commandName: "models", abstract: "Lists the architectures and the baselines.",
+    discussion: """
+      EXAMPLE: apus models --json
+
+      Architectures are trained; baselines are fitted at once, and forecast series alone. Both can be
+      named in --models of apus compare and in --model of apus train and apus backtest.
+      """)
 
   @OptionGroup var machine: MachineOptions
 
   struct Entry: Encodable {
-    let name, modelType, summary, paper: String
+    let name, kind, modelType, summary, paper: String
     let recurrent: Bool
   }
 
   func run() throws {
-    let entries = Architecture.all.map {
+    let architectures = Architecture.all.map {
       Entry(
-        name: $0.name, modelType: $0.modelTypes.joined(separator: " "), summary: $0.summary,
-        paper: $0.paper,
-        recurrent: $0.isRecurrent)
+        name: $0.name, kind: "model", modelType: $0.modelTypes.joined(separator: " "),
+        summary: $0.summary, paper: $0.paper, recurrent: $0.isRecurrent)
     }
-    guard !machine.json else { return try Printer.results.print(try jsonText(entries)) }
-    let table = TextTable<Entry> {
+    let baselines = Baseline.catalog.map {
+      Entry(
+        name: $0.name, kind: "baseline", modelType: "", summary: $0.summary, paper: "",
+        recurrent: true)
+    }
+    guard !machine.json else {
+      return try Printer.results.print(try jsonText(architectures + baselines))
+    }
+    let models = TextTable<Entry> {
       [
-        Column(title: "name", value: $0.name), Column(title: "model_type", value: $0.modelType),
+        Column(title: "architecture", value: $0.name),
+        Column(title: "model_type", value: $0.modelType),
         Column(title: "cost per token", value: $0.recurrent ? "constant" : "grows"),
         Column(title: "what it is", value: $0.summary), Column(title: "paper", value: $0.paper),
       ]
     }
-    try Printer.results.print(table.string(for: entries, style: Style.plain) ?? "")
+    let others = TextTable<Entry> {
+      [Column(title: "baseline", value: $0.name), Column(title: "what it is", value: $0.summary)]
+    }
+    try Printer.results.print(
+      [
+        models.string(for: architectures, style: Style.plain) ?? "",
+        others.string(for: baselines, style: Style.plain) ?? "",
+      ].joined(separator: "\n"))
   }
 }

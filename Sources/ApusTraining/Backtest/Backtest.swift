@@ -229,6 +229,7 @@ extension ForecastTable {
   /// ``FutureForecast/csv(guardsFormulas:)``. Cells are empty where nothing is known.
   ///
   /// - Parameter guardsFormulas: As there. Default: true.
+  /// - Returns: The lines of the table.
   public func csv(guardsFormulas: Bool = true) -> String {
     let columns = models.map { ForecastColumns(model: $0.name, levels: $0.levels) }
     var lines = [

@@ -68,6 +68,7 @@ public struct ComparisonOptions: Sendable {
   /// - Parameters:
   ///   - choice: The model.
   ///   - inputs: Features of a row.
+  /// - Returns: Its configuration.
   /// - Throws: `ConfigError`.
   func forecaster(_ choice: ModelChoice, inputs: Int) throws -> ForecasterConfig {
     ForecasterConfig(

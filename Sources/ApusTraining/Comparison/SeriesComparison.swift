@@ -90,7 +90,8 @@ public struct SeriesComparison: Sendable {
 
   /// The baselines, fitted on the training part of each series.
   private func baselines(_ problem: SeriesProblem) throws -> [SeriesBaseline] {
-    var prototypes = Baseline.standard(for: problem.task, lookback: options.context)
+    var prototypes = Baseline.standard(
+      for: problem.task, lookback: options.context, isIntermittent: problem.isIntermittent)
     for name in options.namedBaselines where !prototypes.contains(where: { $0.name == name }) {
       prototypes.append(try Baseline.named(name, lookback: options.context))
     }

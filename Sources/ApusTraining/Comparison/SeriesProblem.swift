@@ -53,6 +53,18 @@ struct SeriesProblem {
 
   func origins(_ part: Split.Part) -> ForecastOrigins { part == .test ? test : validation }
 
+  /// Whether most values of training are 0, as of demand that comes now and then.
+  var isIntermittent: Bool {
+    var (zeros, count) = (0, 0)
+    for (index, series) in table.series.enumerated() {
+      for value in series.values[split.fittingRows(series: index)] where value.isFinite {
+        count += 1
+        if value == 0 { zeros += 1 }
+      }
+    }
+    return 2 * zeros > count
+  }
+
   /// Series that are not judged, as their training part has too few values.
   var unjudged: [String] {
     zip(table.series, naive).filter { $0.1 == nil }.map(\.0.id)

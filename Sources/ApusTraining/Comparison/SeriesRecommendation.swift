@@ -89,7 +89,8 @@ extension SeriesComparison {
       // What was found stands, though nothing follows from these last rows.
       record.recommendation = Recommendation(
         name: chosen.model.name,
-        fit: "\(chosen.fit) It gives no forecast after the last row: \(error)", csv: nil, future: [])
+        fit: "\(chosen.fit) It gives no forecast after the last row: \(error)", csv: nil, future: []
+      )
       return SeriesReport(record: record, recommended: chosen.model, forecast: nil)
     }
   }
