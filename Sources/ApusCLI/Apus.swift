@@ -16,7 +16,7 @@ struct ApusCommand: AsyncParsableCommand {
     version: ApusVersion.current,
     subcommands: [
       CompareCommand.self, TrainCommand.self, ForecastCommand.self, StreamCommand.self,
-      BacktestCommand.self,
+      BacktestCommand.self, EvaluateCommand.self,
       ComposeCommand.self, ScoreCommand.self, EmbedCommand.self, InspectCommand.self,
       ConvertCommand.self, ProbeCommand.self, BenchCommand.self, CostCommand.self,
       PathwaysCommand.self, RoutesCommand.self, ModelsCommand.self, EnvCommand.self,

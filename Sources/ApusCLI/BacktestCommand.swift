@@ -115,25 +115,30 @@ struct BacktestCommand: AsyncParsableCommand {
   private func show(_ result: BacktestResult) throws {
     let origins = result.origins
     var lines = ["\(origins) origin\(origins == 1 ? "" : "s") of \(result.measure.rawValue)", ""]
-    let names = result.summaries.first?.metrics.map(\.name) ?? []
-    let isScaled = result.summaries.first?.isScaled ?? false
-    let table = TextTable<ForecastSummary> { row in
-      [
-        Column(title: "name", value: row.model),
-        Column(
-          title: isScaled ? "scaled pinball" : "pinball", value: String(format: "%.6g", row.loss)),
-      ]
-        + names.map { name in
-          let value = row.metrics.first { $0.name == name }?.value
-          return Column(
-            title: name, value: value.map { String(format: "%.6g", $0) } ?? Figures.missing)
-        } + [
-          Column(title: "p", value: row.pValue.map(Figures.probability) ?? Figures.missing),
-          Column(title: "steps", value: "\(row.count)"),
-        ]
-    }
-    lines.append(table.string(for: result.summaries, style: Style.plain) ?? "")
+    lines.append(scoreTable(result))
     if let output { lines += ["", "Predictions: \(output)/predictions.csv"] }
     try Printer.results.print(lines.joined(separator: "\n"))
   }
+}
+
+/// The scores over all series as a table, best first.
+func scoreTable(_ result: BacktestResult) -> String {
+  let names = result.summaries.first?.metrics.map(\.name) ?? []
+  let isScaled = result.summaries.first?.isScaled ?? false
+  let table = TextTable<ForecastSummary> { row in
+    [
+      Column(title: "name", value: row.model),
+      Column(
+        title: isScaled ? "scaled pinball" : "pinball", value: String(format: "%.6g", row.loss)),
+    ]
+      + names.map { name in
+        let value = row.metrics.first { $0.name == name }?.value
+        return Column(
+          title: name, value: value.map { String(format: "%.6g", $0) } ?? Figures.missing)
+      } + [
+        Column(title: "p", value: row.pValue.map(Figures.probability) ?? Figures.missing),
+        Column(title: "steps", value: "\(row.count)"),
+      ]
+  }
+  return table.string(for: result.summaries, style: Style.plain) ?? ""
 }

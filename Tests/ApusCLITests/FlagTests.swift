@@ -239,6 +239,16 @@ struct FlagTests {
     try make([
       "pathways", "train", "--tasks", "copy", "--steps", "1", "-q", "--output", inputs.path("many"),
     ])
+    let days = priceTable(rows: 240).split(separator: "\n").dropFirst(60).prefix(90)
+      .compactMap { $0.split(separator: ",").first }
+    let predictions = try inputs.folder.write(
+      "unique_id,ds,a,b,b-lo-80,b-hi-80\n"
+        + days.map { "prices,\($0),100,101,90,110" }.joined(separator: "\n"),
+      to: "predictions.csv")
+    let known = try inputs.folder.write(
+      "ds,y,a\n2018-02-01,100,101\n2018-02-02,100,102\n", to: "known.csv")
+    let dated = try inputs.folder.write(
+      "ds,a\n2010-01-02,100\n2010-01-03,100\n", to: "dated.csv")
     let config = try inputs.folder.write(
       #"{"model_type": "gpt2", "n_embd": 16, "n_layer": 6, "n_head": 2, "vocab_size": 64, "n_positions": 64}"#,
       to: "config.json")
@@ -269,6 +279,7 @@ struct FlagTests {
         "backtest", "--model", "lstm,naive", "--data", inputs.prices, "--target", "close",
         "--windows", "3", "--horizon", "2", "--output", "OUT", "--json",
       ] + small,
+      "evaluate": ["evaluate", predictions, "--data", inputs.prices, "--target", "close"],
       "forecast": ["forecast", "--model", calm, "--data", inputs.prices],
       "stream": ["stream", "--model", calm, "--csv"],
       "compose": [
@@ -328,6 +339,13 @@ struct FlagTests {
       "compare --gate": .with(["--gate"]),
       "compare --resume": .refused(
         ["--output", inputs.path("cut"), "--resume"], "was begun with"),
+      "evaluate file": .instead(["evaluate", known]),
+      "evaluate --data": .with(["--data", inputs.days]),
+      "evaluate --target": .with(["--target", "open"]), "evaluate --id": .with(["--id", "volume"]),
+      "evaluate --time": .with(["--time", "open"]),
+      "evaluate --day-first": .base(
+        ["evaluate", dated, "--data", inputs.days, "--target", "close", "--day-first"],
+        with: ["--no-day-first"]),
       "backtest --model": .with(["--model", "drift,naive"]),
       "backtest --data": .with(["--data", inputs.days]),
       "backtest --target": .with(["--target", "open"]), "backtest --id": .with(["--id", "volume"]),

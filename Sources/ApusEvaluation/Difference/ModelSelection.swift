@@ -108,13 +108,15 @@ public struct ModelSelection: Sendable, Hashable, Codable {
     self.standings = standings + candidates.filter(\.hasFailed).map { Standing(failed: $0) }
     verdict = Self.verdict(
       standings.first { !$0.isBaseline }, over: standings.first { $0.name == baseline?.name },
-      models: models.count, windows: alive.first?.testLosses.count ?? 0,
+      models: models.count, windows: alive.first?.testLosses.count ?? 0, overlap: overlap,
       confidence: bootstrap.confidence)
   }
 
   private static func verdict(
-    _ best: Standing?, over bar: Standing?, models: Int, windows: Int, confidence: Double
+    _ best: Standing?, over bar: Standing?, models: Int, windows: Int, overlap: Int,
+    confidence: Double
   ) -> Verdict {
+    let independent = windows / max(1, overlap)
     let reason: Verdict.Reason =
       if let best, let bar, let loss = best.validationLoss, let barLoss = bar.validationLoss {
         if bar.testLoss == 0 {
@@ -127,7 +129,9 @@ public struct ModelSelection: Sendable, Hashable, Codable {
           } else if p >= 1 - confidence {
             .notSignificant
           } else {
-            loss < barLoss ? .confirmed : .worseOnValidation
+            loss >= barLoss
+              ? .worseOnValidation
+              : independent < Verdict.fewestIndependentWindows ? .tooFewWindows : .confirmed
           }
         } else {
           .tooFewWindows
@@ -138,7 +142,8 @@ public struct ModelSelection: Sendable, Hashable, Codable {
     return Verdict(
       reason: reason, model: best?.name, baseline: bar?.name, effect: best?.skill,
       interval: best?.interval, confidence: confidence, pValue: best?.adjustedPValue,
-      uncorrectedPValue: best?.pValue, models: models, windows: windows)
+      uncorrectedPValue: best?.pValue, models: models, windows: windows,
+      independentWindows: independent)
   }
 
   /// Diebold and Mariano's test with twice the lags of the overlap, to hold its level; nil where

@@ -14,7 +14,8 @@ public struct Verdict: Codable, Sendable, Hashable {
     case worseOnValidation = "worse_on_validation"
     /// The interval lies below zero.
     case worse
-    /// The test part has too few windows for an interval or a test.
+    /// The test part has too few windows for an interval or a test, or the model is better there, but
+    /// on fewer than ``Verdict/fewestIndependentWindows`` that are independent.
     case tooFewWindows = "too_few_windows"
     /// The baseline predicts every window exactly: no model can be better.
     case perfectBaseline = "perfect_baseline"
@@ -44,8 +45,16 @@ public struct Verdict: Codable, Sendable, Hashable {
   public var uncorrectedPValue: Double?
   /// How many models were tried, failures included.
   public var models: Int
-  /// How many windows interval and test count: of series, dates; of texts, blocks of tokens.
+  /// How many windows interval and test count: of series, dates, or series where they share no clock; of
+  /// texts, blocks of tokens.
   public var windows: Int
+  /// How many of them share no target: the windows over the successive ones that do, rounded down; nil
+  /// where it is not told.
+  public var independentWindows: Int?
+
+  /// With fewer independent windows no model is recommended: a bootstrap and a t-test of so few say less
+  /// than they promise.
+  public static let fewestIndependentWindows = 10
 
   /// The model worth its effort; nil when no model beats the best baseline.
   public var recommended: String? { reason == .confirmed ? model : nil }
@@ -54,12 +63,12 @@ public struct Verdict: Codable, Sendable, Hashable {
   public init(
     reason: Reason, model: String?, baseline: String?, effect: Double? = nil,
     interval: ClosedRange<Double>? = nil, confidence: Double = 0.95, pValue: Double? = nil,
-    uncorrectedPValue: Double? = nil, models: Int, windows: Int
+    uncorrectedPValue: Double? = nil, models: Int, windows: Int, independentWindows: Int? = nil
   ) {
     (self.reason, self.model, self.baseline) = (reason, model, baseline)
     (self.effect, self.interval, self.confidence) = (effect, interval, confidence)
     (self.pValue, self.uncorrectedPValue) = (pValue, uncorrectedPValue)
-    (self.models, self.windows) = (models, windows)
+    (self.models, self.windows, self.independentWindows) = (models, windows, independentWindows)
   }
 }
 
@@ -67,7 +76,7 @@ public struct Verdict: Codable, Sendable, Hashable {
 extension Verdict {
   private enum WrittenKeys: String, CodingKey {
     case recommended, reason, model, baseline, effect, interval, confidence, pValue
-    case uncorrectedPValue, models, windows
+    case uncorrectedPValue, models, windows, independentWindows
   }
 
   public func encode(to encoder: any Encoder) throws {
@@ -83,6 +92,7 @@ extension Verdict {
     try keys.encode(uncorrectedPValue, forKey: .uncorrectedPValue)
     try keys.encode(models, forKey: .models)
     try keys.encode(windows, forKey: .windows)
+    try keys.encode(independentWindows, forKey: .independentWindows)
   }
 }
 
@@ -147,7 +157,13 @@ extension Verdict {
     case .worseOnValidation:
       return "But on validation, by which models are chosen, \(baseline) was better: \(use)."
     case .tooFewWindows:
-      return "The test part has \(counted), too few to tell a difference from chance: \(use)."
+      guard let independentWindows, independentWindows < windows else {
+        return "The test part has \(counted), too few to tell a difference from chance: \(use)."
+      }
+      return """
+        The test part has \(counted), of which \(independentWindows) share no target; at least \
+        \(Self.fewestIndependentWindows) are needed to tell a difference from chance: \(use).
+        """
     case .perfectBaseline:
       return
         "\(baseline) predicts every window of the test part exactly, so no model can be better: \(use)."

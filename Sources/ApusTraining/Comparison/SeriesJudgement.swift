@@ -21,7 +21,7 @@ struct SeriesJudgement {
     windows = origins.all.count
     var bySeries: [String: [Double]] = [:]
     let judgement = try Judgement(
-      overlap: problem.split.horizon, seed: options.seeds.first ?? 0
+      overlap: problem.judgesBySeries ? 1 : problem.split.horizon, seed: options.seeds.first ?? 0
     ) {
       try contenders.map { try Self.entry($0, problem, &bySeries) }
         + baselines.map { try Self.entry($0, problem, &bySeries) }
@@ -42,14 +42,16 @@ struct SeriesJudgement {
       let test = try contender.scores(problem, part: .test)
       guard let first = test.first else { return }
       entry.row.fill(from: first)
-      entry.row.loss = Metrics.mean(test.map(\.loss))
-      entry.row.lossDeviation = test.count > 1 ? deviation(test.map(\.loss)) : nil
-      entry.row.validationLoss = Metrics.mean(validation.map(\.loss))
+      let losses = test.map { Metrics.mean(problem.units($0)) }
+      entry.row.loss = Metrics.mean(losses)
+      entry.row.lossDeviation = test.count > 1 ? deviation(losses) : nil
+      entry.row.validationLoss = Metrics.mean(
+        validation.map { Metrics.mean(problem.units($0)) })
       if let latency = contender.latency(problem) {
         (entry.row.millisecondsP50, entry.row.millisecondsP99) = (latency.p50, latency.p99)
       }
-      entry.validationLosses = meanByWindow(validation.map(\.losses))
-      entry.testLosses = meanByWindow(test.map(\.losses))
+      entry.validationLosses = meanByWindow(validation.map(problem.units))
+      entry.testLosses = meanByWindow(test.map(problem.units))
       bySeries[contender.name] = meanByWindow(test.map(\.lossBySeries))
     }
   }
@@ -66,9 +68,11 @@ struct SeriesJudgement {
       entry.row.fill(from: test)
       bySeries[baseline.name] = test.lossBySeries
       if !standIns.isEmpty { entry.row.message = Self.message(standIns) }
-      (entry.row.loss, entry.row.validationLoss) = (test.loss, validation.loss)
+      entry.row.loss = Metrics.mean(problem.units(test))
+      entry.row.validationLoss = Metrics.mean(problem.units(validation))
       entry.row.millisecondsP50 = baseline.latency(problem)
-      (entry.validationLosses, entry.testLosses) = (validation.losses, test.losses)
+      entry.validationLosses = problem.units(validation)
+      entry.testLosses = problem.units(test)
     }
   }
 

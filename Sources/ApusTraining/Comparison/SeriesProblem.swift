@@ -53,6 +53,15 @@ struct SeriesProblem {
 
   func origins(_ part: Split.Part) -> ForecastOrigins { part == .test ? test : validation }
 
+  /// Whether series are what tests and intervals count: many that share no clock, so that none is known to
+  /// depend on another. Else dates are, at which all series may move together.
+  var judgesBySeries: Bool { table.cadence.frequency == .steps && table.series.count >= 20 }
+
+  /// The losses that tests and intervals count.
+  func units(_ score: ForecastScore) -> [Double] {
+    judgesBySeries ? score.lossBySeries.filter(\.isFinite) : score.losses
+  }
+
   /// Whether most values of training are 0, as of demand that comes now and then.
   var isIntermittent: Bool {
     var (zeros, count) = (0, 0)

@@ -75,6 +75,17 @@ struct VerdictTests {
     #expect(
       try verdict(losses(0.5, count: 5), over: losses(1, count: 5), overlap: 5).reason
         == .tooFewWindows)
+    // Better everywhere, but 45 windows of five rows ahead are nine: no recommendation.
+    let overlapping = try verdict(
+      losses(0.5, count: 45), over: losses(1, count: 45), overlap: 5)
+    #expect(overlapping.reason == .tooFewWindows && overlapping.independentWindows == 9)
+    #expect(
+      overlapping.explanation().hasSuffix(
+        "The test part has 45 windows, of which 9 share no target; at least 10 are needed to tell a "
+          + "difference from chance: use naive."))
+    #expect(
+      try verdict(losses(0.5, count: 50), over: losses(1, count: 50), overlap: 5).reason
+        == .confirmed)
     let failed = try verdict([.nan, 1, 1], over: [2, 2, 2])
     #expect(failed.reason == .everyModelFailed && failed.headline == "No model beats naive")
     #expect(
@@ -153,7 +164,7 @@ struct VerdictTests {
     let data = try JSONEncoder().encode(verdict)
     #expect(try JSONDecoder().decode(Verdict.self, from: data) == verdict)
     let object = try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])
-    #expect(object.count == 11)
+    #expect(object.count == 12)
     #expect((object["recommended"] as? String == "a") == (reason == .confirmed))
   }
 }
