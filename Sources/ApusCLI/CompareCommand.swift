@@ -61,7 +61,7 @@ struct CompareCommand: AsyncParsableCommand {
     let path = try data ?? Sample.path()
     let kind = try forecast.kind(of: path)
     let options = try options(for: kind)
-    let file = try DataFile(path, kind: kind, reading: forecast.columns.reading)
+    let file = try DataFile(path, kind: kind, reading: forecast.reading)
     if !training.quiet { for note in file.notes { Printer.messages.note(note) } }
     let progress = Progress(isQuiet: training.quiet)
     defer { progress.end() }
@@ -87,6 +87,7 @@ struct CompareCommand: AsyncParsableCommand {
     options.horizon = forecast.horizon ?? options.horizon
     options.patch = forecast.patch ?? options.patch
     (options.measure, options.covariates) = (forecast.measure, forecast.covariateNames)
+    options.levels = forecast.levelList ?? options.levels
     (options.width, options.layers) = (training.width, training.layers)
     options.learningRate = training.learningRate
     options.command = commandLine

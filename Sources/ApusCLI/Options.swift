@@ -9,6 +9,11 @@ extension Measure: ExpressibleByArgument {}
 extension ProbeKind: ExpressibleByArgument {}
 extension PathwaysExercise: ExpressibleByArgument {}
 extension DataFile.Kind: ExpressibleByArgument {}
+extension DecimalMark: ExpressibleByArgument {}
+extension SeriesOptions.DuplicateRule: ExpressibleByArgument {}
+extension Frequency: ExpressibleByArgument {
+  public init?(argument: String) { self.init(argument) }
+}
 
 /// What every command takes.
 struct MachineOptions: ParsableArguments {
@@ -100,20 +105,49 @@ struct ColumnOptions: ParsableArguments {
   @Option(
     help: "The column to forecast, or several separated by commas, * for all. Default: inferred.")
   var target: String?
-  @Option(help: "The column that names the series of a long table. Default: inferred.")
+  @Option(
+    help: """
+      The column that names the series of a long table, or several separated by commas. Default: \
+      inferred.
+      """)
   var id: String?
-  @Option(help: "The column of the time. Default: inferred.")
+  @Option(
+    help: """
+      The column of the time, or several separated by commas that make it together, such as Date,Hour; \
+      none counts rows as steps. Default: inferred.
+      """)
   var time: String?
   @Flag(
     inversion: .prefixedNo,
     help: "Whether 03/04/2015 is the 3rd of April. Default: inferred.")
   var dayFirst: Bool?
+  @Option(
+    help: "The mark before decimals in every column: point or comma. Default: inferred by column.")
+  var decimal: DecimalMark?
+  @Option(
+    parsing: .unconditional,
+    help: "Words or codes for a missing number, separated by commas. Default: the usual words.")
+  var missing: String?
+  @Option(help: "The language of names of months, such as de. Default: inferred.")
+  var locale: String?
+
+  func validate() throws {
+    if let locale, !SeriesOptions.knowsLocale(locale) {
+      throw ValidationError(
+        "--locale is '\(locale)', but it must be one of \(SeriesOptions.locales.joined(separator: ", "))."
+      )
+    }
+  }
 
   /// The same for the library.
   var reading: SeriesOptions {
     var reading = SeriesOptions()
     reading.targets = target.map(commaSeparated) ?? []
-    (reading.id, reading.time, reading.dayFirst) = (id, time, dayFirst)
+    reading.id = id.map(commaSeparated) ?? []
+    reading.countsRows = time == "none"
+    reading.time = reading.countsRows ? [] : time.map(commaSeparated) ?? []
+    (reading.dayFirst, reading.decimal, reading.locale) = (dayFirst, decimal, locale)
+    reading.missing = missing.map(commaSeparated) ?? []
     return reading
   }
 
@@ -121,7 +155,44 @@ struct ColumnOptions: ParsableArguments {
   var given: [(name: String, isGiven: Bool)] {
     [
       ("--target", target != nil), ("--id", id != nil), ("--time", time != nil),
-      ("--day-first", dayFirst != nil),
+      ("--day-first", dayFirst != nil), ("--decimal", decimal != nil),
+      ("--missing", missing != nil), ("--locale", locale != nil),
+    ]
+  }
+}
+
+/// The user's statements about the rows of a table.
+struct RowOptions: ParsableArguments {
+  @Option(parsing: .unconditional, help: "Lines of column names. Default: inferred.")
+  var header: Int?
+  @Option(
+    help: """
+      What becomes of rows that share series and time: last, first, sum, mean or fail. Default: last, up \
+      to one row in a hundred.
+      """)
+  var duplicates: SeriesOptions.DuplicateRule?
+  @Option(help: "The distance between rows, such as 15min, 1h, 1d, B, 1w, 1mo. Default: inferred.")
+  var freq: Frequency?
+  @Option(parsing: .unconditional, help: "Rows in a season. Default: by the frequency.")
+  var season: Int?
+
+  func validate() throws {
+    try requireRange([("--header", header, 0...16), ("--season", season, 1...1_000_000)])
+  }
+
+  /// Adds them to what is said about the columns.
+  func reading(_ columns: ColumnOptions, measure: Measure? = nil) -> SeriesOptions {
+    var reading = columns.reading
+    (reading.headerLines, reading.duplicates) = (header, duplicates)
+    (reading.frequency, reading.season, reading.measure) = (freq, season, measure)
+    return reading
+  }
+
+  /// What was given, by name.
+  var given: [(name: String, isGiven: Bool)] {
+    [
+      ("--header", header != nil), ("--duplicates", duplicates != nil), ("--freq", freq != nil),
+      ("--season", season != nil),
     ]
   }
 }
@@ -129,6 +200,7 @@ struct ColumnOptions: ParsableArguments {
 /// What a forecaster is asked for; all of it is of series alone.
 struct ForecastOptions: ParsableArguments {
   @OptionGroup var columns: ColumnOptions
+  @OptionGroup var rows: RowOptions
   @Option(parsing: .unconditional, help: "Rows ahead, for series. Default: 5.")
   var horizon: Int?
   @Option(
@@ -140,22 +212,46 @@ struct ForecastOptions: ParsableArguments {
   @Option(
     help: "Columns that models read beside the target, separated by commas. Default: none.")
   var covariates: String?
-  @Option(help: "What the data is: series or text. Default: text for .txt and .md, else series.")
+  @Option(
+    help: """
+      Levels of the quantiles, separated by commas, from above 0 to below 1. Default: 0.1 to 0.9, and 0.05 \
+      and 0.95 for train.
+      """)
+  var levels: String?
+  @Option(
+    help: """
+      What the data is: series or text. Default: by the content for .txt, text for .md, else series.
+      """)
   var kind: DataFile.Kind?
 
   func validate() throws {
     try requireRange([("--horizon", horizon, 1...4096), ("--patch", patch, 1...1024)])
+    guard let levels else { return }
+    let numbers = commaSeparated(levels).map { Double($0) ?? .nan }
+    guard !numbers.isEmpty, numbers.allSatisfy({ $0 > 0 && $0 < 1 }), numbers.count <= 99,
+      zip(numbers, numbers.dropFirst()).allSatisfy({ $0 < $1 })
+    else {
+      throw ValidationError(
+        "--levels is '\(levels)', but it must be rising numbers between 0 and 1, such as 0.1,0.5,0.9."
+      )
+    }
   }
+
+  /// The levels of quantiles that were asked for.
+  var levelList: [Double]? { levels.map { commaSeparated($0).compactMap { Double($0) } } }
+
+  /// What is known about the table.
+  var reading: SeriesOptions { rows.reading(columns, measure: measure) }
 
   /// What a file holds.
   ///
   /// - Throws: ``UsageError`` where options of series are given for a text: none is taken and then ignored.
   func kind(of path: String) throws -> DataFile.Kind {
-    let found = kind ?? DataFile.Kind(ofFileNamed: path)
+    let found = kind ?? DataFile.Kind(ofFileAt: path)
     try refuse(
-      columns.given + [
+      columns.given + rows.given + [
         ("--horizon", horizon != nil), ("--patch", patch != nil), ("--measure", measure != nil),
-        ("--covariates", covariates != nil),
+        ("--covariates", covariates != nil), ("--levels", levels != nil),
       ], unless: found == .series,
       because: "is for series, but '\(path)' is read as a text. Leave it out, or add --kind series."
     )

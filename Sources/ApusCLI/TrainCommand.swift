@@ -66,7 +66,7 @@ struct TrainCommand: AsyncParsableCommand {
     let options = try options()
     let name = options.model.architecture.name
     let kind = try forecast.kind(of: data)
-    let file = try DataFile(data, kind: kind, reading: forecast.columns.reading)
+    let file = try DataFile(data, kind: kind, reading: forecast.reading)
     if !training.quiet { for note in file.notes { Printer.messages.note(note) } }
     let progress = Progress(name, isQuiet: training.quiet)
     defer { progress.end() }
@@ -129,6 +129,7 @@ struct TrainCommand: AsyncParsableCommand {
     (options.learningRate, options.seed) = (training.learningRate, training.seed ?? 0)
     (options.precision, options.recomputesBlocks) = (precision, recompute)
     (options.measure, options.covariates) = (forecast.measure, forecast.covariateNames)
+    options.levels = forecast.levelList ?? options.levels
     return options
   }
 

@@ -1,8 +1,10 @@
-/// A table whose header, delimiter and number style are settled; every row has the same width.
+/// A table whose head, delimiter and number styles are settled; every row has the same width.
 struct CSVLayout {
   let table: CSVTable
   /// Column names, unique, never empty.
-  let names: [String]
+  private(set) var names: [String]
+  /// The series that each column belongs to, where a second line of names says so; empty otherwise.
+  let entities: [String?]
   /// The file names its columns.
   let hasHeader: Bool
   /// Line of the header, or of the first row.
@@ -11,15 +13,19 @@ struct CSVLayout {
   let rows: [Int]
   /// Lines whose number of fields differs, and rows broken inside a quote.
   let badRows: [(line: Int, reason: String)]
-  let numbers: NumberStyle
+  /// How the numbers of each column are written.
+  private(set) var styles: [NumberStyle]
+  /// Columns whose decimal mark nothing in the file tells, with a row that shows it.
+  private(set) var openMarks: [Int: Int] = [:]
   /// What was assumed, as sentences.
-  let notes: [String]
+  private(set) var notes: [String]
   /// Rows of unequal length are rows of series, not damage.
   let isRagged: Bool
 
   var width: Int { names.count }
 
   /// A trimmed cell of data row `index`; empty beyond the end of a ragged row.
+  @inline(__always)
   func cell(_ index: Int, _ column: Int) -> ArraySlice<UInt8> {
     let row = rows[index]
     guard !isRagged || column < table.fieldCount(row: row) else { return [] }
@@ -45,68 +51,98 @@ struct CSVLayout {
     sampleRows(limit).map { cell($0, column) }.filter { !$0.isEmpty }
   }
 
-  /// Finds delimiter, header and number style and splits the file.
-  init(
-    _ source: SourceFile, delimiter wanted: UInt8? = nil, numbers known: NumberStyle? = nil
-  ) throws(SeriesError) {
+  /// The column of that name, whatever the case of its letters and the marks between them.
+  func column(named name: String) -> Int? {
+    if let exact = names.firstIndex(of: name) { return exact }
+    let wanted = normalizedName(name)
+    return names.firstIndex { normalizedName($0) == wanted }
+  }
+
+  /// Finds delimiter, head and number styles and splits the file.
+  init(_ source: SourceFile, options: SeriesOptions) throws(SeriesError) {
     var notes: [String] = []
     if source.isLatin1 {
       notes.append("The text is not valid UTF-8; it was read as Latin-1.")
     }
-    let (start, line, declared, skipped) = Self.skipPreamble(source.bytes)
-    if skipped > 0 {
-      notes.append("Skipped \(skipped) comment line\(skipped == 1 ? "" : "s") at the top.")
+    let start = Preamble(source.bytes)
+    if start.skipped > 0 {
+      notes.append(
+        "Skipped \(start.skipped) comment line\(start.skipped == 1 ? "" : "s") at the top.")
     }
     let delimiter: UInt8
-    if let known = wanted ?? declared {
+    if let known = options.delimiter ?? start.delimiter {
       delimiter = known
     } else {
-      delimiter = try Self.sniff(source, from: start, line: line)
+      delimiter = try Delimiter.sniffed(source, from: start)
     }
-    let table = try CSVTable(source, delimiter: delimiter, from: start, line: line)
+    let table = try CSVTable(source, delimiter: delimiter, from: start.offset, line: start.line)
     guard table.rowCount > 0 else { throw .empty(file: source.name) }
-    let titles = Self.titleRows(table)
-    if titles > 0 {
-      notes.append("Skipped \(titles) title line\(titles == 1 ? "" : "s") above the table.")
+    let usual = Self.commonWidth(table, Array(0..<table.rowCount)) ?? 1
+    let head = TableHead(table, width: usual, names: options.headerLines)
+    if head.titles > 0 {
+      notes.append(
+        "Skipped \(head.titles) title line\(head.titles == 1 ? "" : "s") above the table.")
     }
-    let body = Array(titles..<table.rowCount)
-    let sample = body.dropFirst().prefix(200).flatMap { row in
-      (0..<table.fieldCount(row: row)).map { table.cell(row: row, column: $0) }
+    hasHeader = head.names > 0
+    headerLine = table.lines[min(head.titles, table.rowCount - 1)]
+    let first = head.titles + head.names
+    let foot = TableHead.footRows(table, from: first, width: usual)
+    if foot > 0 {
+      notes.append("Skipped \(foot) line\(foot == 1 ? "" : "s") below the table.")
     }
-    numbers = known ?? NumberStyle.guess(from: sample, isCommaDelimited: delimiter == 0x2C)
-    if numbers.usesDecimalComma { notes.append("Numbers are written with a decimal comma.") }
-    hasHeader = Self.looksLikeHeader(table, row: titles, body: body.dropFirst(), numbers: numbers)
-    headerLine = table.lines[titles]
-    let data = hasHeader ? Array(body.dropFirst()) : body
-    var width = table.fieldCount(row: titles)
-    var names = hasHeader ? (0..<width).map { table.text(row: titles, column: $0) } : []
+    let data = Array(first..<max(first, table.rowCount - foot))
+    let lines = (head.titles..<first).map { row in
+      (0..<table.fieldCount(row: row)).map { table.text(row: row, column: $0) }
+    }
+    let header = HeaderNames(lines, first: headerLine)
+    notes += header.notes
+    var width = header.names.count
+    var names = header.names
     if !hasHeader {
-      width = Self.commonWidth(table, data) ?? width
-      names = (1...width).map { "column\($0)" }
+      width = Self.commonWidth(table, data) ?? usual
+      names = Self.bareNames(width, known: options.format?.columns)
       notes.append("The file names no columns; they are called \(names[0]), … by position.")
     }
     guard !data.isEmpty else { throw .onlyHeader(file: source.name, names: names) }
-    isRagged = Self.isRagged(table, data, width: width, numbers: numbers)
-    if !isRagged, hasHeader,
-      data.count(where: { table.fieldCount(row: $0) == width + 1 }) * 2 > data.count
-    {
-      let isTrailing = data.allSatisfy { row in
-        table.fieldCount(row: row) != width + 1 || table.cell(row: row, column: width).isEmpty
-      }
-      if isTrailing {
-        names.append("")  // every row ends in a delimiter
-      } else {
-        names.insert("", at: 0)
-        notes.append("Rows have one field more than the header; the first is taken as a row name.")
-      }
-      width += 1
+    isRagged = Self.isRagged(table, data)
+    if !isRagged, hasHeader {
+      width += Self.unnamedColumns(table, data, names: &names, notes: &notes)
     }
-    self.names = Self.uniqueNames(names)
+    self.names = Self.uniqueNames(names, entities: header.entities)
+    entities = header.hasEntities ? header.entities : []
     let split = Self.splitRows(table, data, width: width, isRagged: isRagged)
     rows = split.good
     badRows = split.bad
     self.table = table
     self.notes = notes
+    styles = Array(repeating: NumberStyle(), count: self.names.count)
+    settleStyles(options)
+  }
+
+  private static func bareNames(_ width: Int, known: [String]?) -> [String] {
+    if let known, known.count == width { return known }
+    return (1...max(1, width)).map { "column\($0)" }
+  }
+
+  /// Columns that rows have beyond the header: 1 for one at the end that is always empty, or for names of
+  /// rows at the start.
+  private static func unnamedColumns(
+    _ table: CSVTable, _ data: [Int], names: inout [String], notes: inout [String]
+  ) -> Int {
+    let width = names.count
+    guard data.count(where: { table.fieldCount(row: $0) == width + 1 }) * 2 > data.count else {
+      return 0
+    }
+    let isTrailing = data.allSatisfy { row in
+      table.fieldCount(row: row) != width + 1 || table.cell(row: row, column: width).isEmpty
+    }
+    if isTrailing {
+      names.append("")  // every row ends in a delimiter
+    } else {
+      names.insert("", at: 0)
+      notes.append("Rows have one field more than the header; the first is taken as a row name.")
+    }
+    return 1
   }
 
   /// Splits off the rows that cannot be read.
@@ -134,148 +170,131 @@ struct CSVLayout {
     return (good, bad)
   }
 
-  /// Where the table begins: after comment lines and Excel's `sep=`.
-  private static func skipPreamble(
-    _ bytes: [UInt8]
-  ) -> (start: Int, line: Int, delimiter: UInt8?, skipped: Int) {
-    var (start, line, skipped) = (0, 1, 0)
-    var delimiter: UInt8?
-    while start < bytes.count {
-      let end = bytes[start...].firstIndex { $0 == 0x0A || $0 == 0x0D } ?? bytes.count
-      let text = bytes[start..<end].drop { $0 == 0x20 }
-      if text.count == 5, text.starts(with: "sep=".utf8), let byte = text.last {
-        delimiter = byte
-      } else if text.first == 0x23 {
-        skipped += 1
-      } else if !text.isEmpty {
-        break
-      }
-      start = end + 1
-      if end < bytes.count, bytes[end] == 0x0D, start < bytes.count, bytes[start] == 0x0A {
-        start += 1
-      }
-      line += 1
-    }
-    return (min(start, bytes.count), line, delimiter, skipped)
-  }
-
-  /// The delimiter under which the first rows are widest, most even and most full of dates and numbers.
-  private static func sniff(_ source: SourceFile, from start: Int, line: Int) throws(SeriesError)
-    -> UInt8
-  {
-    var best: (delimiter: UInt8, score: Double)?
-    var failure: SeriesError?
-    for delimiter: UInt8 in [0x2C, 0x3B, 0x09, 0x7C] {
-      do throws(SeriesError) {
-        let table = try CSVTable(
-          source, delimiter: delimiter, from: start, line: line, maximumRows: 60)
-        let score = score(table)
-        if score > best?.score ?? -1 { best = (delimiter, score) }
-      } catch {
-        failure = failure ?? error
-      }
-    }
-    if let best, best.score > 0 || failure == nil { return best.delimiter }
-    if let failure { throw failure }
-    return 0x2C
-  }
-
-  private static func score(_ table: CSVTable) -> Double {
-    guard let width = commonWidth(table, Array(0..<table.rowCount)), width > 1 else { return 0 }
-    let even = (0..<table.rowCount).count { table.fieldCount(row: $0) == width }
-    let cells = (1..<max(table.rowCount, 2)).flatMap { row -> [ArraySlice<UInt8>] in
-      guard row < table.rowCount else { return [] }
-      return (0..<min(table.fieldCount(row: row), 64)).map { table.cell(row: row, column: $0) }
-    }
-    let style = NumberStyle.guess(from: cells, isCommaDelimited: table.delimiter == 0x2C)
-    let typed = cells.count { isTyped($0, style) }
-    let share = cells.isEmpty ? 0 : Double(typed) / Double(cells.count)
-    return Double(even) / Double(table.rowCount) * (0.1 + share)
-  }
-
-  /// A number or a date.
-  private static func isTyped(_ cell: ArraySlice<UInt8>, _ numbers: NumberStyle) -> Bool {
-    if cell.isEmpty { return false }
-    switch numbers.parse(cell) {
-    case .number: return true
-    case .missing: return false
-    case .bad: return DateColumn.guessStyle(of: [cell]) != nil
-    }
-  }
-
   /// The number of fields that most rows have.
-  private static func commonWidth(_ table: CSVTable, _ rows: [Int]) -> Int? {
+  static func commonWidth(_ table: CSVTable, _ rows: [Int]) -> Int? {
     var counts: [Int: Int] = [:]
     for row in rows.prefix(1_000) { counts[table.fieldCount(row: row), default: 0] += 1 }
     return counts.max { ($0.value, $0.key) < ($1.value, $1.key) }?.key
   }
 
-  /// Lines above the table that hold a title and not a row: one field where the table has more.
-  private static func titleRows(_ table: CSVTable) -> Int {
-    guard let width = commonWidth(table, Array(0..<table.rowCount)), width > 1 else { return 0 }
-    let titles = (0..<min(20, table.rowCount)).prefix { table.fieldCount(row: $0) == 1 }.count
-    return titles < table.rowCount ? titles : 0
-  }
-
-  /// The first row is a header when some column has text there and dates or numbers below.
-  private static func looksLikeHeader(
-    _ table: CSVTable, row: Int, body: ArraySlice<Int>, numbers: NumberStyle
-  ) -> Bool {
-    let width = table.fieldCount(row: row)
-    let first = (0..<width).map { table.cell(row: row, column: $0) }
-    let isText = first.map { cell in
-      if case .bad = numbers.parse(cell) { return DateColumn.guessStyle(of: [cell]) == nil }
-      return false
-    }
-    let sample = body.prefix(50).filter { table.fieldCount(row: $0) > 0 }
-    guard !sample.isEmpty else {
-      return isText.contains(true) || !first.contains { isTyped($0, numbers) }
-    }
-    for column in 0..<min(width, 2_000) where isText[column] {
-      let cells = sample.filter { column < table.fieldCount(row: $0) }
-        .map { table.cell(row: $0, column: column) }.filter { !$0.isEmpty }
-      let typed = cells.count { isTyped($0, numbers) }
-      if typed * 2 > cells.count { return true }
-    }
-    let areDates = first.map { cell in
-      if case .bad = numbers.parse(cell) { return DateColumn.guessStyle(of: [cell]) != nil }
-      return false
-    }
-    for column in 1..<max(1, min(width, 20)) where areDates[column] {
-      let cells = sample.filter { column < table.fieldCount(row: $0) }
-        .map { table.cell(row: $0, column: column) }
-      let numeric = cells.count { cell in
-        if case .number = numbers.parse(cell) { true } else { false }
-      }
-      if numeric * 2 > cells.count { return true }
-    }
-    // Text over text: a header when nothing in the first row could be data.
-    return isText.allSatisfy { $0 } && Set(first).count == first.count
-  }
-
   /// Rows of many lengths whose first cell is a label and whose others are numbers.
-  private static func isRagged(
-    _ table: CSVTable, _ data: [Int], width: Int, numbers: NumberStyle
-  ) -> Bool {
+  private static func isRagged(_ table: CSVTable, _ data: [Int]) -> Bool {
     let lengths = Set(data.prefix(1_000).map { table.fieldCount(row: $0) })
     guard lengths.count > 2, lengths.count * 4 > min(data.count, 1_000) else { return false }
     return data.prefix(50).allSatisfy { row in
-      table.fieldCount(row: row) > 8 && !isTyped(table.cell(row: row, column: 0), numbers)
-        && (1...8).allSatisfy { isTyped(table.cell(row: row, column: $0), numbers) }
+      table.fieldCount(row: row) > 8 && !TypedBody.isTyped(table.cell(row: row, column: 0))
+        && (1...8).allSatisfy { TypedBody.isTyped(table.cell(row: row, column: $0)) }
     }
   }
 
-  private static func uniqueNames(_ names: [String]) -> [String] {
+  private static func uniqueNames(_ names: [String], entities: [String?]) -> [String] {
     var seen: Set<String> = []
     return names.enumerated().map { index, name in
       let base = name.isEmpty ? "column\(index + 1)" : name
+      // Fields of different series share their name.
+      let entity = index < entities.count ? entities[index] : nil
       var unique = base
       var number = 2
-      while !seen.insert(unique).inserted {
+      while !seen.insert(entity.map { "\($0)\u{0}\(unique)" } ?? unique).inserted {
         unique = "\(base).\(number)"
         number += 1
       }
       return unique
     }
   }
+}
+
+extension CSVLayout {
+  /// Settles how the numbers of each column are written: by what a person or a model's training says, then
+  /// by the column itself, then by the other columns, then by the delimiter.
+  private mutating func settleStyles(_ options: SeriesOptions) {
+    let format = options.format
+    var votes: [Int: MarkVotes] = [:]
+    for column in names.indices {
+      var style = format?.style(of: names[column]) ?? NumberStyle()
+      style.missingWords += options.missing.map { $0.lowercased() }
+      styles[column] = style
+      if let mark = options.decimal {
+        styles[column].usesDecimalComma = mark == .comma
+      } else if format == nil {
+        votes[column] = votesOfColumn(column)
+      }
+    }
+    var decided: [DecimalMark: Int] = [:]
+    for (column, vote) in votes {
+      guard let mark = vote.decided else { continue }
+      styles[column].usesDecimalComma = mark == .comma
+      // A column of whole numbers says nothing to the others.
+      if vote.point + vote.comma + vote.openPoint + vote.openComma > 0 {
+        decided[mark, default: 0] += 1
+      }
+    }
+    var common: DecimalMark? =
+      switch (decided[.point] ?? 0, decided[.comma] ?? 0) {
+      case (1..., 0): .point
+      case (0, 1...): .comma
+      default: nil
+      }
+    let open = votes.filter { $0.value.decided == nil && $0.value.isOpen }
+    if common == nil, decided.isEmpty { common = commonMark(open.map(\.value)) }
+    for (column, vote) in open {
+      let known = common ?? usualMark(vote)
+      styles[column].usesDecimalComma = (known ?? .point) == .comma
+      if known == nil { openMarks[column] = vote.openRow ?? 0 }
+    }
+    if styles.contains(where: \.usesDecimalComma) {
+      let all = names.indices.filter { votes[$0].map { $0.point + $0.comma > 0 } ?? false }
+      let points = all.filter { !styles[$0].usesDecimalComma }
+      notes.append(
+        points.isEmpty
+          ? "Numbers are written with a decimal comma."
+          : "Some columns are written with a decimal comma, others with a point.")
+    }
+  }
+
+  /// Points in one column and commas in another: one of them parts thousands, and the delimiter, or dates
+  /// such as 31.12.2015, tell which.
+  private func commonMark(_ open: [MarkVotes]) -> DecimalMark? {
+    let hasDottedDates = names.indices.contains { column in
+      let sample = sample(column, limit: 50)
+      return !sample.isEmpty
+        && sample.allSatisfy {
+          $0.contains(0x2E) && DateScanner.parse($0, as: .dayMonthYear) != nil
+        }
+    }
+    if table.delimiter == 0x3B, hasDottedDates { return .comma }
+    guard open.contains(where: { $0.openPoint > 0 }), open.contains(where: { $0.openComma > 0 })
+    else { return nil }
+    return table.delimiter == 0x3B ? .comma : .point
+  }
+
+  /// What the delimiter makes likely where no column of the file tells: who parts fields by commas writes
+  /// points, who parts them by semicolons writes commas. Nil where both are usual.
+  private func usualMark(_ vote: MarkVotes) -> DecimalMark? {
+    switch (table.delimiter, vote.openPoint > 0) {
+    case (0x2C, _): .point
+    case (0x3B, false): .comma
+    case (_, true): table.delimiter == 0x3B ? nil : .point
+    default: nil
+    }
+  }
+
+  /// The marks of a column's cells; none where a sample of them holds no number.
+  private func votesOfColumn(_ column: Int) -> MarkVotes {
+    var votes = MarkVotes()
+    let sample = self.sample(column, limit: 200)
+    guard sample.isEmpty || sample.contains(where: { NumberBody($0) != nil }) else { return votes }
+    for row in rows.indices { votes.add(cell(row, column), row: row) }
+    return votes
+  }
+
+  /// Calls the columns of price bars by their names, where the file names none.
+  mutating func nameBars() {
+    guard !hasHeader, let bars = PriceBars(self) else { return }
+    names = bars.names(self)
+    notes.append("Columns \(bars.open + 1) to \(bars.close + 1) hold price bars and are named so.")
+  }
+
+  /// Counts a word as a missing number in one column.
+  mutating func addMissing(_ words: [String], column: Int) { styles[column].missingWords += words }
 }

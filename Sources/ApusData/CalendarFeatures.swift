@@ -31,6 +31,7 @@ public struct CalendarFeatures: Codable, Sendable, Equatable {
   public init(_ cadence: Cadence) {
     cycles =
       switch cadence.frequency {
+      case .nanoseconds: []
       case .seconds: [.day, .week]
       case .days(let days) where days < 7: [.week, .month, .year]
       case .businessDays: [.week, .month, .year]

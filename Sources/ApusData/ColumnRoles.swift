@@ -1,50 +1,39 @@
 /// Which column of a table plays which part, and why.
 struct ColumnRoles {
   /// Where stamps come from.
-  enum Time: Equatable {
-    /// A column of dates, and one of times of day where they stand apart.
-    case dates(column: Int, style: DateStyle, timeOfDay: Int?)
-    /// Year, month and, where there are any, day and hour in columns of their own.
-    case parts(columns: [Int])
-    /// A column of whole numbers that count steps.
-    case ordinal(column: Int)
-    /// None: the order of the rows.
-    case rowOrder
-  }
-
-  var time = Time.rowOrder
-  /// Column of series names.
-  var id: Int?
-  var targets: [Int] = []
-  var covariates: [Int] = []
+  private(set) var time = TimeAxis.rowOrder
+  /// The stamp of each row; nil where its time cannot be read.
+  private(set) var stamps: [Timestamp?] = []
+  /// Whether times with a zone were moved to Coordinated Universal Time.
+  private(set) var isUniversal = false
+  /// The language of names of months.
+  private(set) var months = MonthNames.english
+  /// Columns that name series together.
+  private(set) var keys: [Int] = []
+  private(set) var targets: [Int] = []
+  private(set) var covariates: [Int] = []
   /// Columns that hold neither numbers nor a role.
-  var ignored: [Int] = []
-  var choices: [DataReport.Choice] = []
+  private(set) var ignored: [Int] = []
+  private(set) var choices: [DataReport.Choice] = []
+  private(set) var notes: [String] = []
+  /// What the cells of every column are.
+  let facts: [ColumnFacts]
 
   private let layout: CSVLayout
   private let options: SeriesOptions
   private let file: String
-  /// Whether most cells of each column are numbers.
-  private var isNumeric: [Bool] = []
+  /// Columns that are written like a time, whether or not they are the time of the rows.
+  private var timeLike: Set<Int> = []
 
   init(_ layout: CSVLayout, options: SeriesOptions) throws(SeriesError) {
     self.layout = layout
     self.options = options
     file = layout.table.source.name
-    isNumeric = layout.names.indices.map { column in
-      let sample = layout.sample(column)
-      var (numbers, bad) = (0, 0)
-      for cell in sample {
-        switch layout.numbers.parse(cell) {
-        case .number: numbers += 1
-        case .bad: bad += 1
-        case .missing: break
-        }
-      }
-      return numbers > 0 && numbers >= bad
-    }
+    facts = layout.names.indices.map { ColumnFacts(layout, $0) }
+    let fixed = try options.id.map { name throws(SeriesError) in try column(named: name) }
+    keys = fixed
     try chooseTime()
-    try chooseID()
+    try chooseKeys(fixed: fixed)
     try chooseTargets()
     try chooseCovariates()
   }
@@ -53,267 +42,360 @@ struct ColumnRoles {
     choices.append(DataReport.Choice(subject: subject, chosen: chosen, reason: reason))
   }
 
-  private func index(of name: String) -> Int? {
-    if let exact = layout.names.firstIndex(of: name) { return exact }
-    let wanted = normalizedName(name)
-    return layout.names.firstIndex { normalizedName($0) == wanted }
-  }
-
   private func column(named name: String) throws(SeriesError) -> Int {
-    guard let index = index(of: name) else {
+    guard let index = layout.column(named: name) else {
       throw .noSuchColumn(file: file, name: name, names: layout.names)
     }
     return index
   }
 
-  // MARK: Time
-
-  private static let timeNames = [
-    "date", "datetime", "timestamp", "ds", "time", "dt", "opentime", "closetime", "tradedate",
-    "tradingday", "caldt", "observationdate", "dateutc", "timeutc", "utc", "period", "day", "week",
-    "month", "quarter", "year", "t", "ts", "step", "timestep", "index", "unixtime",
-    "unixtimestamp", "epoch", "unix",
-  ]
-
-  /// Names of columns that may count steps. A day or a month that is a bare number starts again each time.
-  private static let stepNames: Set<String> = [
-    "t", "ts", "time", "timestamp", "step", "timestep", "index", "ds", "period", "dt",
-  ]
-
-  private mutating func chooseTime() throws(SeriesError) {
-    if let name = options.time {
-      let index = try column(named: name)
-      guard let time = timeRole(index, isNamed: true) else {
-        let row = layout.rows.indices.first { !layout.cell($0, index).isEmpty } ?? 0
-        throw .notDates(
-          file: file, column: name, line: layout.line(row),
-          found: String(layout.text(row, index).prefix(40)))
-      }
-      time.apply(&self, "you named it")
-      return
-    }
-    if let known = options.format, let found = self.time(like: known.time) {
-      time = found
-      choose(
-        "time", found.columns.sorted().map { layout.names[$0] }.joined(separator: " and "),
-        because: "the model's training read it so")
-      return
-    }
-    if let columns = partColumns() {
-      time = .parts(columns: columns)
-      choose(
-        "time", columns.map { layout.names[$0] }.joined(separator: " and "),
-        because: "the parts of a date stand in columns of their own")
-      return
-    }
-    let ranked = layout.names.indices.map { index in
-      (index, Self.timeNames.firstIndex(of: normalizedName(layout.names[index])))
-    }.sorted { ($0.1 ?? .max, $0.0) < ($1.1 ?? .max, $1.0) }
-    for (index, rank) in ranked {
-      guard let role = timeRole(index, isNamed: rank != nil) else { continue }
-      role.apply(&self, rank != nil ? "of its name and its cells" : "its cells are dates")
-      return
-    }
-    choose("time", "none", because: "no column holds dates; rows are taken as consecutive steps")
+  private func listed(_ columns: [Int]) -> String {
+    columns.map { layout.names[$0] }.joined(separator: " and ")
   }
 
-  /// The columns that a model's training read the time from, where this table has them and they are
-  /// written so.
-  private func time(like known: TableFormat.Time) -> Time? {
+  /// The columns beside the time and the names.
+  private func isTaken(_ column: Int) -> Bool {
+    time.columns.contains(column) || keys.contains(column)
+  }
+}
+
+// MARK: - Time
+
+extension ColumnRoles {
+  private mutating func chooseTime() throws(SeriesError) {
+    if options.countsRows {
+      countRows(because: "you asked to count rows")
+      return
+    }
+    if !options.time.isEmpty {
+      try chooseNamedTime()
+      return
+    }
+    if let known = options.format, try chooseTime(like: known.time) { return }
+    let search = try TimeSearch(layout, options: options, facts: facts)
+    months = search.months
+    let parts = TimeParts(search)
+    let all = search.candidates.map(parts.extended) + parts.composed()
+    timeLike = Set(
+      search.candidates.filter { $0.rank < 2 && !$0.isYear }.map { $0.parts[0].column })
+    if let best = bestCandidate(all) {
+      if let error = search.undecided.first(where: { $0.key < best.parts[0].column })?.value,
+        best.rank > 0
+      {
+        throw error
+      }
+      take(best, because: reason(best))
+      return
+    }
+    if let error = search.undecided.min(by: { $0.key < $1.key })?.value { throw error }
+    if let failed = search.unreadable.first {
+      throw .unreadableTime(
+        file: file, column: layout.names[failed.column], line: layout.line(failed.row),
+        found: String(layout.text(failed.row, failed.column).prefix(40)), reason: failed.reason)
+    }
+    if let steps = layout.names.indices.first(where: isSteps) {
+      takeSteps(steps, because: "of its name and its cells (whole numbers, taken as steps)")
+      return
+    }
+    countRows(because: "no column holds dates; rows are taken as consecutive steps")
+  }
+
+  private mutating func countRows(because reason: String) {
+    time = .rowOrder
+    stamps = layout.rows.indices.map { Timestamp(secondsSinceEpoch: Int64($0)) }
+    choose("time", "none", because: reason)
+  }
+
+  private mutating func take(_ found: TimeCandidate, because reason: String) {
+    time = .moments(found.parts)
+    (stamps, isUniversal) = (found.stamps, found.isUniversal)
+    notes += found.notes
+    choose("time", listed(found.parts.map(\.column)), because: reason)
+  }
+
+  private mutating func takeSteps(_ column: Int, because reason: String) {
+    time = .ordinal(column: column)
+    stamps = layout.rows.indices.map { layout.styles[column].step(layout.cell($0, column)) }
+    choose("time", layout.names[column], because: reason)
+  }
+
+  private func reason(_ found: TimeCandidate) -> String {
+    if found.parts.count > 1 {
+      return "together they make the time of a row (\(found.parts.example))"
+    }
+    let kind =
+      switch found.rank {
+      case 0: "its cells are dates"
+      case 1: "of its name and its cells"
+      default: "its numbers rise like times"
+      }
+    return "\(kind) (written like \(found.parts.example))"
+  }
+
+  /// Whole numbers under the name of a count, which name no series.
+  private func isSteps(_ column: Int) -> Bool {
+    let fact = facts[column]
+    guard ColumnNames.isStep(layout.names[column]), fact.isInteger, fact.high < 1e15,
+      !keys.contains(column), options.mayDrop(layout.rows.count - fact.count, of: layout.rows.count)
+    else { return false }
+    let name = normalizedName(layout.names[column])
+    return !["id", "no", "nr", ""].contains(name) || fact.isMonotonic
+  }
+
+  /// The reading under which most rows become distinct; of equals the plainer one, the more even one, the one
+  /// that needs fewer columns of names, the first.
+  private func bestCandidate(_ all: [TimeCandidate]) -> TimeCandidate? {
+    guard all.count > 1 else { return all.first }
+    func order(_ one: TimeCandidate) -> [Double] {
+      let repeats = one.repeats
+      var names = 0
+      var isResolved = options.mayDrop(repeats, of: one.stamps.count)
+      if !isResolved {
+        let search = KeySearch(layout, facts: facts, stamps: one.stamps)
+        let found = search.keys(fixed: keys, excluding: Set(one.parts.map(\.column)))
+        isResolved = found != nil
+        names = found?.columns.count ?? 0
+      }
+      let first = Double(one.parts.map(\.column).min() ?? 0)
+      let evenness = DateColumn.evenness(one.stamps) >= 0.5 ? 0.0 : 1.0
+      return [
+        isResolved ? 0 : 1, Double(one.rank), evenness, Double(names), Double(one.parts.count),
+        first,
+      ]
+    }
+    let ranked = all.map { (candidate: $0, order: order($0)) }
+    return ranked.min { $0.order.lexicographicallyPrecedes($1.order) }?.candidate
+  }
+
+  private mutating func chooseNamedTime() throws(SeriesError) {
+    var columns: [Int] = []
+    for name in options.time { columns.append(try column(named: name)) }
+    let search = try TimeSearch(layout, options: options, facts: facts, only: columns)
+    months = search.months
+    if let error = columns.compactMap({ search.undecided[$0] }).first { throw error }
+    if let found = TimeParts(search).named(columns) {
+      take(found, because: "you named it (written like \(found.parts.example))")
+      return
+    }
+    if columns.count == 1, facts[columns[0]].isInteger, facts[columns[0]].high < 1e15 {
+      takeSteps(columns[0], because: "you named it (whole numbers, taken as steps)")
+      return
+    }
+    let column = search.unreadable.first?.column ?? columns[0]
+    let row =
+      search.unreadable.first?.row
+      ?? layout.rows.indices.first { !layout.cell($0, column).isEmpty } ?? 0
+    throw .notDates(
+      file: file, column: layout.names[column], line: layout.line(row),
+      found: String(layout.text(row, column).prefix(40)))
+  }
+
+  /// Reads the time as a model's training did; false where this table has not its columns, or they are
+  /// written otherwise.
+  private mutating func chooseTime(like known: TableFormat.Time) throws(SeriesError) -> Bool {
+    var parts: [TimePart] = []
+    let locale = options.locale ?? options.format?.locale
+    if let locale {
+      guard let language = MonthNames.named(locale) else { throw .unknownLocale(locale) }
+      months = language
+    }
     switch known {
     case .dates(let name, let style, let clock):
-      guard let column = index(of: name) else { return nil }
-      let sample = layout.sample(column)
-      let hits = sample.count { DateScanner.parse($0, as: style) != nil }
-      guard hits > 0, hits * 5 >= sample.count * 4 else { return nil }
-      guard let clock else { return .dates(column: column, style: style, timeOfDay: nil) }
-      return index(of: clock).map { .dates(column: column, style: style, timeOfDay: $0) }
-    case .parts(let names):
-      let columns = names.compactMap(index)
-      let isWhole = columns.count == names.count && (2...4).contains(columns.count)
-      return isWhole ? .parts(columns: columns) : nil
-    case .ordinal(let name): return index(of: name).map { .ordinal(column: $0) }
-    case .header, .rowOrder: return nil
+      guard let column = layout.column(named: name) else { return false }
+      parts = [
+        TimePart(
+          column: column, role: .date(options.dayFirst.map { style.with(dayFirst: $0) } ?? style))
+      ]
+      if let clock {
+        guard let column = layout.column(named: clock) else { return false }
+        parts.append(TimePart(column: column, role: .clock))
+      }
+    case .parts(let known):
+      for part in known {
+        guard let column = layout.column(named: part.column) else { return false }
+        parts.append(TimePart(column: column, role: part.role))
+      }
+    case .ordinal(let name):
+      guard let column = layout.column(named: name) else { return false }
+      takeSteps(column, because: "the model's training read it so")
+      return true
+    case .rowOrder:
+      countRows(because: "the model's training counted rows")
+      return true
+    case .header: return false
     }
-  }
-
-  private struct TimeRole {
-    var time: Time
-    var name: String
-    var example: String
-
-    func apply(_ roles: inout ColumnRoles, _ reason: String) {
-      roles.time = time
-      roles.choose("time", name, because: "\(reason) (\(example))")
+    guard !parts.isEmpty else { return false }
+    let months = months
+    let parsed = layout.rows.indices.map { row in
+      parts.parse(months: months) { layout.cell(row, $0) }
     }
+    let hits = parsed.count { $0 != nil }
+    guard hits > 0, hits * 5 >= parsed.count * 4 else { return false }
+    let dates = DateColumn(parsed, isUniversal: options.format?.isUniversal)
+    take(
+      TimeCandidate(parts, dates: dates, rank: 0), because: "the model's training read it so")
+    return true
   }
+}
 
-  /// Columns called year, month, day and hour, in that order; at least the first two.
-  private func partColumns() -> [Int]? {
-    var columns: [Int] = []
-    for names in [
-      ["year", "yr"], ["month", "mo", "mnth"], ["day", "dayofmonth"], ["hour", "hr"],
-    ] {
-      guard
-        let index = layout.names.indices.first(where: {
-          names.contains(normalizedName(layout.names[$0])) && isNumeric[$0]
-        })
-      else { break }
-      columns.append(index)
+extension DateStyle {
+  /// The same style with the order of day and month that a person names.
+  fileprivate func with(dayFirst: Bool) -> DateStyle {
+    guard isNumericDate, self != .shortYearMonthDay else { return self }
+    return dayFirst ? .dayMonthYear : .monthDayYear
+  }
+}
+
+// MARK: - Series
+
+extension ColumnRoles {
+  private mutating func chooseKeys(fixed: [Int]) throws(SeriesError) {
+    if !fixed.isEmpty {
+      choose("series", listed(fixed), because: "you named it")
+      try refuseRepeats()
+      return
     }
-    return columns.count >= 2 ? columns : nil
-  }
-
-  private func timeRole(_ index: Int, isNamed: Bool) -> TimeRole? {
-    let sample = layout.sample(index)
-    if let guess = DateColumn.guessStyle(of: sample), guess.share >= 0.8,
-      isNamed || !isNumeric[index] || (guess.share == 1 && isMonotonic(sample))
+    let known = (options.format?.series ?? []).compactMap { layout.column(named: $0) }
+    if !known.isEmpty, known.count == options.format?.series.count,
+      !known.contains(where: { time.columns.contains($0) })
     {
-      let clock =
-        guess.style == .yearMonthDay || guess.style == .dayMonthYear
-          || guess.style == .monthDayYear || guess.style == .compact
-        ? timeOfDayColumn(index, sample) : nil
-      let name = layout.names[index] + (clock.map { " and \(layout.names[$0])" } ?? "")
-      return TimeRole(
-        time: .dates(column: index, style: guess.style, timeOfDay: clock), name: name,
-        example: "written like \(guess.style.example)")
-    }
-    guard Self.stepNames.contains(normalizedName(layout.names[index])) || options.time != nil,
-      isNumeric[index], !sample.isEmpty
-    else { return nil }
-    guard sample.allSatisfy({ layout.numbers.step($0) != nil }) else { return nil }
-    return TimeRole(
-      time: .ordinal(column: index), name: layout.names[index],
-      example: "whole numbers, taken as steps")
-  }
-
-  /// At least ten numbers that rise, or fall, at every step.
-  private func isMonotonic(_ sample: [ArraySlice<UInt8>]) -> Bool {
-    let numbers = sample.compactMap { cell in
-      if case .number(let value) = layout.numbers.parse(cell) { value } else { nil }
-    }
-    let pairs = zip(numbers, numbers.dropFirst())
-    return numbers.count >= 10
-      && (pairs.allSatisfy { $0 < $1 } || pairs.allSatisfy { $0 > $1 })
-  }
-
-  /// A column of times of day, when the dates have none.
-  private func timeOfDayColumn(_ dates: Int, _ sample: [ArraySlice<UInt8>]) -> Int? {
-    guard sample.allSatisfy({ !$0.contains(0x3A) }) else { return nil }
-    return layout.names.indices.first { index in
-      guard index != dates, normalizedName(layout.names[index]).contains("time") else {
-        return false
-      }
-      let cells = layout.sample(index, limit: 100)
-      return !cells.isEmpty
-        && cells.allSatisfy { cell in
-          var scanner = DateScanner(cell)
-          guard let time = scanner.timeOfDay(), scanner.isAtEnd else { return false }
-          return time.hour < 25 && time.minute < 60 && time.second < 61
-        }
-    }
-  }
-
-  private var timeColumns: Set<Int> { time.columns }
-
-  // MARK: Series
-
-  private static let idNames = [
-    "uniqueid", "itemid", "seriesid", "tsid", "symbol", "ticker", "tic", "name", "id", "series",
-    "asset", "instrument", "code", "stock", "pair", "item", "store", "sensor", "entity", "region",
-    "country", "group", "permno",
-  ]
-
-  private mutating func chooseID() throws(SeriesError) {
-    if let name = options.id {
-      id = try column(named: name)
-      choose("series", layout.names[id ?? 0], because: "you named it")
+      keys = known
+      choose("series", listed(known), because: "the model's training read it so")
       return
     }
-    if let known = options.format?.series.flatMap(index), !timeColumns.contains(known) {
-      id = known
-      choose("series", layout.names[known], because: "the model's training read it so")
+    guard layout.entities.isEmpty else { return }
+    if time == .rowOrder {
+      chooseLabels()
       return
     }
-    let candidates = layout.names.indices.filter { !timeColumns.contains($0) }
-    let named = candidates.compactMap { index in
-      Self.idNames.firstIndex(of: normalizedName(layout.names[index])).map {
-        (rank: $0, index: index)
-      }
-    }.sorted { $0.rank < $1.rank }.map(\.index)
-    let targets = options.targets.map(normalizedName)
-    let texts = candidates.filter { !isNumeric[$0] && !named.contains($0) }
-    for index in named + texts where !targets.contains(normalizedName(layout.names[index])) {
-      let sample = layout.sample(index, limit: 2_000)
-      guard !sample.isEmpty else { continue }
-      let distinct = Set(sample.map { Array($0) }).count
-      if distinct == 1, named.contains(index), !isNumeric[index] {
-        id = index
-        choose("series", layout.names[index], because: "every row carries the same name")
-        return
-      }
-      guard timesRepeat(within: index) else { continue }
-      id = index
+    let repeats = TimeCandidate.repeats(stamps)
+    if options.mayDrop(repeats, of: stamps.count) {
+      chooseLoneName()
+      return
+    }
+    let search = KeySearch(layout, facts: facts, stamps: stamps)
+    if let found = search.keys(excluding: try untouchable()) {
+      try refuseHours(found.columns)
+      keys = found.columns.sorted()
       choose(
-        "series", layout.names[index],
-        because: named.contains(index)
-          ? "of its name, and times repeat from one value to the next"
-          : "it holds text, and times repeat from one value to the next")
+        "series", listed(keys),
+        because: keys.count == 1
+          ? "times repeat from one value to the next"
+          : "times repeat, and these columns together tell the rows apart")
+    }
+    try refuseRepeats()
+  }
+
+  /// 24 numbers a day under a name that says nothing: hours or series.
+  private func refuseHours(_ found: [Int]) throws(SeriesError) {
+    guard found.count == 1, let column = found.first, facts[column].isInteger,
+      facts[column].distinct == 24, facts[column].high - facts[column].low == 23,
+      facts[column].low <= 1, ColumnNames.seriesRank(layout.names[column]) == nil,
+      case .moments(let parts) = time, parts.count == 1,
+      stamps.allSatisfy({ $0.map { $0.secondOfDay == 0 } ?? true })
+    else { return }
+    let (day, name) = (layout.names[parts[0].column], layout.names[column])
+    throw .undecided(
+      file: file, column: name, line: layout.line(0), found: layout.text(0, column),
+      readings: "an hour of the day or as the name of a series",
+      choice: "--time \(day),\(name) or --id \(name)")
+  }
+
+  /// Columns that name no series.
+  private func untouchable() throws(SeriesError) -> Set<Int> {
+    var columns = Set(time.columns).union(timeLike)
+    for name in options.targets where name != "*" { columns.insert(try column(named: name)) }
+    return columns
+  }
+
+  /// One name that every row carries, or names whose series follow one another.
+  private mutating func chooseLoneName() {
+    let named = layout.names.indices.filter { !isTaken($0) && !facts[$0].isNumeric }
+      .compactMap { column in
+        ColumnNames.seriesRank(layout.names[column]).map { (rank: $0, column: column) }
+      }.sorted { $0.rank < $1.rank }
+    for (_, column) in named {
+      var labels: Set<ArraySlice<UInt8>> = []
+      var blocks = 0
+      var last: ArraySlice<UInt8>?
+      for row in layout.rows.indices {
+        let label = layout.cell(row, column)
+        if label != last {
+          blocks += 1
+          labels.insert(label)
+          last = label
+          if blocks > labels.count || labels.count > 1_000 { break }
+        }
+      }
+      guard blocks == labels.count, labels.count * 10 <= max(10, layout.rows.count) else {
+        continue
+      }
+      keys = [column]
+      choose(
+        "series", layout.names[column],
+        because: labels.count == 1
+          ? "every row carries the same name" : "of its name, and its series follow one another")
       return
     }
   }
 
-  /// Whether the same time occurs in several rows and the column tells them apart.
-  private func timesRepeat(within column: Int) -> Bool {
-    let times = timeColumns.sorted()
-    guard !times.isEmpty else {
-      // Without a clock a label that comes back marks the rows of one series.
-      let sample = layout.rows.indices.prefix(2_000)
-      let labels = Set(sample.map { Array(layout.cell($0, column)) })
-      return !isNumeric[column] && labels.count > 1 && labels.count * 3 < sample.count
+  /// Without a clock a label that comes back marks the rows of one series.
+  private mutating func chooseLabels() {
+    let sample = layout.rows.indices.prefix(2_000)
+    for column in layout.names.indices where !facts[column].isNumeric {
+      let labels = Set(sample.map { layout.cell($0, column) })
+      guard labels.count > 1, labels.count * 3 < sample.count else { continue }
+      keys = [column]
+      choose("series", layout.names[column], because: "it holds text that comes back")
+      return
     }
-    var seen: Set<[UInt8]> = []
-    var seenWithLabel: Set<[UInt8]> = []
-    var repeats = 0
-    for row in layout.rows.indices {
-      var key: [UInt8] = []
-      for column in times { key += layout.cell(row, column) + [0] }
-      if !seen.insert(key).inserted {
-        repeats += 1
-        if seenWithLabel.count > 20_000 { break }
-      }
-      seenWithLabel.insert(key + layout.cell(row, column))
-    }
-    let rows = seen.count + repeats
-    // Labels must resolve nearly all of the repetition.
-    return repeats * 20 > rows && seenWithLabel.count - seen.count > repeats * 9 / 10
   }
 
-  // MARK: Target and covariates
+  /// Rows are lost where a time comes back within a series; beyond a few that is refused.
+  private func refuseRepeats() throws(SeriesError) {
+    guard options.duplicates == nil, time.hasClock || time.columns.count > 0 else { return }
+    var seen: Set<Moment> = []
+    seen.reserveCapacity(stamps.count)
+    var (repeats, first) = (0, -1)
+    if keys.isEmpty, options.mayDrop(TimeCandidate.repeats(stamps), of: stamps.count) { return }
+    for row in stamps.indices {
+      guard let stamp = stamps[row] else { continue }
+      let labels = keys.map { layout.cell(row, $0) }
+      if !seen.insert(Moment(stamp: stamp, labels: labels)).inserted {
+        repeats += 1
+        if first < 0 { first = row }
+      }
+    }
+    guard !options.mayDrop(repeats, of: stamps.count), first >= 0 else { return }
+    let search = KeySearch(layout, facts: facts, stamps: stamps)
+    let found = search.keys(fixed: keys, excluding: try untouchable())
+    throw .repeatedTimes(
+      file: file, rows: repeats, of: stamps.count, time: stamps[first].map { "\($0)" } ?? "",
+      line: layout.line(first),
+      resolving: found.map { (keys + $0.columns).map { layout.names[$0] } } ?? [])
+  }
 
-  private static let targetNames = [
-    "adjclose", "adjustedclose", "closeadj", "close", "closeprice", "closelast", "last", "price",
-    "settle", "settlement", "y", "target", "value", "ot", "rv5", "rv", "sales", "demand", "load",
-  ]
+  private struct Moment: Hashable {
+    let stamp: Timestamp
+    let labels: [ArraySlice<UInt8>]
+  }
+}
 
+// MARK: - Target and covariates
+
+extension ColumnRoles {
   private mutating func chooseTargets() throws(SeriesError) {
-    let taken = timeColumns.union(id.map { [$0] } ?? [])
-    let numeric = layout.names.indices.filter { isNumeric[$0] && !taken.contains($0) }
+    let numeric = layout.names.indices.filter { facts[$0].isNumeric && !isTaken($0) }
     if !options.targets.isEmpty, options.targets != ["*"] {
       for name in options.targets {
-        let index = try column(named: name)
-        guard isNumeric[index] else {
-          let row =
-            layout.rows.indices.first { layout.numbers.parse(layout.cell($0, index)) == .bad } ?? 0
-          throw .notNumeric(
-            file: file, column: name,
-            line: layout.rows.isEmpty ? layout.headerLine : layout.line(row),
-            found: layout.rows.isEmpty ? "" : String(layout.text(row, index).prefix(40)))
+        for index in try columns(named: name) where !targets.contains(index) {
+          try requireNumbers(index, name: name)
+          targets.append(index)
         }
-        if !targets.contains(index) { targets.append(index) }
       }
       choose(
-        "target", targets.map { layout.names[$0] }.joined(separator: ", "), because: "you named it")
+        "target", Set(targets.map { layout.names[$0] }).sorted().joined(separator: ", "),
+        because: "you named it")
       return
     }
     guard !numeric.isEmpty else { throw .noNumbers(file: file, names: layout.names) }
@@ -322,18 +404,78 @@ struct ColumnRoles {
       choose("target", "every column of numbers", because: "you asked for all")
       return
     }
-    let known = numeric.compactMap { index in
-      Self.targetNames.firstIndex(of: normalizedName(layout.names[index])).map {
-        (rank: $0, index: index)
+    let features = Features(layout, facts: facts, stamps: time.hasClock ? stamps : [])
+    let measured = numeric.filter {
+      !timeLike.contains($0) && !features.isFeature($0) && !isStatic($0)
+    }
+    chooseTarget(among: measured.isEmpty ? numeric : measured)
+  }
+
+  /// Whether each series has one number throughout, as a size or a price class.
+  private func isStatic(_ column: Int) -> Bool {
+    guard !keys.isEmpty, let values = facts[column].numbers?.values else { return false }
+    var known: [[ArraySlice<UInt8>]: Double] = [:]
+    var comesBack = false
+    for row in layout.sampleRows(4_000) where !values[row].isNaN {
+      let label = keys.map { layout.cell(row, $0) }
+      if let value = known[label] {
+        if value != values[row] { return false }
+        comesBack = true
+      } else {
+        known[label] = values[row]
       }
-    }.min { $0.rank < $1.rank }
+    }
+    return comesBack
+  }
+
+  /// The columns of a name: several where each series has one.
+  private func columns(named name: String) throws(SeriesError) -> [Int] {
+    let first = try column(named: name)
+    guard !layout.entities.isEmpty else { return [first] }
+    return layout.names.indices.filter { layout.names[$0] == layout.names[first] }
+  }
+
+  private func requireNumbers(_ index: Int, name: String) throws(SeriesError) {
+    guard !facts[index].isNumeric else { return }
+    let style = layout.styles[index]
+    let row = layout.rows.indices.first { style.parse(layout.cell($0, index)) == .bad } ?? 0
+    throw .notNumeric(
+      file: file, column: name,
+      line: layout.rows.isEmpty ? layout.headerLine : layout.line(row),
+      found: layout.rows.isEmpty ? "" : String(layout.text(row, index).prefix(40)))
+  }
+
+  private mutating func chooseTarget(among numeric: [Int]) {
+    let known = numeric.compactMap { index in
+      ColumnNames.targetRank(layout.names[index]).map { (rank: $0, index: index) }
+    }.min { a, b in
+      // Beside a quantity a price is what it is sold at, not what is asked for.
+      let (one, other) = (isSoldPrice(a.index, numeric), isSoldPrice(b.index, numeric))
+      return one != other ? other : a.rank < b.rank
+    }
+    let bars = layout.entities.isEmpty ? PriceBars(layout, columns: numeric) : nil
     if numeric.count == 1 {
       targets = numeric
-      choose("target", layout.names[numeric[0]], because: "it is the only column of numbers")
+      let isAlone = layout.names.indices.count { facts[$0].isNumeric && !isTaken($0) } == 1
+      choose(
+        "target", layout.names[numeric[0]],
+        because: isAlone
+          ? "it is the only column of numbers"
+          : "it is the only column of numbers that is no counter, flag or part of the calendar")
     } else if let known {
-      targets = [known.index]
-      choose("target", layout.names[known.index], because: "of its name")
-    } else if id != nil {
+      // Where series stand side by side each has a column of the name.
+      let name = layout.names[known.index]
+      targets =
+        layout.entities.isEmpty ? [known.index] : numeric.filter { layout.names[$0] == name }
+      choose("target", name, because: "of its name")
+    } else if let bars {
+      targets = [bars.close]
+      choose(
+        "target", layout.names[bars.close],
+        because:
+          "it closes price bars: of four columns the second is never below, and the third never "
+          + "above, the others")
+    } else if !keys.isEmpty {
       targets = [numeric[numeric.count - 1]]
       choose("target", layout.names[targets[0]], because: "it is the last column of numbers")
     } else {
@@ -344,22 +486,27 @@ struct ColumnRoles {
     }
   }
 
+  private func isSoldPrice(_ column: Int, _ numeric: [Int]) -> Bool {
+    normalizedName(layout.names[column]) == "price" && !keys.isEmpty
+      && numeric.contains { ColumnNames.isQuantity(layout.names[$0]) }
+  }
+
   private mutating func chooseCovariates() throws(SeriesError) {
-    let taken = timeColumns.union(targets).union(id.map { [$0] } ?? [])
-    ignored = layout.names.indices.filter { !isNumeric[$0] && !taken.contains($0) }
+    ignored = layout.names.indices.filter {
+      !facts[$0].isNumeric && !isTaken($0) && !targets.contains($0)
+    }
     if let names = options.covariates {
       for name in names {
-        let index = try column(named: name)
-        guard isNumeric[index] else {
-          throw .notNumeric(
-            file: file, column: name,
-            line: layout.rows.isEmpty ? layout.headerLine : layout.line(0),
-            found: layout.rows.isEmpty ? "" : String(layout.text(0, index).prefix(40)))
+        for index in try columns(named: name) where !isTaken(index) && !targets.contains(index) {
+          try requireNumbers(index, name: name)
+          if !covariates.contains(index) { covariates.append(index) }
         }
-        if !taken.contains(index), !covariates.contains(index) { covariates.append(index) }
       }
-    } else if targets.count == 1 {
-      covariates = layout.names.indices.filter { isNumeric[$0] && !taken.contains($0) }
+    } else if targets.count == 1 || !layout.entities.isEmpty {
+      let others = Set(timeLike).subtracting(targets)
+      covariates = layout.names.indices.filter {
+        facts[$0].isNumeric && !isTaken($0) && !targets.contains($0) && !others.contains($0)
+      }
     }
   }
 }

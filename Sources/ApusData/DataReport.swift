@@ -30,7 +30,7 @@ public struct DataReport: Codable, Sendable, Equatable {
 
   /// One decision.
   public struct Choice: Codable, Sendable, Equatable {
-    /// The subject of the decision: `time`, `series`, `target`, `covariates`, `frequency`.
+    /// The subject of the decision: `time`, `series`, `target`, `frequency`, `measure`.
     public var subject: String
     /// The answer.
     public var chosen: String
@@ -66,6 +66,8 @@ public struct DataReport: Codable, Sendable, Equatable {
     case highBelowLow
     /// A price changes by more than a third in one step.
     case jump
+    /// A value very far from the others.
+    case outlier
   }
 
   /// All cases of one kind.
@@ -176,6 +178,9 @@ extension DataReport {
     case .nonPositivePrice: "\(counted(count, "price")) at or below zero"
     case .highBelowLow: "\(counted(count, "row")) with the high below the low"
     case .jump: "\(counted(count, "step")) larger than 35 % in logarithms"
+    case .outlier:
+      "\(counted(count, "value")) far from the others; if such a value stands for a missing one, say "
+        + "--missing"
     }
   }
 

@@ -4,14 +4,17 @@ struct ParsedDate: Equatable {
   var local: Timestamp
   /// Seconds east of Greenwich, when the cell named a zone.
   var offset: Int?
-  /// Digits below the second were dropped.
-  var droppedFraction = false
   /// The year had two digits.
   var twoDigitYear = false
+  /// The cell held a month's name and one number of at most two digits: a year, or a day without one.
+  var isMonthAndShortNumber = false
 
   /// The moment in Coordinated Universal Time; the local clock where no zone was named.
   var universal: Timestamp {
-    Timestamp(secondsSinceEpoch: local.secondsSinceEpoch - Int64(offset ?? 0))
+    guard let offset, offset != 0 else { return local }
+    return Timestamp(
+      secondsSinceEpoch: local.secondsSinceEpoch &- Int64(offset), nanosecond: Int(local.nanosecond)
+    )
   }
 }
 
@@ -34,23 +37,30 @@ extension Timestamp {
 struct DateScanner {
   let bytes: ArraySlice<UInt8>
   var position: Int
+  let months: MonthNames
 
-  init(_ bytes: ArraySlice<UInt8>) {
+  init(_ bytes: ArraySlice<UInt8>, months: MonthNames = .english) {
     self.bytes = bytes
+    self.months = months
     position = bytes.startIndex
   }
 
   /// Parses the whole of `cell`, or nothing. Spaces around it are the caller's to trim.
-  static func parse(_ cell: ArraySlice<UInt8>, as style: DateStyle) -> ParsedDate? {
+  static func parse(
+    _ cell: ArraySlice<UInt8>, as style: DateStyle, months: MonthNames = .english
+  ) -> ParsedDate? {
     guard !cell.isEmpty, cell.count <= 64 else { return nil }
-    var scanner = DateScanner(cell)
+    var scanner = DateScanner(cell, months: months)
     switch style {
-    case .yearMonthDay, .dayMonthYear, .monthDayYear: return scanner.numericDate(style)
+    case .yearMonthDay, .dayMonthYear, .monthDayYear, .shortYearMonthDay:
+      return scanner.numericDate(style)
     case .compact: return scanner.compactDate()
     case .monthName: return scanner.namedDate()
     case .yearMonth: return scanner.yearAndMonth()
     case .quarter: return scanner.yearAndQuarter()
+    case .halfYear: return scanner.yearAndHalf()
     case .isoWeek: return scanner.isoWeek()
+    case .yearDay: return scanner.yearAndDay()
     case .year:
       guard cell.count == 4, let year = scanner.number(4...4)?.value, (1000...2999).contains(year),
         let stamp = Timestamp(year: year, month: 1, day: 1)
@@ -60,6 +70,9 @@ struct DateScanner {
     case .epochMilliseconds: return scanner.epoch(perSecond: 1_000)
     case .epochMicroseconds: return scanner.epoch(perSecond: 1_000_000)
     case .epochNanoseconds: return scanner.epoch(perSecond: 1_000_000_000)
+    case .epochAnyUnit:
+      return DateStyle.epochUnit(of: cell).flatMap { DateScanner.parse(cell, as: $0) }
+    case .excelDays: return scanner.excelDays()
     }
   }
 
@@ -91,14 +104,24 @@ struct DateScanner {
     return (value, count)
   }
 
-  /// A run of letters in lower case.
+  /// A run of letters in lower case, those beyond ASCII included.
   mutating func word() -> String? {
     var letters: [UInt8] = []
-    while let byte = next, letters.count < 12, let letter = lowercaseLetter(byte) {
-      letters.append(letter)
+    var isASCII = true
+    while let byte = next, letters.count < 24 {
+      if let letter = lowercaseLetter(byte) {
+        letters.append(letter)
+      } else if byte >= 0x80 {
+        letters.append(byte)
+        isASCII = false
+      } else {
+        break
+      }
       position += 1
     }
-    return letters.isEmpty ? nil : String(decoding: letters, as: UTF8.self)
+    guard !letters.isEmpty else { return nil }
+    let text = String(decoding: letters, as: UTF8.self)
+    return isASCII ? text : text.lowercased()
   }
 
   // MARK: Dates
@@ -116,6 +139,9 @@ struct DateScanner {
     case .yearMonthDay:
       guard first.digits == 4, third.digits <= 2 else { return nil }
       (year, month, day) = (first, second.value, third.value)
+    case .shortYearMonthDay:
+      guard first.digits == 2, third.digits <= 2 else { return nil }
+      (year, month, day) = (first, second.value, third.value)
     case .dayMonthYear:
       (year, month, day) = (third, second.value, first.value)
     default:
@@ -131,21 +157,19 @@ struct DateScanner {
     while position + digits < bytes.endIndex, digitValue(bytes[position + digits]) != nil {
       digits += 1
     }
-    guard digits == 8 || digits == 12 || digits == 14, let year = fixed(4), let month = fixed(2),
+    guard [8, 10, 12, 14, 17].contains(digits), let year = fixed(4), let month = fixed(2),
       let day = fixed(2)
     else { return nil }
     guard digits > 8 else { return finish(year: year, month: month, day: day) }
-    guard let hour = fixed(2), let minute = fixed(2) else { return nil }
-    var second = 0
-    if digits == 14 {
-      guard let seconds = fixed(2) else { return nil }
-      second = seconds
-    }
-    guard isAtEnd,
+    guard let hour = fixed(2) else { return nil }
+    let minute = digits >= 12 ? fixed(2) : 0
+    let second = digits >= 14 ? fixed(2) : 0
+    let thousandths = digits == 17 ? fixed(3) : 0
+    guard let minute, let second, let thousandths, isAtEnd,
       let stamp = Timestamp(
         year: year, month: month, day: day, hour: hour, minute: minute, second: second)
     else { return nil }
-    return ParsedDate(local: stamp)
+    return ParsedDate(local: stamp.adding(nanoseconds: thousandths * 1_000_000))
   }
 
   /// Exactly `count` digits of a longer run.
@@ -167,10 +191,10 @@ struct DateScanner {
     while !isAtEnd, numbers.count < 3 {
       let start = position
       if let name = word() {
-        if let index = Self.monthIndex(name), month == nil {
+        if let index = monthIndex(name), month == nil {
           month = index
           monthCameAfter = numbers.count
-        } else if !Self.isWeekday(name), !["of", "st", "nd", "rd", "th"].contains(name) {
+        } else if !Self.isWeekday(name), !["of", "st", "nd", "rd", "th", "de"].contains(name) {
           position = start
           break
         }
@@ -202,10 +226,13 @@ struct DateScanner {
     case 2: (year, day) = (numbers[1], numbers[0].value)
     default: return nil
     }
-    guard year.digits == 4 || year.digits == 2 else { return nil }
-    return finish(
+    let isShort = numbers.count == 1 && year.digits <= 2
+    guard year.digits == 4 || year.digits == 2 || isShort else { return nil }
+    var found = finish(
       year: Self.fullYear(year), month: month, day: day, twoDigitYear: year.digits == 2,
       spacesTaken: true)
+    found?.isMonthAndShortNumber = isShort
+    return found
   }
 
   /// The order of C's `ctime`: `Mon Jan  2 15:04:05 2006`.
@@ -217,7 +244,7 @@ struct DateScanner {
         year: year.value, month: month, day: day, hour: time.hour, minute: time.minute,
         second: time.second)
     else { return nil }
-    return ParsedDate(local: stamp, droppedFraction: time.fraction)
+    return ParsedDate(local: stamp.adding(nanoseconds: time.nanosecond))
   }
 
   private mutating func yearAndMonth() -> ParsedDate? {
@@ -225,9 +252,14 @@ struct DateScanner {
       return first(ofMonth: month, in: year)
     }
     position = bytes.startIndex
-    guard let first = number(1...4), let separator = next, [0x2D, 0x2F, 0x2E].contains(separator)
-    else { return nil }
-    position += 1
+    guard let first = number(1...4), let separator = next else { return nil }
+    switch separator {
+    case 0x2F, 0x2E, 0x4D, 0x6D: position += 1  // 2015/12, 2015.12, 2015M12
+    case 0x2D, 0x3A, 0x20:  // 2015-12, 2015:M12
+      position += 1
+      if next == 0x4D || next == 0x6D { position += 1 } else if separator != 0x2D { return nil }
+    default: return nil
+    }
     guard let second = number(1...4), isAtEnd else { return nil }
     if first.digits == 4, second.digits <= 2 {
       return self.first(ofMonth: second.value, in: first.value)
@@ -243,55 +275,124 @@ struct DateScanner {
   }
 
   private mutating func yearAndQuarter() -> ParsedDate? {
-    var year: Int?
-    var quarter: Int?
+    yearAndPart(letters: ["q", "qtr", "quarter", "t"], parts: 4).flatMap {
+      first(ofMonth: $0.part * 3 - 2, in: $0.year)
+    }
+  }
+
+  private mutating func yearAndHalf() -> ParsedDate? {
+    yearAndPart(letters: ["h", "s", "half"], parts: 2).flatMap {
+      first(ofMonth: $0.part * 6 - 5, in: $0.year)
+    }
+  }
+
+  /// A year and a letter with a number, in any order: `2015Q4`, `2015:Q4`, `Q4 2015`, `4Q2015`.
+  private mutating func yearAndPart(
+    letters: Set<String>, parts: Int
+  ) -> (year: Int, part: Int)? {
+    var (year, part): (Int?, Int?)
+    var hasLetter = false
     while !isAtEnd {
-      if let letters = word() {
-        guard letters == "q", quarter == nil, let value = number(1...1)?.value else { return nil }
-        quarter = value
-      } else if let value = number(4...4)?.value, year == nil {
+      if let word = word() {
+        guard !hasLetter, letters.contains(word) else { return nil }
+        hasLetter = true
+      } else if year == nil, let value = number(4...4)?.value {
         year = value
+      } else if part == nil, let value = number(1...2)?.value {
+        part = value
       } else {
         return nil
       }
-      while let byte = next, byte == 0x20 || byte == 0x2D || byte == 0x2F { position += 1 }
+      while let byte = next, [0x20, 0x2D, 0x2F, 0x3A, 0x5F, 0x2E].contains(byte) { position += 1 }
     }
-    guard let year, let quarter, (1...4).contains(quarter) else { return nil }
-    return first(ofMonth: quarter * 3 - 2, in: year)
+    guard hasLetter, let year, let part, (1...parts).contains(part) else { return nil }
+    return (year, part)
   }
 
   private mutating func isoWeek() -> ParsedDate? {
-    guard let year = number(4...4)?.value, (1...9998).contains(year) else { return nil }
-    _ = take(0x2D)
-    guard word() == "w", let week = number(2...2)?.value, (1...53).contains(week) else {
-      return nil
+    let letters: Set<String> = ["w", "wk", "week", "kw", "cw"]
+    if let dash = bytes.lastIndex(of: 0x2D), bytes.endIndex - dash == 2,
+      let weekday = digitValue(bytes[dash + 1]), (1...7).contains(weekday)
+    {  // 2015-W53-4
+      var week = DateScanner(bytes[..<dash])
+      guard let found = week.yearAndPart(letters: letters, parts: 53) else { return nil }
+      return Self.monday(ofWeek: found.part, in: found.year, plus: weekday - 1)
     }
-    var weekday = 1
-    if take(0x2D) {
-      guard let value = number(1...1)?.value, (1...7).contains(value) else { return nil }
-      weekday = value
-    }
-    guard isAtEnd, let fourth = Timestamp(year: year, month: 1, day: 4) else { return nil }
-    // The week of 4 January is week 1.
-    let monday = fourth.dayNumber - fourth.weekday
-    let day = monday + (week - 1) * 7 + weekday - 1
+    guard let found = yearAndPart(letters: letters, parts: 53) else { return nil }
+    return Self.monday(ofWeek: found.part, in: found.year)
+  }
+
+  /// The Monday of a week by ISO 8601: the week of 4 January is week 1.
+  static func monday(ofWeek week: Int, in year: Int, plus days: Int = 0) -> ParsedDate? {
+    guard (1...9998).contains(year), (1...53).contains(week),
+      let fourth = Timestamp(year: year, month: 1, day: 4)
+    else { return nil }
+    let day = fourth.dayNumber - fourth.weekday + (week - 1) * 7 + days
     return ParsedDate(local: Timestamp(secondsSinceEpoch: Int64(day) * 86_400))
+  }
+
+  private mutating func yearAndDay() -> ParsedDate? {
+    guard let year = fixed(4), (1000...2999).contains(year) else { return nil }
+    _ = take(0x2D)
+    guard let day = fixed(3), isAtEnd else { return nil }
+    return Self.day(day, of: year)
+  }
+
+  /// A day of the year, from 1.
+  static func day(_ day: Int, of year: Int) -> ParsedDate? {
+    guard day >= 1, day <= (CivilTime.isLeap(year: year) ? 366 : 365),
+      let first = Timestamp(year: year, month: 1, day: 1)
+    else { return nil }
+    return ParsedDate(
+      local: Timestamp(secondsSinceEpoch: first.secondsSinceEpoch + Int64(day - 1) * 86_400))
+  }
+
+  /// Days since 1899-12-30 with an optional fraction: the moment to the nearest second. From 61 on, which
+  /// is 1900-03-01, the count of spreadsheets has no leap day that never was.
+  private mutating func excelDays() -> ParsedDate? {
+    guard let days = number(1...7)?.value, (61...2_958_465).contains(days) else { return nil }
+    var seconds = 0.0
+    if take(0x2E) || take(0x2C) {
+      var (value, place) = (0.0, 0.1)
+      while let byte = next, let digit = digitValue(byte) {
+        value += Double(digit) * place
+        place /= 10
+        position += 1
+      }
+      seconds = (value * 86_400).rounded()
+    }
+    guard isAtEnd else { return nil }
+    return ParsedDate(
+      local: Timestamp(secondsSinceEpoch: Int64(days - 25_569) * 86_400 + Int64(seconds)))
   }
 
   /// A count of ticks since 1970, with an optional fraction; moments from year 1 to 9999.
   private mutating func epoch(perSecond: Int64) -> ParsedDate? {
     let isNegative = take(0x2D)
-    guard let count = number(1...18)?.value else { return nil }
-    var fraction = false
+    var count: Int64 = 0
+    let start = position
+    while let byte = next, let digit = digitValue(byte) {
+      let (tens, tooLong) = count.multipliedReportingOverflow(by: 10)
+      let (sum, overflow) = tens.addingReportingOverflow(Int64(digit))
+      guard !tooLong, !overflow else { return nil }
+      count = sum
+      position += 1
+    }
+    guard position > start else { return nil }
+    var nanoseconds = 0.0
+    let perTick = 1_000_000_000 / perSecond
     if take(0x2E) {
       guard let digits = number(1...12) else { return nil }
-      fraction = digits.value != 0
+      nanoseconds = Double(digits.value) * Double(perTick)
+      for _ in 0..<digits.digits { nanoseconds /= 10 }
     }
     guard isAtEnd else { return nil }
-    let ticks = isNegative ? -Int64(count) : Int64(count)
-    let stamp = Timestamp(secondsSinceEpoch: ticks.flooredQuotient(perSecond))
-    guard stamp.secondsSinceEpoch.magnitude < 253_402_300_800 else { return nil }
-    return ParsedDate(local: stamp, droppedFraction: fraction || ticks % perSecond != 0)
+    let ticks = isNegative ? -count : count
+    let whole = ticks.flooredQuotient(perSecond)
+    guard whole.magnitude < 253_402_300_800 else { return nil }
+    let below = Double((ticks - whole * perSecond) * perTick) + (isNegative ? 0 : nanoseconds)
+    return ParsedDate(
+      local: Timestamp(secondsSinceEpoch: whole, nanosecond: Int(below.rounded())))
   }
 
   // MARK: Words
@@ -302,15 +403,9 @@ struct DateScanner {
     return year.value + (year.value < 69 ? 2_000 : 1_900)
   }
 
-  private static let months = [
-    "january", "february", "march", "april", "may", "june", "july", "august", "september",
-    "october", "november", "december",
-  ]
-
-  private static func monthIndex(_ name: String) -> Int? {
+  private func monthIndex(_ name: String) -> Int? {
     if name == "sept" { return 9 }
-    return months.firstIndex { $0 == name || (name.count == 3 && $0.hasPrefix(name)) }
-      .map { $0 + 1 }
+    return months.month(name)
   }
 
   private static func isWeekday(_ name: String) -> Bool {

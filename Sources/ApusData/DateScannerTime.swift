@@ -20,10 +20,21 @@ extension DateScanner {
     } else if next == 0x20 || next == 0x09 || next == 0x3A || next == 0x2C {
       position += 1
       skipSpaces()
+      // 2012-01-01 - 13:00, and 2012-01-01_13:00 below.
+      if next == 0x2D { position += 1 }
+      skipSpaces()
+    } else if next == 0x5F {
+      position += 1
     } else if !spacesTaken {
       return nil
     }
-    guard let time = timeOfDay() else { return nil }
+    let beforeTime = position
+    var time = timeOfDay()
+    if time == nil {
+      position = beforeTime
+      time = hourAlone()
+    }
+    guard let time else { return nil }
     skipSpaces()
     var offset: Int?
     if !isAtEnd {
@@ -36,31 +47,54 @@ extension DateScanner {
         second: time.second)
     else { return nil }
     return ParsedDate(
-      local: stamp, offset: offset, droppedFraction: time.fraction, twoDigitYear: twoDigitYear)
+      local: stamp.adding(nanoseconds: time.nanosecond), offset: offset, twoDigitYear: twoDigitYear)
   }
 
-  /// `13:05`, `13:05:09`, `13:05:09.25`, `1:05 PM`, `1305`, `130509`.
-  mutating func timeOfDay() -> (hour: Int, minute: Int, second: Int, fraction: Bool)? {
+  /// A time of day.
+  typealias TimeOfDay = (hour: Int, minute: Int, second: Int, nanosecond: Int)
+
+  /// Two digits and nothing behind them but a zone: `2015-12-31T13Z`.
+  private mutating func hourAlone() -> TimeOfDay? {
+    guard let hour = number(2...2)?.value, next != 0x3A else { return nil }
+    return (hour, 0, 0, 0)
+  }
+
+  /// `13:05`, `13:05:09`, `13:05:09.25`, `13.05.09`, `1:05 PM`, `1305`, `130509`, `130509250`.
+  mutating func timeOfDay() -> TimeOfDay? {
     let start = position
-    if let compact = number(4...6), compact.digits != 5, next != 0x3A {
-      return compact.digits == 4
-        ? (compact.value / 100, compact.value % 100, 0, false)
-        : (compact.value / 10_000, compact.value / 100 % 100, compact.value % 100, false)
+    if let compact = number(4...9), next != 0x3A {
+      let value = compact.value
+      switch compact.digits {
+      case 4: return (value / 100, value % 100, 0, 0)
+      case 6: return (value / 10_000, value / 100 % 100, value % 100, 0)
+      case 9:
+        return (
+          value / 10_000_000, value / 100_000 % 100, value / 1_000 % 100,
+          value % 1_000 * 1_000_000
+        )
+      default: break
+      }
     }
     position = start
-    guard var hour = number(1...2)?.value, take(0x3A), let minute = number(2...2)?.value else {
-      return nil
-    }
+    guard var hour = number(1...2)?.value, let mark = next,
+      mark == 0x3A || mark == 0x2E || mark == 0x2D,
+      take(mark), let minute = number(2...2)?.value
+    else { return nil }
     var second = 0
-    var fraction = false
-    if take(0x3A) {
+    var nanosecond = 0
+    if take(mark) {
       guard let seconds = number(2...2)?.value else { return nil }
       second = seconds
       if next == 0x2E || next == 0x2C {
         position += 1
         guard let digits = number(1...12) else { return nil }
-        fraction = digits.value != 0
+        var value = digits.value
+        for _ in digits.digits..<max(9, digits.digits) { value *= 10 }
+        for _ in 9..<max(9, digits.digits) { value /= 10 }
+        nanosecond = value
       }
+    } else if mark != 0x3A {
+      return nil  // 13.05 is a number
     }
     let beforeMark = position
     skipSpaces()
@@ -70,14 +104,33 @@ extension DateScanner {
     } else {
       position = beforeMark
     }
-    return (hour, minute, second, fraction)
+    return (hour, minute, second, nanosecond)
   }
 
-  /// Seconds east of Greenwich: `Z`, `UTC`, `GMT`, `+02:00`, `-0530`, `+01`, `UTC+1`.
+  /// A cell that is a time of day and nothing else, as seconds and nanoseconds since midnight; 24:00 and a
+  /// leap second count as what they are the start of.
+  static func clock(_ cell: ArraySlice<UInt8>) -> (seconds: Int, nanosecond: Int)? {
+    guard cell.count <= 32 else { return nil }
+    var scanner = DateScanner(cell)
+    guard let time = scanner.timeOfDay(), scanner.isAtEnd, time.hour <= 24, time.minute < 60,
+      time.second <= 60
+    else { return nil }
+    return (time.hour * 3_600 + time.minute * 60 + time.second, time.nanosecond)
+  }
+
+  /// Hours east of Greenwich of the zones that have one meaning.
+  private static let zones: [String: Double] = [
+    "z": 0, "utc": 0, "gmt": 0, "wet": 0, "west": 1, "cet": 1, "cest": 2, "mez": 1, "mesz": 2,
+    "eet": 2, "eest": 3, "msk": 3, "jst": 9, "aest": 10, "aedt": 11, "est": -5, "edt": -4,
+    "cdt": -5, "mst": -7, "mdt": -6, "pst": -8, "pdt": -7,
+  ]
+
+  /// Seconds east of Greenwich: `Z`, `UTC`, `GMT`, `+02:00`, `-0530`, `+01`, `UTC+1`, `CET`.
   private mutating func zone() -> Int? {
     if let name = word() {
-      guard ["z", "utc", "gmt"].contains(name) else { return nil }
-      if isAtEnd { return 0 }
+      guard let hours = Self.zones[name] else { return nil }
+      if isAtEnd { return Int(hours * 3_600) }
+      guard hours == 0 else { return nil }
     }
     let isWest = next == 0x2D
     guard isWest || next == 0x2B else { return nil }

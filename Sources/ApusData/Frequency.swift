@@ -4,6 +4,8 @@ public import ApusTensor
 public enum Frequency: Hashable, Codable, Sendable {
   /// No clock: rows are consecutive steps.
   case steps
+  /// A fixed number of nanoseconds, at least 1 and below a second.
+  case nanoseconds(Int)
   /// A fixed number of seconds, at least 1 and below a day.
   case seconds(Int)
   /// A fixed number of days, 1 to 366; 7 is weekly.
@@ -19,6 +21,7 @@ public enum Frequency: Hashable, Codable, Sendable {
   public var isPossible: Bool {
     switch self {
     case .steps, .businessDays, .irregular: true
+    case .nanoseconds(let nanoseconds): (1..<1_000_000_000).contains(nanoseconds)
     case .seconds(let seconds): (1..<86_400).contains(seconds)
     case .days(let days): (1...366).contains(days)
     case .months(let months): (1...120_000).contains(months)
@@ -29,6 +32,9 @@ public enum Frequency: Hashable, Codable, Sendable {
   public var name: String {
     switch self {
     case .steps: "steps"
+    case .nanoseconds(let count) where count % 1_000_000 == 0:
+      "every \(count / 1_000_000) ms"
+    case .nanoseconds(let count): "every \(count) ns"
     case .seconds(let seconds):
       switch seconds {
       case 3_600: "hourly"
@@ -49,6 +55,71 @@ public enum Frequency: Hashable, Codable, Sendable {
     case .irregular: "irregular"
     }
   }
+
+  /// Reads a frequency as people write it: a word such as `daily` or `hourly`, or a number with a unit, as
+  /// `15min`, `1h`, `2d`, `1w`, `1mo`, `1q`, `1y`, `100ms`; the letters of pandas (`H`, `T`, `D`, `B`, `W`, `M`,
+  /// `Q`, `Y`) as well. Nil for anything else.
+  public init?(_ text: some StringProtocol) {
+    let digits = text.prefix { $0.isNumber }
+    let unit = String(text.dropFirst(digits.count)).trimmed
+    guard let count = digits.isEmpty ? 1 : Int(digits), count > 0 else { return nil }
+    let letters = String(unit.prefix { $0 != "-" && $0 != "_" && $0 != "." })
+    guard let found = Self.unit(unit, count) ?? Self.unit(letters, count), found.isPossible else {
+      return nil
+    }
+    self = found
+  }
+
+  private static func unit(_ text: String, _ count: Int) -> Frequency? {
+    // M is a month and m a minute; elsewhere the case says nothing.
+    switch text {
+    case "M", "ME", "MS", "BM", "BME": return .months(count)
+    case "m": return seconds(60, count)
+    default: break
+    }
+    switch text.lowercased() {
+    case "ns": return .nanoseconds(count)
+    case "us": return .nanoseconds(count.multipliedOrHuge(by: 1_000))
+    case "ms", "l": return .nanoseconds(count.multipliedOrHuge(by: 1_000_000))
+    case "s", "sec", "second", "seconds", "secondly": return seconds(1, count)
+    case "min", "t", "minute", "minutes", "minutely": return seconds(60, count)
+    case "half_hourly": return seconds(1_800, count)
+    case "h", "hr", "hour", "hours", "hourly": return seconds(3_600, count)
+    case "d", "day", "days", "daily": return .days(count)
+    case "b", "bd", "business days", "business-days", "businessdays", "weekdays":
+      return count == 1 ? .businessDays : nil
+    case "w", "week", "weeks", "weekly": return .days(count.multipliedOrHuge(by: 7))
+    case "mo", "month", "months", "monthly": return .months(count)
+    case "q", "qs", "qe", "quarter", "quarters", "quarterly":
+      return .months(count.multipliedOrHuge(by: 3))
+    case "y", "a", "ys", "ye", "as", "year", "years", "yearly":
+      return .months(count.multipliedOrHuge(by: 12))
+    case "steps": return .steps
+    default: return nil
+    }
+  }
+
+  /// Whole days as days, so that a frequency has one form.
+  private static func seconds(_ unit: Int, _ count: Int) -> Frequency {
+    let seconds = count.multipliedOrHuge(by: unit)
+    return seconds % 86_400 == 0 ? .days(seconds / 86_400) : .seconds(seconds)
+  }
+}
+
+extension Int {
+  /// The product, or the largest number where it does not fit.
+  fileprivate func multipliedOrHuge(by factor: Int) -> Int {
+    let (product, overflow) = multipliedReportingOverflow(by: factor)
+    return overflow ? .max : product
+  }
+}
+
+extension String {
+  /// The text without spaces around it.
+  var trimmed: String {
+    let start = drop { $0 == " " }
+    return String(start.reversed().drop { $0 == " " }.reversed())
+  }
 }
 
 /// The times of rows: a frequency, and when nothing is to be expected.
@@ -67,6 +138,8 @@ public struct Cadence: Hashable, Codable, Sendable {
   public private(set) var phaseSeconds: Int
   /// Whether monthly rows are on the last day, or the last weekday, of the month.
   public private(set) var monthEnd: MonthEnd
+  /// Rows in a season, where a person says it; nil for the natural one.
+  public var season: Int?
 
   /// The day of the month of a monthly row.
   public enum MonthEnd: String, Codable, Sendable {
@@ -99,6 +172,8 @@ public struct Cadence: Hashable, Codable, Sendable {
     openSlots = try keys.decode([Bool].self, forKey: .openSlots)
     phaseSeconds = try keys.decode(Int.self, forKey: .phaseSeconds)
     monthEnd = try keys.decode(MonthEnd.self, forKey: .monthEnd)
+    season = try keys.decodeIfPresent(Int.self, forKey: .season)
+    try keys.require(season.map { $0 >= 1 } ?? true, .season, "it must be at least 1")
     try keys.require(frequency.isPossible, .frequency, "there is no frequency \(frequency)")
     try keys.require(
       openWeekdays.count == 7 && openWeekdays.contains(true), .openWeekdays,
@@ -112,9 +187,10 @@ public struct Cadence: Hashable, Codable, Sendable {
       (0...max(step - 1, 0)).contains(phaseSeconds), .phaseSeconds, "it must be below the step")
   }
 
-  /// Rows in the natural season: a day of intraday rows, a week of days, a year of weeks, months or
-  /// quarters; 1 where there is none.
+  /// Rows in a season: ``season``, or the natural one, a day of intraday rows, a week of days, a year of
+  /// weeks, months or quarters; 1 where there is none.
   public var seasonLength: Int {
+    if let season { return max(1, season) }
     switch frequency {
     case .seconds(let seconds):
       guard !openSlots.isEmpty else { return max(1, 86_400 / seconds) }
@@ -124,7 +200,7 @@ public struct Cadence: Hashable, Codable, Sendable {
     case .businessDays: return max(1, openWeekdays.count { $0 })
     case .days(7): return 52
     case .months(let months): return months < 12 ? 12 / months : 1
-    case .steps, .days, .irregular: return 1
+    case .steps, .nanoseconds, .days, .irregular: return 1
     }
   }
 
@@ -142,6 +218,7 @@ extension Cadence {
   public init(inferredFrom stamps: [Timestamp]) {
     self.init(.irregular)
     guard stamps.count >= 3, let first = stamps.first, let last = stamps.last else { return }
+    if inferNanoseconds(stamps) { return }
     var counts: [Int64: Int] = [:]
     var shortest = Int64.max
     for (left, right) in zip(stamps, stamps.dropFirst()) {
@@ -160,6 +237,18 @@ extension Cadence {
     } else {
       inferDays(stamps)
     }
+  }
+
+  /// Rows that follow each other in less than a second, in the median.
+  private mutating func inferNanoseconds(_ stamps: [Timestamp]) -> Bool {
+    guard stamps.contains(where: { $0.nanosecond != 0 }) else { return false }
+    let steps = zip(stamps, stamps.dropFirst()).map { $1.nanoseconds(since: $0) }
+    let median = steps.sorted()[steps.count / 2]
+    guard (1..<1_000_000_000).contains(median) else { return false }
+    // Clocks jitter: a step that is off by a hundredth is the same step.
+    let near = steps.count { abs($0 - median) * 100 <= median }
+    if near * 10 >= steps.count * 8 { frequency = .nanoseconds(Int(median)) }
+    return true
   }
 
   private mutating func inferIntraday(_ stamps: [Timestamp], step: Int, counts: [Int64: Int]) {
@@ -273,6 +362,8 @@ extension Cadence {
     switch frequency {
     case .steps:
       next.secondsSinceEpoch += 1
+    case .nanoseconds(let step):
+      next = next.adding(nanoseconds: step)
     case .seconds(let step):
       repeat {
         next.secondsSinceEpoch += Int64(step)
@@ -337,6 +428,9 @@ extension Cadence {
   private func rowsDue(after left: Timestamp, before right: Timestamp) -> Int {
     switch frequency {
     case .steps, .irregular: return 0
+    case .nanoseconds(let step):
+      let span = right.nanoseconds(since: left)
+      return max(0, Int((Double(span) / Double(step)).rounded()) - 1)
     case .days(let days):
       let span = right.dayNumber - left.dayNumber
       return max(0, (span + days / 2) / days - 1)

@@ -37,19 +37,50 @@ extension MeasureError: ApusError {
 }
 
 extension Measure {
-  /// The measure that suits a table, and why: returns for prices, the level for anything else.
+  /// The measure in words.
+  public var words: String {
+    switch self {
+    case .returns: "logarithmic returns"
+    case .volatility: "volatility"
+    case .level: "level"
+    }
+  }
+
+  /// The measure that suits a table, and why: returns where series behave like prices, the level for anything
+  /// else.
+  ///
+  /// A name alone never makes returns: a column called price, or rows on working days, ask the question, and
+  /// the numbers answer it; see `PriceBehavior`.
   public static func inferred(for table: SeriesTable) -> (measure: Measure, reason: String) {
-    guard !table.series.isEmpty, table.series.allSatisfy(\.isPositive) else {
-      return (.level, "the target is not positive throughout")
+    let series = table.series.filter { $0.values.contains { !$0.isNaN } }
+    guard !series.isEmpty else { return (.level, "there are no values") }
+    let isNamed = PriceColumn.isTargetOfPrice(table.targetName)
+    let isMarket = table.cadence.frequency == .businessDays
+    let isBar = series[0].covariates.count { PriceColumn(columnName: $0.name) != nil } >= 2
+    guard isNamed || isMarket || isBar else {
+      return (.level, "neither names nor times are those of prices")
     }
-    if PriceColumn.isTargetOfPrice(table.targetName) {
-      return (.returns, "the target '\(table.targetName)' is a price by its name")
+    let season = table.cadence.seasonLength
+    // Ten series tell what the table is.
+    let sample = stride(from: 0, to: series.count, by: max(1, series.count / 10)).map { series[$0] }
+    let behaviors = sample.map {
+      PriceBehavior($0.values, seasons: [season, season * 7, 7, 5], mayCount: !isBar)
     }
-    let prices = table.series.count { $0.looksLikePrice }
-    let isClocked = table.cadence.frequency == .businessDays
-    return isClocked && prices * 2 > table.series.count
-      ? (.returns, "the target is positive and moves in small steps on business days")
-      : (.level, "the target does not look like a price")
+    let objections = behaviors.compactMap(\.objection)
+    guard objections.count * 2 < behaviors.count else {
+      let reason = objections.first ?? ""
+      return (.level, isNamed ? "the target '\(table.targetName)' is no price: \(reason)" : reason)
+    }
+    let isShown = behaviors.contains { $0.steps >= PriceBehavior.fewest }
+    guard isNamed || isBar || isShown && sample.allSatisfy(\.looksLikePrice) else {
+      return (.level, "the target does not look like a price")
+    }
+    return (
+      .returns,
+      isNamed || isBar
+        ? "the target '\(table.targetName)' behaves like a price"
+        : "the target behaves like a price on business days"
+    )
   }
 
   /// Turns a series of levels into the measure.
@@ -81,17 +112,27 @@ extension Measure {
       values.append(measured.value)
       for (index, value) in measured.covariates.enumerated() { columns[index].values.append(value) }
     }
-    return TimeSeries(
+    var result = TimeSeries(
       id: series.id, timestamps: Array(series.timestamps.dropFirst()), values: values,
       covariates: columns)
+    result.future = measured(series.future, stream)
+    return result
   }
-}
 
-extension TimeSeries {
-  /// At most one value in a hundred is zero or negative, and there is a value.
-  var isPositive: Bool {
-    let present = values.count { !$0.isNaN }
-    return present > 0 && values.count(where: { $0 <= 0 }) * 100 <= present
+  /// What is known of the future, in the units of the covariates.
+  private func measured(_ future: KnownFuture, _ stream: MeasureStream) -> KnownFuture {
+    guard !future.isEmpty, !future.covariates.isEmpty else { return future }
+    var result = future
+    var stream = stream
+    result.covariates = stream.covariateNames.map { Covariate(name: $0, values: []) }
+    for row in future.timestamps.indices {
+      let covariates = future.covariates.map { $0.values[row] }
+      guard let measured = stream.push(.nan, covariates: covariates) else { continue }
+      for (index, value) in measured.covariates.enumerated() {
+        result.covariates[index].values.append(value)
+      }
+    }
+    return result
   }
 }
 

@@ -51,9 +51,10 @@ public struct RowReader {
   private struct Columns {
     let delimiter: UInt8
     let names: [String]
-    let numbers: NumberStyle
-    let time: ColumnRoles.Time
-    let id: Int?
+    let styles: [NumberStyle]
+    let time: TimeAxis
+    let months: MonthNames
+    let keys: [Int]
     let target: Int
     let covariates: [Int]
   }
@@ -111,8 +112,7 @@ public struct RowReader {
     do throws(SeriesError) {
       let source = try SourceFile(
         name: "standard input", bytes: Array((head + gap + text).utf8), limit: 4 * Self.lineLimit)
-      let layout = try CSVLayout(
-        source, delimiter: options.delimiter, numbers: options.format?.numbers)
+      let layout = try CSVLayout(source, options: options)
       if let pending {
         // A row wider than its header would move the names off their columns.
         let header = try CSVTable(
@@ -137,9 +137,11 @@ public struct RowReader {
       case .onlyHeader, .empty:
         if text.utf8.first != 0x23 { pending = (text, lineNumber) }
         return nil
-      case .noSuchColumn: throw error
+      case .noSuchColumn, .undecided, .unknownLocale: throw error
       case .tooManyBadRows(_, _, _, _, let reason): throw problem(reason)
       case .noNumbers: throw problem("found no number, expected a time and a value")
+      case .unreadableTime(_, let column, _, let found, let expected):
+        throw problem("found '\(found)' in column '\(column)', expected \(expected)")
       default: throw problem(error.description)
       }
     }
@@ -166,22 +168,15 @@ public struct RowReader {
     guard roles.targets.count == 1, let target = roles.targets.first else {
       throw .noSuchColumn(file: "standard input", name: "value", names: layout.names)
     }
-    var time = roles.time
-    if case .dates(let column, let style, let clock) = time {
-      // Which of day and month comes first.
-      let settled = DateColumn(count: 1, style: style, dayFirst: options.knownDayFirst) { _ in
-        layout.cell(0, column)
-      }
-      time = .dates(column: column, style: settled.style, timeOfDay: clock)
-    }
-    let taken = time.columns.union([target]).union(roles.id.map { [$0] } ?? [])
+    let taken = Set(roles.time.columns + roles.keys + [target])
     let covariates = layout.names.indices.filter {
       !taken.contains($0) && isNeeded(layout.names[$0])
     }
     covariateNames = covariates.map { layout.names[$0] }
     return Columns(
-      delimiter: layout.table.delimiter, names: layout.names, numbers: layout.numbers, time: time,
-      id: roles.id, target: target, covariates: covariates)
+      delimiter: layout.table.delimiter, names: layout.names, styles: layout.styles,
+      time: roles.time, months: roles.months, keys: roles.keys, target: target,
+      covariates: covariates)
   }
 
   // MARK: Rows
@@ -208,7 +203,8 @@ public struct RowReader {
     let cells = (0..<count).map { table.cell(row: 0, column: $0) }
     let stamp = try stamp(cells, columns)
     return LiveRow(
-      series: columns.id.map { table.text(row: 0, column: $0) } ?? "", stamp: stamp,
+      series: columns.keys.map { table.text(row: 0, column: $0) }.joined(separator: "/"),
+      stamp: stamp,
       value: try number(cells, columns.target, columns),
       covariates: try columns.covariates.map { try number(cells, $0, columns) })
   }
@@ -216,7 +212,7 @@ public struct RowReader {
   private func number(
     _ cells: [ArraySlice<UInt8>], _ column: Int, _ columns: Columns
   ) throws -> Double {
-    switch columns.numbers.parse(cells[column]) {
+    switch columns.styles[column].parse(cells[column]) {
     case .number(let value): return value
     case .missing: return .nan
     case .bad: throw problem(found(cells[column], columns.names[column], "a number"))
@@ -229,25 +225,21 @@ public struct RowReader {
   }
 
   private func stamp(_ cells: [ArraySlice<UInt8>], _ columns: Columns) throws -> Timestamp {
-    let (text, style, column): (ArraySlice<UInt8>, DateStyle, Int)
     switch columns.time {
     case .rowOrder:
       return Timestamp(secondsSinceEpoch: Int64(lineNumber))
     case .ordinal(let column):
-      guard let step = columns.numbers.step(cells[column]) else {
+      guard let step = columns.styles[column].step(cells[column]) else {
         throw problem(found(cells[column], columns.names[column], "a whole number below 10^15"))
       }
       return step
-    case .parts(let parts):
-      (text, style) = (DateColumn.composed(parts.map { cells[$0] }), .yearMonthDay)
-      column = parts[parts.count - 1]
-    case .dates(let dates, let known, let clock):
-      text = clock.map { (Array(cells[dates]) + [0x20] + cells[$0])[...] } ?? cells[dates]
-      (style, column) = (known, dates)
+    case .moments(let parts):
+      guard let date = parts.parse(months: columns.months, cell: { cells[$0] }) else {
+        let text = parts.map { cells[$0.column] }.joined(separator: [0x20])
+        let names = parts.map { columns.names[$0.column] }.joined(separator: "' and '")
+        throw problem(found(Array(text)[...], names, "a date like \(parts.example)"))
+      }
+      return isUniversal ? date.universal : date.local
     }
-    guard let date = DateScanner.parse(text, as: style) else {
-      throw problem(found(text, columns.names[column], "a date like \(style.example)"))
-    }
-    return isUniversal ? date.universal : date.local
   }
 }

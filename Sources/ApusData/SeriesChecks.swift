@@ -22,11 +22,12 @@ struct SeriesChecks {
   ///   - targetName: Name of the target, empty when each series is a column.
   ///   - covariateNames: Columns beside the target.
   ///   - hasClock: Stamps are moments and not counts.
+  ///   - options: What a person says of frequency and season.
   ///   - report: What reading found.
   /// - Returns: The table with its report complete.
   static func table(
     _ series: [TimeSeries], lines: [[Int]], targetName: String, covariateNames: [String],
-    hasClock: Bool, report: DataReport
+    hasClock: Bool, options: SeriesOptions, report: DataReport
   ) -> SeriesTable {
     var table = SeriesTable(
       series: series, targetName: targetName, covariateNames: covariateNames,
@@ -36,18 +37,25 @@ struct SeriesChecks {
     if hasClock {
       let longest = filled.max { $0.count < $1.count }?.timestamps ?? []
       table.cadence = Cadence(inferredFrom: longest)
+      if let known = options.frequency, known != table.cadence.frequency {
+        table.cadence = Cadence(known)
+      }
       table.report.firstTime = filled.compactMap(\.timestamps.first).min()
       table.report.lastTime = filled.compactMap(\.timestamps.last).max()
       table.report.choose(
         "frequency", table.cadence.frequency.name,
-        because: "of the distances between the rows of the longest series")
+        because: options.frequency == nil
+          ? "of the distances between the rows of the longest series" : "you named it")
       table.noteWeekdays()
       table.noteHoles(lines)
     }
+    table.cadence.season = options.season
     for (index, one) in series.enumerated() {
       table.noteConstantRuns(one, lines[index])
       table.notePrices(one, lines[index])
+      table.noteOutliers(one, lines[index])
     }
+    table.noteFuture()
     return table
   }
 }
@@ -137,6 +145,41 @@ extension SeriesTable {
     }
   }
 
+  /// Values so far off that they are rather codes for missing ones, such as 99999999 or -999, than measured.
+  fileprivate mutating func noteOutliers(_ one: TimeSeries, _ lines: [Int]) {
+    let sorted = one.values.filter { !$0.isNaN }.sorted()
+    guard sorted.count >= 20 else { return }
+    func quantile(_ share: Double) -> Double { sorted[Int(Double(sorted.count - 1) * share)] }
+    let middle = quantile(0.5)
+    // The width of the middle of the values; where half of them are one value, of more of them.
+    let width =
+      [(0.25, 0.75), (0.1, 0.9), (0.05, 0.95)].lazy.map { quantile($0.1) - quantile($0.0) }
+      .first { $0 > 0 } ?? 0
+    let limit = width > 0 ? 20 * width : max(1, 20 * abs(middle))
+    for (row, value) in one.values.enumerated() where !value.isNaN && abs(value - middle) > limit {
+      report.add(
+        .outlier, line: lines[row], series: label(one), time: clock(one, row),
+        "\(value), while half of the values lie between \(quantile(0.25)) and \(quantile(0.75))")
+    }
+  }
+
+  /// What the table gives of the time after the last values.
+  fileprivate mutating func noteFuture() {
+    let ahead = series.filter { !$0.future.isEmpty }
+    guard let first = ahead.first else { return }
+    let rows = ahead.reduce(0) { $0 + $1.future.timestamps.count }
+    let times = ahead.flatMap(\.future.timestamps)
+    var text = "\(rows) row\(rows == 1 ? "" : "s") behind the last value"
+    if cadence.frequency != .steps, let start = times.min(), let end = times.max() {
+      text += start == end ? " (\(start))" : " (\(start) to \(end))"
+    }
+    text += " \(rows == 1 ? "is" : "are") the known future; forecasts start after the last value"
+    if cadence.frequency != .steps, let last = first.timestamps.last, ahead.count == 1 {
+      text += ", \(last)"
+    }
+    report.notes.append(text + ".")
+  }
+
   private func clock(_ one: TimeSeries, _ row: Int) -> Timestamp? {
     cadence.frequency == .steps ? nil : one.timestamps[row]
   }
@@ -211,10 +254,16 @@ public enum PriceColumn: String, Codable, Sendable, CaseIterable {
 
   /// Whether a target of that name is a price.
   static func isTargetOfPrice(_ name: String) -> Bool {
-    let wanted = normalizedName(name)
-    return wanted.contains("close") || wanted.contains("price") || wanted == "last"
-      || wanted.hasPrefix("settle")
+    let words = ColumnNames.words(name)
+    return !Set(words).isDisjoint(with: priceWords)
+      || ["adjclose", "closeprice", "closelast", "pxlast"].contains(normalizedName(name))
   }
+
+  private static let priceWords: Set<String> = [
+    "close", "price", "last", "settle", "settlement", "px", "kurs", "schlusskurs", "cours",
+    "cierre",
+    "quote", "nav", "mid", "bid", "ask",
+  ]
 }
 
 extension TimeSeries {

@@ -36,6 +36,20 @@ public enum SeriesError: Error, Equatable, Sendable {
   case notNumeric(file: String, column: String, line: Int, found: String)
   /// A column asked for as time does not hold dates.
   case notDates(file: String, column: String, line: Int, found: String)
+  /// A column named or written like a time cannot be read as one.
+  case unreadableTime(file: String, column: String, line: Int, found: String, reason: String)
+  /// Cells fit several readings, and nothing in the file decides between them.
+  case undecided(
+    file: String, column: String, line: Int, found: String, readings: String, choice: String)
+  /// Several rows share their time, and would be lost.
+  case repeatedTimes(
+    file: String, rows: Int, of: Int, time: String, line: Int, resolving: [String])
+  /// A language of names of months that is not known.
+  case unknownLocale(String)
+  /// The file gives times without the distance between them.
+  case needsFrequency(file: String, line: Int)
+  /// A line of a data format is not as the format has it.
+  case badFormat(file: String, line: Int, found: String, expected: String)
   /// So many rows are bad that the file is more likely misread than damaged.
   case tooManyBadRows(file: String, bad: Int, rows: Int, line: Int, reason: String)
   /// No row holds both a time and a target.
@@ -106,6 +120,33 @@ extension SeriesError: ApusError {
       \(file), line \(line): found '\(found)' in column '\(column)', expected a date such as \
       2015-12-31; name another time column.
       """
+    case .unreadableTime(let file, let column, let line, let found, let reason):
+      """
+      \(file), line \(line): found '\(found)' in column '\(column)', expected \(reason); repair the \
+      column, name another with --time, or count rows as steps with --time none.
+      """
+    case .undecided(let file, let column, let line, let found, let readings, let choice):
+      """
+      \(file), line \(line): found '\(found)' in column '\(column)', which reads as \(readings), and \
+      nothing in the file decides, expected one reading; say \(choice).
+      """
+    case .repeatedTimes(let file, let rows, let all, let time, let line, let resolving):
+      """
+      \(file), line \(line): found a time of \(time) that an earlier row has, in \(rows) of \(all) rows, \
+      expected one row for each time and series; \(Self.advice(resolving)).
+      """
+    case .unknownLocale(let code):
+      """
+      Found the locale '\(code)', expected one of \(MonthNames.codes.joined(separator: ", ")); name one \
+      of these.
+      """
+    case .needsFrequency(let file, let line):
+      """
+      \(file), line \(line): found a start and values without their distance, expected a frequency; say \
+      it with --freq, such as --freq 1h.
+      """
+    case .badFormat(let file, let line, let found, let expected):
+      "\(file), line \(line): found \(found), expected \(expected); repair the line."
     case .tooManyBadRows(let file, let bad, let rows, let line, let reason):
       """
       \(file), line \(line): \(reason); \(bad) of \(rows) rows are bad like this, expected a few at \
@@ -119,6 +160,17 @@ extension SeriesError: ApusError {
       row for each time.
       """
     }
+  }
+
+  private static func advice(_ resolving: [String]) -> String {
+    let rules = "--duplicates last, first, sum or mean"
+    guard !resolving.isEmpty else {
+      return "no column tells them apart: add one that does and name it with --id, or say \(rules)"
+    }
+    let columns = resolving.map { "'\($0.prefix(40))'" }.joined(separator: " and ")
+    let flag = resolving.joined(separator: ",").prefix(80)
+    return
+      "\(columns) tell\(resolving.count == 1 ? "s" : "") them apart: say --id \(flag), or \(rules)"
   }
 
   private func listed(_ names: [String]) -> String {

@@ -1,8 +1,10 @@
 extension SeriesTable {
-  /// Reads a CSV file of one or many series.
+  /// Reads a table of one or many series from a text file.
   ///
-  /// Understood are one series with covariates, several series side by side, a long table with a column of
-  /// names, and one series per row. Nothing is resampled or filled: a gap stays a gap, a missing value NaN.
+  /// Understood are CSV and its relatives with one series and covariates, several series side by side, a long
+  /// table whose rows columns of names tell apart, and one series per row; the `.tsf` files of the Monash
+  /// archive; and JSON Lines of GluonTS. Nothing is resampled or filled: a gap stays a gap, a missing value
+  /// NaN.
   ///
   /// - Parameters:
   ///   - path: A plain text file.
@@ -12,10 +14,10 @@ extension SeriesTable {
     throws(SeriesError)
   {
     let source = try SourceFile(path: path, limit: options.maximumBytes)
-    self = try SeriesReader(source, options: options).table()
+    self = try SeriesReader.table(source, options: options)
   }
 
-  /// Reads CSV text that is already in memory; `name` stands for the file in messages.
+  /// Reads the text of a table that is already in memory; `name` stands for the file in messages.
   ///
   /// - Throws: ``SeriesError``.
   public init(
@@ -23,7 +25,7 @@ extension SeriesTable {
   ) throws(SeriesError) {
     let source = try SourceFile(
       name: name, bytes: bytes, limit: min(options.maximumBytes, Int(Int32.max)))
-    self = try SeriesReader(source, options: options).table()
+    self = try SeriesReader.table(source, options: options)
   }
 }
 
@@ -31,22 +33,41 @@ extension SeriesTable {
 struct SeriesReader {
   private let source: SourceFile
   private let options: SeriesOptions
-  private let layout: CSVLayout
+  private var layout: CSVLayout
   private var report: DataReport
 
-  init(_ source: SourceFile, options: SeriesOptions) throws(SeriesError) {
+  /// Reads a file in the format that its first bytes tell.
+  static func table(
+    _ source: SourceFile, options: SeriesOptions
+  ) throws(SeriesError) -> SeriesTable {
+    var table: SeriesTable
+    if TSFReader.recognizes(source) {
+      table = try TSFReader(source, options: options).table()
+    } else if JSONLinesReader.recognizes(source) {
+      table = try JSONLinesReader(source, options: options).table()
+    } else {
+      var reader = try SeriesReader(source, options: options)
+      table = try reader.table()
+    }
+    let inferred = Measure.inferred(for: table)
+    let measure = options.measure ?? inferred.measure
+    table.report.choose(
+      "measure", measure.words, because: options.measure == nil ? inferred.reason : "you named it")
+    return table
+  }
+
+  private init(_ source: SourceFile, options: SeriesOptions) throws(SeriesError) {
     self.source = source
     self.options = options
-    layout = try CSVLayout(
-      source, delimiter: options.delimiter, numbers: options.format?.numbers)
+    layout = try CSVLayout(source, options: options)
+    layout.nameBars()
     report = DataReport(source: source.name)
     report.rowsRead = layout.rows.count + layout.badRows.count
     report.columns = Array(layout.names.prefix(1_000))
-    report.notes = layout.notes
     for bad in layout.badRows { report.add(.unreadableRow, line: bad.line, bad.reason) }
   }
 
-  func table() throws(SeriesError) -> SeriesTable {
+  private mutating func table() throws(SeriesError) -> SeriesTable {
     guard !layout.rows.isEmpty else {
       guard let bad = layout.badRows.first else {
         throw .onlyHeader(file: source.name, names: layout.names)
@@ -55,179 +76,213 @@ struct SeriesReader {
         file: source.name, bad: layout.badRows.count, rows: report.rowsRead, line: bad.line,
         reason: bad.reason)
     }
-    if let rows = RowSeries(layout, options: options) { return try rows.table(report) }
-    var reader = self
-    return try reader.columns()
+    if let rows = try RowSeries(layout, options: options) {
+      report.notes += layout.notes
+      return try rows.table(report)
+    }
+    learnMissingWords()
+    return try columns()
   }
 
-  /// One column of numbers with what became of its cells.
-  private struct NumberColumn {
-    var values: [Double]
-    var bad: [Int] = []
-    var missing: [Int] = []
+  /// A word that stands in a column of numbers again and again stands for a missing one.
+  private mutating func learnMissingWords() {
+    guard options.format == nil else { return }
+    for column in layout.names.indices {
+      let style = layout.styles[column]
+      let sample = layout.sample(column, limit: 300)
+      let numbers = sample.count { if case .number = style.parse($0) { true } else { false } }
+      guard numbers > 0, numbers * 2 >= sample.count,
+        sample.contains(where: { style.parse($0) == .bad }) || layout.rows.count > 300
+      else { continue }
+      var words: [String: Int] = [:]
+      for row in layout.rows.indices where words.count <= 3 {
+        let cell = layout.cell(row, column)
+        guard cell.count <= NumberStyle.longestWord, style.parse(cell) == .bad else { continue }
+        words[NumberStyle.word(cell), default: 0] += 1
+      }
+      guard !words.isEmpty, words.count <= 3,
+        words.allSatisfy({ $0.value >= 3 && !$0.key.contains { $0.isNumber } })
+      else { continue }
+      layout.addMissing(words.keys.sorted(), column: column)
+      let list = words.sorted { $0.key < $1.key }.map { "'\($0.key)' (\($0.value) cells)" }
+      report.notes.append(
+        "In column '\(layout.names[column])' \(list.joined(separator: ", ")) "
+          + "\(list.count == 1 ? "was" : "were") taken as missing.")
+    }
   }
 
   private mutating func columns() throws(SeriesError) -> SeriesTable {
     let roles = try ColumnRoles(layout, options: options)
+    report.notes = layout.notes + report.notes + roles.notes
     report.choices = roles.choices
-    if !roles.ignored.isEmpty {
-      let names = roles.ignored.prefix(5).map { "'\(layout.names[$0].prefix(40))'" }
-      report.notes.append(
-        "Left out \(roles.ignored.count) column\(roles.ignored.count == 1 ? "" : "s") without numbers: "
-          + names.joined(separator: ", ") + (roles.ignored.count > 5 ? ", …." : "."))
-    }
-    let (stamps, dates) = readTimes(roles.time)
-    let targets = roles.targets.map(readNumbers)
-    let covariates = roles.covariates.map(readNumbers)
+    noteIgnored(roles)
+    try refuseOpenMarks(roles)
+    let stamps = roles.stamps
+    noteTimes(roles)
+    let targets = roles.targets.compactMap { roles.facts[$0].numbers }
     try refuseWreck(stamps: stamps, targets: targets, roles: roles)
-    noteCells(targets, columns: roles.targets, isTarget: true)
-    noteCells(covariates, columns: roles.covariates, isTarget: false)
-    let groups = groupRows(by: roles.id, stamps: stamps)
+    for column in roles.targets + roles.covariates { noteBadCells(column, roles) }
+    let groups = groupRows(by: roles.keys, stamps: stamps)
     let isAlone = groups.count == 1 && roles.targets.count == 1
-    let covariateNames = roles.covariates.map { layout.names[$0] }
     var builder = SeriesBuilder(layout: layout, options: options, stamps: stamps, report: report)
     var series: [TimeSeries] = []
+    var future: [Int: Set<Int>] = [:]
     for group in groups {
       for (index, column) in roles.targets.enumerated() {
         let id = seriesID(group.label, column: column, roles: roles)
         series.append(
           try builder.series(
             id: id, rows: group.rows, target: targets[index].values,
-            covariates: zip(covariateNames, covariates).map {
-              Covariate(name: $0, values: $1.values)
-            },
-            isAlone: isAlone, isFirstOfRow: index == 0))
+            covariates: covariates(of: column, roles), isAlone: isAlone, isFirstOfRow: index == 0))
+        future[column, default: []].formUnion(builder.futureRows)
       }
     }
     report = builder.report
+    noteMissing(roles, future: future)
     guard series.contains(where: { $0.values.contains { !$0.isNaN } }) else {
       throw .noUsableRows(
         file: source.name, target: roles.targets.map { layout.names[$0] }.joined(separator: ", "))
     }
+    let targetNames = Set(roles.targets.map { layout.names[$0] })
     var table = SeriesChecks.table(
       series, lines: builder.lines,
-      targetName: roles.targets.count == 1 ? layout.names[roles.targets[0]] : "",
-      covariateNames: covariateNames, hasClock: roles.time.hasClock, report: report)
-    table.format = format(roles, dates)
+      targetName: targetNames.count == 1 ? targetNames.first ?? "" : "",
+      covariateNames: series.first?.covariates.map(\.name) ?? [], hasClock: roles.time.hasClock,
+      options: options, report: report)
+    table.format = format(roles)
     return table
   }
 
+  /// The columns beside a target: those of its series, and those that belong to all.
+  private func covariates(of target: Int, _ roles: ColumnRoles) -> [Covariate] {
+    let entity = layout.entities.isEmpty ? nil : layout.entities[target]
+    return roles.covariates.compactMap { column in
+      if let entity, let other = layout.entities[column], other != entity { return nil }
+      guard let numbers = roles.facts[column].numbers else { return nil }
+      return Covariate(name: layout.names[column], values: numbers.values)
+    }
+  }
+
   /// What was decided about the file.
-  private func format(_ roles: ColumnRoles, _ dates: DateColumn?) -> TableFormat {
+  private func format(_ roles: ColumnRoles) -> TableFormat {
     let names = layout.names
-    let time: TableFormat.Time =
-      switch roles.time {
-      case .dates(let column, let style, let clock):
-        .dates(
-          column: names[column], style: dates?.style ?? style, timeOfDay: clock.map { names[$0] })
-      case .parts(let columns): .parts(columns: columns.map { names[$0] })
-      case .ordinal(let column): .ordinal(column: names[column])
-      case .rowOrder: .rowOrder
+    let time: TableFormat.Time
+    switch roles.time {
+    case .moments(let parts):
+      if case .date(let style) = parts[0].role,
+        parts.count == 1 || parts.count == 2 && parts[1].role == .clock
+      {
+        time = .dates(
+          column: names[parts[0].column], style: style,
+          timeOfDay: parts.count == 2 ? names[parts[1].column] : nil)
+      } else {
+        time = .parts(parts.map { TableFormat.Part(column: names[$0.column], role: $0.role) })
       }
-    return TableFormat(
-      time: time, isUniversal: dates?.isUniversal ?? false, series: roles.id.map { names[$0] },
+    case .ordinal(let column): time = .ordinal(column: names[column])
+    case .rowOrder: time = .rowOrder
+    }
+    let used = roles.targets + roles.covariates
+    let common = roles.targets.first.map { layout.styles[$0] } ?? NumberStyle()
+    var format = TableFormat(
+      time: time, isUniversal: roles.isUniversal, series: roles.keys.map { names[$0] },
       targets: roles.targets.map { names[$0] }, covariates: roles.covariates.map { names[$0] },
-      numbers: layout.numbers)
+      numbers: common)
+    for column in used where layout.styles[column] != common {
+      format.styles[names[column]] = layout.styles[column]
+    }
+    if roles.months != .english { format.locale = roles.months.locale }
+    if !layout.hasHeader { format.columns = names }
+    return format
   }
 
   private func seriesID(_ label: String?, column: Int, roles: ColumnRoles) -> String {
-    switch (label, roles.targets.count) {
+    if !layout.entities.isEmpty, let entity = layout.entities[column] {
+      let fields = Set(roles.targets.map { layout.names[$0] })
+      return fields.count == 1 ? entity : "\(entity)/\(layout.names[column])"
+    }
+    return switch (label, roles.targets.count) {
     case (let label?, 1): label
     case (let label?, _): "\(label)/\(layout.names[column])"
-    case (nil, 1): fileStem
+    case (nil, 1): source.stem
     case (nil, _): layout.names[column]
     }
   }
 
-  /// The file's name without folders and extension.
-  private var fileStem: String {
-    let last = source.name.split(separator: "/").last.map(String.init) ?? source.name
-    guard let dot = last.lastIndex(of: "."), dot != last.startIndex else { return last }
-    return String(last[..<dot])
+  /// Rows of each series, in the order in which the file first names them.
+  private func groupRows(by keys: [Int], stamps: [Timestamp?]) -> [(label: String?, rows: [Int])] {
+    guard !keys.isEmpty else { return [(nil, stamps.indices.filter { stamps[$0] != nil })] }
+    var indices: [[ArraySlice<UInt8>]: Int] = [:]
+    var groups: [(label: String?, rows: [Int])] = []
+    var last: (labels: [ArraySlice<UInt8>], index: Int)?
+    for row in stamps.indices where stamps[row] != nil {
+      if let last, zip(keys, last.labels).allSatisfy({ layout.cell(row, $0) == $1 }) {
+        groups[last.index].rows.append(row)
+        continue
+      }
+      let labels = keys.map { layout.cell(row, $0) }
+      let index = indices[labels] ?? groups.count
+      if index == groups.count {
+        groups.append((keys.map { layout.text(row, $0) }.joined(separator: "/"), []))
+        indices[labels] = index
+      }
+      groups[index].rows.append(row)
+      last = (labels, index)
+    }
+    return groups
+  }
+}
+
+// MARK: - Book-keeping
+
+extension SeriesReader {
+  private mutating func noteIgnored(_ roles: ColumnRoles) {
+    guard !roles.ignored.isEmpty else { return }
+    let names = roles.ignored.prefix(5).map { "'\(layout.names[$0].prefix(40))'" }
+    report.notes.append(
+      "Left out \(roles.ignored.count) column\(roles.ignored.count == 1 ? "" : "s") without numbers: "
+        + names.joined(separator: ", ") + (roles.ignored.count > 5 ? ", …." : "."))
   }
 
-  // MARK: Cells
-
-  /// The stamp of each row, and the column of dates where there is one.
-  private mutating func readTimes(
-    _ time: ColumnRoles.Time
-  ) -> (stamps: [Timestamp?], dates: DateColumn?) {
-    switch time {
-    case .rowOrder:
-      return (steps(), nil)
-    case .ordinal(let column):
-      return (ordinals(column), nil)
-    case .parts(let columns):
-      let dates = DateColumn(
-        count: layout.rows.count, style: .yearMonthDay, dayFirst: nil,
-        isUniversal: options.format?.isUniversal
-      ) { row in
-        DateColumn.composed(columns.map { layout.cell(row, $0) })
-      }
-      for (row, stamp) in dates.stamps.enumerated() where stamp == nil {
-        noteTime(row, columns[columns.count - 1])
-      }
-      return (dates.stamps, dates)
-    case .dates(let column, let style, let clock):
-      let dates = DateColumn(
-        count: layout.rows.count, style: style, dayFirst: options.knownDayFirst,
-        isUniversal: options.format?.isUniversal
-      ) { row in
-        guard let clock else { return layout.cell(row, column) }
-        return (Array(layout.cell(row, column)) + [0x20] + layout.cell(row, clock))[...]
-      }
-      report.notes += dates.notes
-      for (row, stamp) in dates.stamps.enumerated() where stamp == nil { noteTime(row, column) }
-      return (dates.stamps, dates)
+  /// A target whose decimal mark nothing tells would be off by a factor of a thousand.
+  private func refuseOpenMarks(_ roles: ColumnRoles) throws(SeriesError) {
+    for column in roles.targets {
+      guard let row = layout.openMarks[column] else { continue }
+      let text = String(layout.text(row, column).prefix(40))
+      let mark = text.contains(".") ? "." : ","
+      throw .undecided(
+        file: source.name, column: layout.names[column], line: layout.line(row), found: text,
+        readings: "\(text.replacing(mark, with: ".")) or \(text.replacing(mark, with: ""))",
+        choice: "--decimal point or --decimal comma")
     }
   }
 
-  private func steps() -> [Timestamp?] {
-    layout.rows.indices.map { Timestamp(secondsSinceEpoch: Int64($0)) }
-  }
-
-  private mutating func ordinals(_ column: Int) -> [Timestamp?] {
-    layout.rows.indices.map { row in
-      guard case .number(let value) = layout.numbers.parse(layout.cell(row, column)),
-        let step = Int64(exactly: value)
-      else {
-        noteTime(row, column)
-        return nil
-      }
-      return Timestamp(secondsSinceEpoch: step)
-    }
-  }
-
-  private mutating func noteTime(_ row: Int, _ column: Int) {
+  private mutating func noteTimes(_ roles: ColumnRoles) {
+    guard let column = roles.time.columns.first else { return }
     let layout = layout
-    report.add(
-      .unreadableRow, line: layout.line(row), Self.timeReason(layout, row, column))
+    for (row, stamp) in roles.stamps.enumerated() where stamp == nil {
+      report.add(.unreadableRow, line: layout.line(row), Self.timeReason(layout, row, column))
+    }
   }
 
   private static func timeReason(_ layout: CSVLayout, _ row: Int, _ column: Int) -> String {
     "found '\(layout.text(row, column).prefix(40))' in column '\(layout.names[column])', expected a date"
   }
 
-  private func readNumbers(_ column: Int) -> NumberColumn {
-    var result = NumberColumn(values: Array(repeating: .nan, count: layout.rows.count))
-    for row in layout.rows.indices {
-      switch layout.numbers.parse(layout.cell(row, column)) {
-      case .number(let value): result.values[row] = value
-      case .missing: result.missing.append(row)
-      case .bad: result.bad.append(row)
-      }
+  private mutating func noteBadCells(_ column: Int, _ roles: ColumnRoles) {
+    let layout = layout
+    for row in roles.facts[column].numbers?.bad ?? [] {
+      report.add(.unreadableValue, line: layout.line(row), Self.numberReason(layout, row, column))
     }
-    return result
   }
 
-  private mutating func noteCells(_ cells: [NumberColumn], columns: [Int], isTarget: Bool) {
+  /// Empty cells, but for those of the known future.
+  private mutating func noteMissing(_ roles: ColumnRoles, future: [Int: Set<Int>]) {
     let layout = layout
-    for (cell, column) in zip(cells, columns) {
+    for column in roles.targets + roles.covariates {
+      let isTarget = roles.targets.contains(column)
       let name = layout.names[column]
-      for row in cell.bad {
-        report.add(.unreadableValue, line: layout.line(row), Self.numberReason(layout, row, column))
-      }
-      for row in cell.missing {
+      for row in roles.facts[column].numbers?.missing ?? []
+      where !isTarget || future[column]?.contains(row) != true {
         report.add(
           isTarget ? .missingTarget : .missingCovariate, line: layout.line(row),
           "'\(name)' is '\(layout.text(row, column).prefix(20))'")
@@ -247,12 +302,12 @@ struct SeriesReader {
     let badTimes = stamps.indices.filter { stamps[$0] == nil }
     let badTargets = targets.flatMap(\.bad)
     let rows = max(1, report.rowsRead)
-    let badShare =
-      Double(layout.badRows.count + badTimes.count) / Double(rows)
-      + Double(badTargets.count) / Double(rows * max(1, targets.count))
-    guard badShare > options.badRowTolerance else { return }
+    let lost = layout.badRows.count + badTimes.count
+    let badShare = Double(badTargets.count) / Double(rows * max(1, targets.count))
+    guard !options.mayDrop(lost, of: rows) || badShare > options.badCellTolerance else { return }
     var first = layout.badRows.first.map { ($0.line, $0.reason) }
-    if let row = badTimes.first, layout.line(row) < first?.0 ?? .max, let column = roles.time.column
+    if let row = badTimes.first, layout.line(row) < first?.0 ?? .max,
+      let column = roles.time.columns.first
     {
       first = (layout.line(row), Self.timeReason(layout, row, column))
     }
@@ -263,59 +318,15 @@ struct SeriesReader {
     }
     guard let first else { return }
     throw .tooManyBadRows(
-      file: source.name, bad: layout.badRows.count + badTimes.count + badTargets.count, rows: rows,
-      line: first.0, reason: first.1)
-  }
-
-  /// Rows of each series, in the order in which the file first names them.
-  private func groupRows(by id: Int?, stamps: [Timestamp?]) -> [(label: String?, rows: [Int])] {
-    guard let id else { return [(nil, stamps.indices.filter { stamps[$0] != nil })] }
-    var indices: [ArraySlice<UInt8>: Int] = [:]
-    var groups: [(label: String?, rows: [Int])] = []
-    var last: (label: ArraySlice<UInt8>, index: Int)?
-    for row in stamps.indices where stamps[row] != nil {
-      let label = layout.cell(row, id)
-      if let last, last.label == label {
-        groups[last.index].rows.append(row)
-        continue
-      }
-      let index = indices[label] ?? groups.count
-      if index == groups.count {
-        groups.append((layout.text(row, id), []))
-        indices[label] = index
-      }
-      groups[index].rows.append(row)
-      last = (label, index)
-    }
-    return groups
+      file: source.name, bad: lost + badTargets.count, rows: rows, line: first.0, reason: first.1)
   }
 }
 
-extension ColumnRoles.Time {
-  /// Whether stamps are moments and not counts.
-  var hasClock: Bool {
-    switch self {
-    case .dates, .parts: true
-    case .ordinal, .rowOrder: false
-    }
-  }
-
-  /// The columns that stamps are read from.
-  var columns: Set<Int> {
-    switch self {
-    case .dates(let column, _, let clock): [column, clock ?? column]
-    case .parts(let columns): Set(columns)
-    case .ordinal(let column): [column]
-    case .rowOrder: []
-    }
-  }
-
-  /// The column that holds the stamps.
-  var column: Int? {
-    switch self {
-    case .dates(let column, _, _), .ordinal(let column): column
-    case .parts(let columns): columns.last
-    case .rowOrder: nil
-    }
+extension SourceFile {
+  /// The file's name without folders and extension.
+  var stem: String {
+    let last = name.split(separator: "/").last.map(String.init) ?? name
+    guard let dot = last.lastIndex(of: "."), dot != last.startIndex else { return last }
+    return String(last[..<dot])
   }
 }

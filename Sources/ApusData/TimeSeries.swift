@@ -25,6 +25,8 @@ public struct TimeSeries: Sendable, Equatable {
   public var values: [Double]
   /// Past covariates, each `[T]`, in the order of the file.
   public var covariates: [Covariate]
+  /// The rows behind the last value, of which all but the target is known.
+  public var future = KnownFuture()
 
   /// Creates a series.
   ///
@@ -57,14 +59,30 @@ public struct TimeSeries: Sendable, Equatable {
     return covariates.first { normalizedName($0.name) == wanted }?.values
   }
 
-  /// The rows of `range` alone.
+  /// The rows of `range` alone; what is known of the future goes with the last of them.
   ///
   /// - Precondition: `range` lies within the rows.
   public func slice(_ range: Range<Int>) -> TimeSeries {
-    TimeSeries(
+    var part = TimeSeries(
       id: id, timestamps: Array(timestamps[range]), values: Array(values[range]),
       covariates: covariates.map { Covariate(name: $0.name, values: Array($0.values[range])) })
+    if range.upperBound == count { part.future = future }
+    return part
   }
+}
+
+/// Rows that a table gives after the last value of a series: their times, and what is known of them.
+public struct KnownFuture: Sendable, Equatable {
+  /// Strictly increasing, after the last row of the series.
+  public var timestamps: [Timestamp] = []
+  /// The covariates of the series, one value for each time; NaN where the file has none.
+  public var covariates: [Covariate] = []
+
+  /// Creates a future of which nothing is known.
+  public init() {}
+
+  /// Whether there are no such rows.
+  public var isEmpty: Bool { timestamps.isEmpty }
 }
 
 /// Series that belong together: same columns, same frequency.

@@ -1,14 +1,21 @@
-/// A moment: whole seconds since 1970-01-01 00:00:00, without leap seconds.
+/// A moment: seconds and nanoseconds since 1970-01-01 00:00:00, without leap seconds.
 ///
 /// Files rarely say which zone they mean. A stamp without a zone keeps the clock it was written in; calendar
 /// facts are read from that same clock. Arithmetic is proleptic Gregorian and defined for every `Int64`.
 public struct Timestamp: Hashable, Sendable {
   /// Seconds since the start of 1970; negative before it.
   public var secondsSinceEpoch: Int64
+  /// The part below the second, 0 to 999,999,999.
+  public private(set) var nanosecond: Int32 = 0
 
   /// Creates the moment that lies `secondsSinceEpoch` after the start of 1970.
-  public init(secondsSinceEpoch: Int64) {
+  ///
+  /// - Parameters:
+  ///   - secondsSinceEpoch: Whole seconds, negative before 1970.
+  ///   - nanosecond: What comes after them, clamped to 0 to 999,999,999. Default: 0.
+  public init(secondsSinceEpoch: Int64, nanosecond: Int = 0) {
     self.secondsSinceEpoch = secondsSinceEpoch
+    self.nanosecond = Int32(min(max(nanosecond, 0), 999_999_999))
   }
 
   /// Creates the moment of a calendar date, or nil when there is no such date.
@@ -57,7 +64,26 @@ public struct Timestamp: Hashable, Sendable {
   /// The calendar date and time of day.
   public var civil: CivilTime { CivilTime(self) }
 
-  /// Seconds from an earlier moment to this one, or the most that 64 bits hold.
+  /// This moment so many nanoseconds later; seconds wrap around at the ends of 64 bits.
+  func adding(nanoseconds: Int) -> Timestamp {
+    let sum = Int64(nanosecond) + Int64(nanoseconds % 1_000_000_000)
+    let carry = sum.flooredQuotient(1_000_000_000)
+    return Timestamp(
+      secondsSinceEpoch: secondsSinceEpoch &+ Int64(nanoseconds / 1_000_000_000) &+ carry,
+      nanosecond: Int(sum - carry * 1_000_000_000))
+  }
+
+  /// Nanoseconds from an earlier moment to this one, or the most that 64 bits hold.
+  func nanoseconds(since earlier: Timestamp) -> Int64 {
+    let (scaled, isTooLong) = seconds(since: earlier).multipliedReportingOverflow(by: 1_000_000_000)
+    guard !isTooLong else { return .max }
+    let (span, overflow) = scaled.addingReportingOverflow(
+      Int64(nanosecond) - Int64(earlier.nanosecond))
+    return overflow ? .max : span
+  }
+
+  /// Whole seconds from an earlier moment to this one, nanoseconds left aside, or the most that 64 bits
+  /// hold.
   func seconds(since earlier: Timestamp) -> Int64 {
     let (span, isTooLong) = secondsSinceEpoch.subtractingReportingOverflow(
       earlier.secondsSinceEpoch)
@@ -67,17 +93,27 @@ public struct Timestamp: Hashable, Sendable {
 
 extension Timestamp: Comparable {
   public static func < (left: Timestamp, right: Timestamp) -> Bool {
-    left.secondsSinceEpoch < right.secondsSinceEpoch
+    left.secondsSinceEpoch == right.secondsSinceEpoch
+      ? left.nanosecond < right.nanosecond : left.secondsSinceEpoch < right.secondsSinceEpoch
   }
 }
 
 extension Timestamp: CustomStringConvertible {
-  /// `2015-12-31` at midnight, `2015-12-31T13:05:00` otherwise.
+  /// `2015-12-31` at midnight, `2015-12-31T13:05:00` otherwise, with three, six or nine digits below the
+  /// second where there are any.
   public var description: String {
     let civil = civil
     let date = "\(padded(civil.year, 4))-\(padded(civil.month, 2))-\(padded(civil.day, 2))"
-    guard secondOfDay != 0 else { return date }
-    return "\(date)T\(padded(civil.hour, 2)):\(padded(civil.minute, 2)):\(padded(civil.second, 2))"
+    guard secondOfDay != 0 || nanosecond != 0 else { return date }
+    let time =
+      "\(date)T\(padded(civil.hour, 2)):\(padded(civil.minute, 2)):\(padded(civil.second, 2))"
+    let fraction = Int(nanosecond)
+    return switch fraction {
+    case 0: time
+    case _ where fraction % 1_000_000 == 0: "\(time).\(padded(fraction / 1_000_000, 3))"
+    case _ where fraction % 1_000 == 0: "\(time).\(padded(fraction / 1_000, 6))"
+    default: "\(time).\(padded(fraction, 9))"
+    }
   }
 }
 

@@ -12,9 +12,12 @@ public struct DataFile: Sendable {
     /// A table of series, or plain text.
     case series, text
 
-    /// The kind that the name of a file suggests: a text for `.txt` and `.md`, else series.
-    public init(ofFileNamed path: String) {
-      self = path.hasSuffix(".txt") || path.hasSuffix(".md") ? .text : .series
+    /// The kind of a file: a text for `.md`, and for `.txt` unless its first lines are rows of a table; else
+    /// series.
+    public init(ofFileAt path: String) {
+      let isText =
+        path.hasSuffix(".md") || path.hasSuffix(".txt") && !SeriesTable.isTable(fileAt: path)
+      self = isText ? .text : .series
     }
   }
 
@@ -35,12 +38,12 @@ public struct DataFile: Sendable {
   ///
   /// - Parameters:
   ///   - path: A CSV of series, or a text.
-  ///   - kind: What it holds. Default: what its name suggests.
+  ///   - kind: What it holds. Default: by its name, and `.txt` by its first lines.
   ///   - reading: What is known about the columns of series. Default: nothing.
   /// - Throws: `SeriesError`, `TextError`.
   public init(_ path: String, kind: Kind? = nil, reading: SeriesOptions = SeriesOptions()) throws {
     contents =
-      switch kind ?? Kind(ofFileNamed: path) {
+      switch kind ?? Kind(ofFileAt: path) {
       case .series: .series(try SeriesTable(readingCSVAt: path, options: reading))
       case .text: .text(try TextCorpus(readingAt: path, unit: .characters))
       }

@@ -311,6 +311,10 @@ struct FlagTests {
       "routes": ["routes", "--model", inputs.path("many"), "--examples", "2", "--json"],
       "models": ["models"], "env": ["env", "--json"],
     ]
+    // Twenty rows come a second time.
+    let lines = priceTable(rows: 240).split(separator: "\n")
+    let doubled = try inputs.folder.write(
+      (lines + lines.suffix(20)).joined(separator: "\n"), to: "doubled.csv")
     var trials: [String: Trial] = [:]
     for (path, base, data) in [("compare", compare, "data"), ("train", train, "--data")] {
       let days = base.map { $0 == inputs.prices ? inputs.days : $0 }
@@ -319,6 +323,15 @@ struct FlagTests {
       trials["\(path) --id"] = .with(["--id", "volume"])
       trials["\(path) --time"] = .with(["--time", "open"])
       trials["\(path) --day-first"] = .base(days, with: ["--no-day-first"])
+      trials["\(path) --decimal"] = .with(["--decimal", "comma"])
+      trials["\(path) --missing"] = .base(days, with: ["--missing", "103"])
+      trials["\(path) --locale"] = .refused(["--locale", "xx"], "must be one of")
+      trials["\(path) --header"] = .with(["--header", "0"])
+      trials["\(path) --duplicates"] = .base(
+        base.map { $0 == inputs.prices ? doubled : $0 }, with: ["--duplicates", "last"])
+      trials["\(path) --freq"] = .with(["--freq", "1w"])
+      trials["\(path) --season"] = .base(base + ["--measure", "level"], with: ["--season", "3"])
+      trials["\(path) --levels"] = .with(["--levels", "0.25,0.5,0.75"])
       trials["\(path) --horizon"] = .with(["--horizon", "2"])
       trials["\(path) --patch"] = .with(["--patch", "4"])
       trials["\(path) --measure"] = .with(["--measure", "level"])
@@ -387,6 +400,11 @@ struct FlagTests {
       "forecast --day-first": .base(
         ["forecast", "--model", inputs.path("dated"), "--data", inputs.days],
         with: ["--no-day-first"]),
+      "forecast --decimal": .with(["--decimal", "comma"]),
+      "forecast --missing": .base(
+        ["forecast", "--model", inputs.path("dated"), "--data", inputs.days],
+        with: ["--missing", "103"]),
+      "forecast --locale": .refused(["--locale", "xx"], "must be one of"),
       "forecast --formula-guard": .refused(["--json", "--no-formula-guard"], "is for CSV"),
       "stream --model": .with(["--model", wild]), "stream --csv": .without("--csv"),
       "stream --json": .refused(["--json"], "not both"),
@@ -394,6 +412,9 @@ struct FlagTests {
       "stream --id": .with(["--id", "volume"]), "stream --time": .with(["--time", "open"]),
       "stream --day-first": .base(
         ["stream", "--model", inputs.path("./dated")], with: ["--no-day-first"]),
+      "stream --decimal": .with(["--decimal", "comma"]),
+      "stream --missing": .with(["--missing", "100.0"]),
+      "stream --locale": .refused(["--locale", "xx"], "must be one of"),
       "stream --formula-guard": .base(["stream", "--model", calm], with: ["--formula-guard"]),
       "compose --experts": .with(["--experts", wild]),
       "compose --data": .with(["--data", inputs.days]),
@@ -405,6 +426,11 @@ struct FlagTests {
       "compose --day-first": .base(
         ["compose", "--experts", writer, "--data", inputs.text, "--output", "OUT", "-q"],
         with: ["--day-first"]),
+      "compose --decimal": .with(["--decimal", "comma"]),
+      "compose --missing": .base(
+        ["compose", "--experts", writer, "--data", inputs.text, "--output", "OUT", "-q"],
+        with: ["--missing", "103"]),
+      "compose --locale": .refused(["--locale", "xx"], "must be one of"),
       "score --model": .with(["--model", encoder]),
       "score --tokens": .with(["--tokens", inputs.path("none.json")]),
       "score --logits": .with(["--logits", "OUT"]), "embed --model": .with(["--model", fixture]),

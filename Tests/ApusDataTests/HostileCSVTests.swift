@@ -158,7 +158,7 @@ struct HostileCSVTests {
       try SeriesTable(parsingCSV: Array(Self.good.utf8), options: options)
     }
     options = SeriesOptions()
-    options.time = "close"
+    options.time = ["close"]
     #expect(throws: SeriesError.self) {
       try SeriesTable(
         parsingCSV: Array("date,close\n2020-01-02,1.5\n2020-01-03,2\n".utf8), options: options)

@@ -134,7 +134,7 @@ struct HostileStateTests {
   @Test("quotes with accents in a quoted field are undoubled by bytes")
   func accentedQuotes() throws {
     var options = SeriesOptions()
-    options.id = "id"
+    options.id = ["id"]
     let table = try SeriesTable(
       parsingCSV: Array("id,date,y\n\"a\"\"\u{301}b\",2020-01-01,1\n".utf8), options: options)
     #expect(Array(table.series[0].id.utf8) == Array("a\"\u{301}b".utf8))

@@ -6,7 +6,7 @@ struct RowReaderTests {
   private static func reader(_ target: String?, time: String? = nil) -> RowReader {
     var options = SeriesOptions()
     options.targets = target.map { [$0] } ?? []
-    options.time = time
+    options.time = time.map { [$0] } ?? []
     return RowReader(options: options, isIntraday: false) { $0 != "open" }
   }
 
@@ -70,7 +70,7 @@ struct RowReaderTests {
   @Test("keeps the order of times for each series of its own")
   func series() throws {
     var options = SeriesOptions()
-    (options.id, options.targets) = ("unique_id", ["y"])
+    (options.id, options.targets) = (["unique_id"], ["y"])
     var reader = RowReader(options: options, isIntraday: false) { _ in false }
     _ = try reader.row("unique_id,ds,y")
     #expect(try reader.row("a,2020-01-02,1")?.series == "a")
@@ -80,7 +80,7 @@ struct RowReaderTests {
 
   @Test("agrees with the reader of whole files")
   func agreesWithFiles() throws {
-    let text = "Date;Close;Volume\n31.12.2019;1,5;10\n02.01.2020;2,5;20\n03.01.2020;;30\n"
+    let text = "Date;Close;Volume\n31.12.2019;1,5;10\n02.01.2020;;20\n03.01.2020;2,5;30\n"
     var options = SeriesOptions()
     options.targets = ["Close"]
     let table = try SeriesTable(parsingCSV: Array(text.utf8), options: options)

@@ -217,7 +217,7 @@ struct StreamTests {
   func manySeries() throws {
     let model = try Self.model("mamba")
     var options = SeriesOptions()
-    options.id = "unique_id"
+    options.id = ["unique_id"]
     var both = LineForecasts(Model(model, history: []), options: options)
     var alone = LineForecasts(Model(model, history: []), options: SeriesOptions())
     _ = try both.push("unique_id,date,close,volume")

@@ -145,13 +145,16 @@ extension DataReport.Kind {
     case .nonPositivePrice: "prices at or below zero"
     case .highBelowLow: "high below low"
     case .jump: "jumps of more than a third"
+    case .outlier: "values far from the others"
     }
   }
 
   fileprivate var severity: HealthFinding.Severity {
     switch self {
     case .closure, .missingCovariate, .outOfOrder, .duplicateRow: .note
-    case .gap, .missingTarget, .constantStretch, .unreadableValue, .unreadableRow, .jump: .warning
+    case .gap, .missingTarget, .constantStretch, .unreadableValue, .unreadableRow, .jump,
+      .outlier:
+      .warning
     case .conflictingRow, .nonPositivePrice, .highBelowLow: .problem
     }
   }
@@ -169,6 +172,7 @@ extension DataReport.Kind {
     case .constantStretch: "Kept; a sensor or a feed may have stood still."
     case .nonPositivePrice: "No logarithm: counted as missing where returns are taken."
     case .highBelowLow: "Kept; the range of these rows is not used."
+    case .outlier: "Kept; where it stands for a missing value, name it with --missing."
     case .jump: "Kept; corporate actions or bad ticks look like this, and one can rule a mean."
     }
   }
