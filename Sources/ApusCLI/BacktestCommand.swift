@@ -21,7 +21,7 @@ struct BacktestCommand: AsyncParsableCommand {
 
   /// What a backtest does when nothing is said.
   enum Usual: TrainingDefaults {
-    static let (context, longestContext) = ("64 rows", 65536)
+    static let (context, longestContext) = ("64 rows, fewer of short series", 65536)
     static let (budget, steps) = ("20s", "none, as the time decides")
     static let (fewestSteps, takesBudgetAndSteps) = (1, false)
     static let (width, layers) = ("64", "2; Mamba gets twice as many")

@@ -21,7 +21,9 @@ struct CompareCommand: AsyncParsableCommand {
 
   /// What a comparison does when nothing is said.
   enum Usual: TrainingDefaults {
-    static let (context, longestContext) = ("64 rows, or 256 tokens of a text", 65536)
+    static let (context, longestContext) = (
+      "64 rows, fewer of short series, or 256 tokens of a text", 65536
+    )
     static let (budget, steps) = ("20s, or 60s for a text", "none, as the time decides")
     static let (fewestSteps, takesBudgetAndSteps) = (1, false)
     static let width = "64, or 128 for a text"

@@ -19,7 +19,9 @@ struct TrainCommand: AsyncParsableCommand {
 
   /// What training does when nothing is said.
   enum Usual: TrainingDefaults {
-    static let (context, longestContext) = ("64 rows, or 256 tokens of a text", 65536)
+    static let (context, longestContext) = (
+      "64 rows, fewer of short series, or 256 tokens of a text", 65536
+    )
     static let (budget, steps) = ("60s", "none, as the time decides")
     static let (fewestSteps, takesBudgetAndSteps) = (1, false)
     static let width = "the config's, else 64, or 128 for a text"

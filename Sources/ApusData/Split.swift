@@ -53,7 +53,8 @@ public struct Split: Sendable, Equatable {
   /// The sizes of the parts.
   public enum Sizes: Sendable, Equatable {
     /// Shares of the time axis; validation is what training and test leave of it, as
-    /// `⌊train·T⌋`, rest, `⌊test·T⌋`.
+    /// `⌊train·T⌋`, rest, `⌊test·T⌋`. Where there are rows for all three, validation and test have at
+    /// least H, at the cost of training.
     case fractions(train: Double, test: Double)
     /// Rows of the time axis; what they leave at the end is not used.
     case counts(train: Int, validation: Int, test: Int)
@@ -96,7 +97,7 @@ public struct Split: Sendable, Equatable {
     guard horizon >= 1, embargo >= 0 else { throw .badHorizon(horizon, embargo: embargo) }
     self.horizon = horizon
     self.embargo = embargo
-    let rows = try Self.cut(table, sizes, embargo: embargo)
+    let rows = try Self.cut(table, sizes, horizon: horizon, embargo: embargo)
     self.rows = rows
     isByTime = table.cadence.frequency != .steps
     spans = Part.allCases.indices.map { part in
@@ -128,7 +129,7 @@ public struct Split: Sendable, Equatable {
     (self.horizon, embargo) = (max(horizon, 1), 0)
     let whole = table.series.map { [0..<$0.count, $0.count..<$0.count, $0.count..<$0.count] }
     let share = Sizes.fractions(train: 1 - min(max(validation, 0), 0.99), test: 0)
-    rows = validation > 0 ? (try? Self.cut(table, share, embargo: 0)) ?? whole : whole
+    rows = validation > 0 ? (try? Self.cut(table, share, horizon: 0, embargo: 0)) ?? whole : whole
     isByTime = table.cadence.frequency != .steps
     spans = [nil, nil, nil]
   }
@@ -178,9 +179,9 @@ public struct Split: Sendable, Equatable {
 
   /// Target rows of each part on an axis of `count` rows.
   private static func parts(
-    of count: Int, _ sizes: Sizes, embargo: Int
+    of count: Int, _ sizes: Sizes, horizon: Int, embargo: Int
   ) throws(SplitError) -> [Range<Int>] {
-    let (first, second, end) = try borders(of: count, sizes)
+    let (first, second, end) = try borders(of: count, sizes, horizon: horizon)
     return cut(first, second, end, embargo: embargo)
   }
 
@@ -191,7 +192,9 @@ public struct Split: Sendable, Equatable {
     ]
   }
 
-  private static func borders(of count: Int, _ sizes: Sizes) throws(SplitError) -> (Int, Int, Int) {
+  private static func borders(
+    of count: Int, _ sizes: Sizes, horizon: Int
+  ) throws(SplitError) -> (Int, Int, Int) {
     switch sizes {
     case .fractions(let train, let test):
       guard train >= 0, test >= 0, train + test <= 1 else {
@@ -199,7 +202,10 @@ public struct Split: Sendable, Equatable {
       }
       // A share such as 0.7 times 10 may fall just short of the whole number it means.
       let first = Int(train * Double(count) + 1e-9)
-      return (first, max(first, count - Int(test * Double(count) + 1e-9)), count)
+      let second = max(first, count - Int(test * Double(count) + 1e-9))
+      guard horizon <= count / 4, second < count else { return (first, second, count) }
+      let border = min(second, count - horizon)
+      return (second > first ? min(first, border - horizon) : first, border, count)
     case .counts(let train, let validation, let test):
       guard train >= 0, validation >= 0, test >= 0, train <= count, validation <= count - train,
         test <= count - train - validation
@@ -209,24 +215,26 @@ public struct Split: Sendable, Equatable {
   }
 
   private static func cut(
-    _ table: SeriesTable, _ sizes: Sizes, embargo: Int
+    _ table: SeriesTable, _ sizes: Sizes, horizon: Int, embargo: Int
   ) throws(SplitError) -> [[Range<Int>]] {
     guard table.cadence.frequency == .steps else {
-      return try cutByTime(table.series, sizes, embargo: embargo)
+      return try cutByTime(table.series, sizes, horizon: horizon, embargo: embargo)
     }
     var parts: [[Range<Int>]] = []
-    for one in table.series { parts.append(try Self.parts(of: one.count, sizes, embargo: embargo)) }
+    for one in table.series {
+      parts.append(try Self.parts(of: one.count, sizes, horizon: horizon, embargo: embargo))
+    }
     return parts
   }
 
   private static func cutByTime(
-    _ series: [TimeSeries], _ sizes: Sizes, embargo: Int
+    _ series: [TimeSeries], _ sizes: Sizes, horizon: Int, embargo: Int
   ) throws(SplitError) -> [[Range<Int>]] {
     var axis = series.first?.timestamps ?? []
     if series.contains(where: { $0.timestamps != axis }) {
       axis = Set(series.flatMap(\.timestamps)).sorted()
     }
-    let parts = try parts(of: axis.count, sizes, embargo: embargo)
+    let parts = try parts(of: axis.count, sizes, horizon: horizon, embargo: embargo)
     return series.map { one in
       parts.map { range in
         let first =

@@ -51,9 +51,13 @@ package func csvField(_ text: String, guardsFormulas: Bool) -> String {
 }
 
 extension Cadence {
-  /// A stamp as it is written: a moment, or the number of a step where there is no clock.
+  /// A stamp as it is written: a day, a moment where rows follow each other within days, or the number of
+  /// a step where there is no clock; all of one series in one form.
   package func text(_ stamp: Timestamp) -> String {
-    frequency == .steps ? "\(stamp.secondsSinceEpoch)" : "\(stamp)"
+    if frequency == .steps { return "\(stamp.secondsSinceEpoch)" }
+    let text = "\(stamp)"
+    guard case .seconds = frequency, !text.contains("T") else { return text }
+    return text + "T00:00:00"  // midnight among hours
   }
 }
 

@@ -110,13 +110,14 @@ public struct DataFile: Sendable {
       throw ConfigError.invalid(
         key: "model", value: name, rule: "it forecasts series, and the data is a text")
     }
-    let prototype = try Baseline.named(name, lookback: options.context)
+    let options = options.fitting(table)
+    let prototype = try Baseline.named(name, lookback: options.lookBack)
     try ModelFolder.prepare(output)
     let problem = try SeriesProblem(table, options: options)
     let judged = try SeriesBaseline(prototype, problem: problem)
     let loss = try? judged.score(problem, part: .validation).score.loss
     let model = Model(
-      prototype, task: problem.task, lookback: options.context, recipe: problem.recipe,
+      prototype, task: problem.task, lookback: options.lookBack, recipe: problem.recipe,
       target: table.targetName, history: table.series)
     _ = try model.forecast(after: table)  // what fits to no series is an error here, not later
     try model.save(to: output)
@@ -166,11 +167,11 @@ public struct DataFile: Sendable {
 }
 
 extension ComparisonOptions {
-  /// Creates the default for a kind of data: for series 64 rows of context, 20 seconds a run and three
-  /// seeds; for a text 256 tokens, 60 seconds and one seed.
+  /// Creates the default for a kind of data: for series 20 seconds a run and three seeds; for a text 60
+  /// seconds and one seed.
   public init(for kind: DataFile.Kind) {
     self.init()
-    if kind == .text { (context, budget, seeds) = (256, .seconds(60), [0]) }
+    if kind == .text { (budget, seeds) = (.seconds(60), [0]) }
   }
 
   /// What ``models`` becomes of words.

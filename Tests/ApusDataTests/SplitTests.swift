@@ -3,6 +3,19 @@ import Testing
 
 @Suite("Split")
 struct SplitTests {
+  @Test("gives validation and test a horizon each, where a share of few rows would not")
+  func shortSeries() throws {
+    let thirty = SeriesTable([TimeSeries(id: "a", values: (0..<30).map(Double.init))])
+    let split = try Split(thirty, horizon: 5)
+    #expect(split.rows[0] == [0..<19, 19..<24, 24..<30])
+    #expect(split.origins(.test, series: 0, lookBack: 1).count == 2)
+    // Enough rows: the shares as they are.
+    let hundred = SeriesTable([TimeSeries(id: "a", values: (0..<100).map(Double.init))])
+    #expect(try Split(hundred, horizon: 5).rows[0] == [0..<70, 70..<80, 80..<100])
+    let twelve = SeriesTable([TimeSeries(id: "a", values: (0..<12).map(Double.init))])
+    #expect(throws: SplitError.self) { try Split(twelve, horizon: 5) }
+  }
+
   @Test("keeps every training target before every later target, over a hundred seeds")
   func purges() throws {
     for seed in 0..<100 {

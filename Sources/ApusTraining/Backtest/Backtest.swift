@@ -41,7 +41,10 @@ public struct Backtest: Sendable {
   ///   - choices: The forecasters.
   ///   - options: Origins, refits, and how models are trained.
   public init(_ table: SeriesTable, choices: [ForecasterChoice], options: BacktestOptions) {
-    (self.table, self.choices, self.options) = (table, choices, options)
+    (self.table, self.choices) = (table, choices)
+    var options = options
+    options.training = options.training.fitting(table)
+    self.options = options
   }
 
   /// Runs the backtest.

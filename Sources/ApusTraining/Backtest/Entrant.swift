@@ -71,7 +71,7 @@ struct Entrant {
     let task = ForecastTask(
       horizon: question.horizon, levels: options.levels, seasonLength: question.season,
       measure: ForecastTask.Kind(question.measure))
-    return (try Baseline.named(name, lookback: options.context), task)
+    return (try Baseline.named(name, lookback: options.lookBack), task)
   }
 
   private func forecasts(

@@ -9,8 +9,9 @@ public struct ComparisonOptions: Sendable {
   public var models: [String] = []
   /// Rows ahead, P.
   public var horizon = 5
-  /// Rows that a forecaster reads, L; tokens, for text.
-  public var context = 64
+  /// Rows that a forecaster reads, L, or tokens of a text; where nil, 64 rows, fewer where the longest
+  /// series is short, or 256 tokens.
+  public var context: Int?
   /// Rows that make one token of a forecaster.
   public var patch = 1
   /// Quantile levels.
@@ -58,9 +59,31 @@ public struct ComparisonOptions: Sendable {
     return choices
   }
 
+  /// L of series.
+  var lookBack: Int { context ?? Self.longestLookBack }
+
+  /// L of a text.
+  var tokens: Int { context ?? 256 }
+
+  /// L of series where nothing is said, if they are long enough.
+  private static let longestLookBack = 64
+
+  /// The same options with a look-back that suits a table: a quarter of the training rows of its longest
+  /// series at most, in whole patches, so that there are windows to learn from.
+  func fitting(_ table: SeriesTable) -> ComparisonOptions {
+    guard context == nil else { return self }
+    var options = self
+    let rows = table.series.map(\.count).max() ?? 0
+    let patch = max(1, patch)
+    let found = min(Self.longestLookBack, max(8, rows * 7 / 40))
+    options.context = max(patch, found / patch * patch)
+    return options
+  }
+
   /// The size of a forecaster's backbone where nothing is said.
   var usualSize: BackboneSize {
-    BackboneSize(width: width ?? 64, layers: layers ?? 2, context: max(1, context / max(1, patch)))
+    BackboneSize(
+      width: width ?? 64, layers: layers ?? 2, context: max(1, lookBack / max(1, patch)))
   }
 
   /// The forecaster of a model.
@@ -72,7 +95,7 @@ public struct ComparisonOptions: Sendable {
   /// - Throws: `ConfigError`.
   func forecaster(_ choice: ModelChoice, inputs: Int) throws -> ForecasterConfig {
     ForecasterConfig(
-      try blueprint(choice, usual: usualSize), context: context, inputs: inputs, horizon: horizon,
+      try blueprint(choice, usual: usualSize), context: lookBack, inputs: inputs, horizon: horizon,
       levels: levels, patch: patch)
   }
 

@@ -117,7 +117,8 @@ extension ComparisonTask {
   ) {
     self.init(
       kind: kind, data: source.name, rows: rows, target: target, lossName: lossName,
-      context: options.context, budgetUnit: options.budget.unit,
+      context: kind == .text ? options.tokens : options.lookBack,
+      budgetUnit: options.budget.unit,
       budgetAmount: options.budget.amount, seeds: options.seeds, threads: Machine.threads,
       isa: Machine.instructionSet)
   }

@@ -21,7 +21,7 @@ public struct SeriesComparison: Sendable {
   ///   - source: The name of the data and its fingerprint, for the record.
   ///   - options: Models, budget, horizon and the like.
   public init(_ table: SeriesTable, source: DataSource, options: ComparisonOptions) {
-    (self.table, self.source, self.options) = (table, source, options)
+    (self.table, self.source, self.options) = (table, source, options.fitting(table))
   }
 
   /// Runs the comparison, and fits what it recommends to all rows.
@@ -91,9 +91,9 @@ public struct SeriesComparison: Sendable {
   /// The baselines, fitted on the training part of each series.
   private func baselines(_ problem: SeriesProblem) throws -> [SeriesBaseline] {
     var prototypes = Baseline.standard(
-      for: problem.task, lookback: options.context, isIntermittent: problem.isIntermittent)
+      for: problem.task, lookback: options.lookBack, isIntermittent: problem.isIntermittent)
     for name in options.namedBaselines where !prototypes.contains(where: { $0.name == name }) {
-      prototypes.append(try Baseline.named(name, lookback: options.context))
+      prototypes.append(try Baseline.named(name, lookback: options.lookBack))
     }
     return try prototypes.map { try SeriesBaseline($0, problem: problem) }
   }

@@ -112,8 +112,8 @@ extension SeriesComparison {
     }
     guard let name = verdict.baseline else { return nil }
     let model = Model(
-      try Baseline.named(name, lookback: options.context), task: problem.task,
-      lookback: options.context, recipe: problem.recipe, target: table.targetName,
+      try Baseline.named(name, lookback: options.lookBack), task: problem.task,
+      lookback: options.lookBack, recipe: problem.recipe, target: table.targetName,
       history: table.series)
     return (model, "\(name) is fitted to all rows.")
   }

@@ -61,8 +61,8 @@ public struct TextComparison: Sendable {
     let began = Date.now
     let held = corpus.validation
     let border = held.count / 2
-    guard border > options.context else {
-      throw TrainingDataError.tooShort(found: held.count, needed: 2 * options.context + 2)
+    guard border > options.tokens else {
+      throw TrainingDataError.tooShort(found: held.count, needed: 2 * options.tokens + 2)
     }
     let (validation, test) = (Array(held[..<border]), Array(held[border...]))
     let problem = TextProblem(
@@ -83,15 +83,15 @@ public struct TextComparison: Sendable {
       options, training: .languageModel(learningRate: options.learningRate), runs: runs,
       make: { choice, seed in
         let usual = BackboneSize(
-          width: 128, layers: 4, context: options.context, vocabulary: problem.vocabulary)
+          width: 128, layers: 4, context: options.tokens, vocabulary: problem.vocabulary)
         let blueprint = try options.blueprint(choice, usual: usual)
         let model = try LanguageModel(blueprint, key: RandomKey(seed: seed))
         var task = try LanguageTask(
           model, training: problem.train, validation: problem.validation,
-          batch: max(1, 4096 / options.context), context: options.context)
+          batch: max(1, 4096 / options.tokens), context: options.tokens)
         task.identity = TaskIdentity(
           configuration: String(decoding: try blueprint.json(), as: UTF8.self)
-            + " context \(options.context)", dataSHA256: source.sha256)
+            + " context \(options.tokens)", dataSHA256: source.sha256)
         return (model, task)
       }, progress: progress)
   }
@@ -131,7 +131,7 @@ struct TextJudgement {
   {
     windows = problem.test.count - 1
     let judgement = try Judgement(overlap: 1, seed: options.seeds.first ?? 0) {
-      try contenders.map { try Self.entry($0, problem, context: options.context) }
+      try contenders.map { try Self.entry($0, problem, context: options.tokens) }
         + (1...6).compactMap { try Self.entry(order: $0, problem) }
     }
     self.judgement = judgement

@@ -27,7 +27,8 @@ public struct ForecastTraining: Sendable {
     problemOptions.measure = options.measure
     problemOptions.covariates = options.covariates
     let problem = try SeriesProblem(table, options: problemOptions)
-    let context = options.context ?? 64
+    problemOptions.patch = options.patch
+    let context = options.context ?? problemOptions.fitting(table).lookBack
     let usual = BackboneSize(
       width: 64, layers: 2, context: max(1, context / max(1, options.patch)))
     let config = ForecasterConfig(

@@ -10,7 +10,7 @@ public struct ModelTrainingOptions: Sendable {
   public var model: ModelChoice
   /// When training ends.
   public var budget = Budget.seconds(60)
-  /// Rows or tokens that the model reads, L; 64 rows or 256 tokens when nil.
+  /// Rows or tokens that the model reads, L; where nil, 64 rows, fewer of short series, or 256 tokens.
   public var context: Int?
   /// Width of the backbone; the config's, else 64 for series and 128 for text.
   public var width: Int?
