@@ -5,8 +5,10 @@ struct CSVLayout {
   private(set) var names: [String]
   /// The series that each column belongs to, where a second line of names says so; empty otherwise.
   let entities: [String?]
+  /// Lines that name the columns; 0 where the file names none.
+  let headLines: Int
   /// The file names its columns.
-  let hasHeader: Bool
+  var hasHeader: Bool { headLines > 0 }
   /// Line of the header, or of the first row.
   let headerLine: Int
   /// Indices into `table` of the rows below the header that have as many fields as names.
@@ -83,7 +85,7 @@ struct CSVLayout {
       notes.append(
         "Skipped \(head.titles) title line\(head.titles == 1 ? "" : "s") above the table.")
     }
-    hasHeader = head.names > 0
+    headLines = head.names
     headerLine = table.lines[min(head.titles, table.rowCount - 1)]
     let first = head.titles + head.names
     let foot = TableHead.footRows(table, from: first, width: usual)
@@ -98,14 +100,14 @@ struct CSVLayout {
     notes += header.notes
     var width = header.names.count
     var names = header.names
-    if !hasHeader {
+    if head.names == 0 {
       width = Self.commonWidth(table, data) ?? usual
       names = Self.bareNames(width, known: options.format?.columns)
       notes.append("The file names no columns; they are called \(names[0]), … by position.")
     }
     guard !data.isEmpty else { throw .onlyHeader(file: source.name, names: names) }
     isRagged = Self.isRagged(table, data)
-    if !isRagged, hasHeader {
+    if !isRagged, head.names > 0 {
       width += Self.unnamedColumns(table, data, names: &names, notes: &notes)
     }
     self.names = Self.uniqueNames(names, entities: header.entities)
@@ -283,9 +285,26 @@ extension CSVLayout {
   private func votesOfColumn(_ column: Int) -> MarkVotes {
     var votes = MarkVotes()
     let sample = self.sample(column, limit: 200)
-    guard sample.isEmpty || sample.contains(where: { NumberBody($0) != nil }) else { return votes }
+    let styles = [NumberStyle(), NumberStyle(usesDecimalComma: true)]
+    let hasNumbers = sample.contains { cell in
+      styles.contains { if case .number = $0.parse(cell) { true } else { false } }
+    }
+    guard sample.isEmpty || hasNumbers else { return votes }
     for row in rows.indices { votes.add(cell(row, column), row: row) }
     return votes
+  }
+
+  /// What was decided about the file as a whole, for the report.
+  var choice: DataReport.Choice {
+    let marks: [UInt8: String] = [
+      0x2C: "commas", 0x3B: "semicolons", 0x09: "tabs", 0x7C: "bars",
+    ]
+    let mark = marks[table.delimiter] ?? "the byte \(table.delimiter)"
+    let names =
+      headLines == 0 ? "no names" : "\(headLines) line\(headLines == 1 ? "" : "s") of names"
+    return DataReport.Choice(
+      subject: "layout", chosen: width == 1 ? names : "fields parted by \(mark), \(names)",
+      reason: "the first rows are even and full of dates and numbers that way")
   }
 
   /// Calls the columns of price bars by their names, where the file names none.

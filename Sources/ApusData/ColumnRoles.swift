@@ -18,6 +18,8 @@ struct ColumnRoles {
   private(set) var notes: [String] = []
   /// What the cells of every column are.
   let facts: [ColumnFacts]
+  /// The rows of each series.
+  private(set) var groups: [SeriesGroup] = []
 
   private let layout: CSVLayout
   private let options: SeriesOptions
@@ -34,6 +36,8 @@ struct ColumnRoles {
     keys = fixed
     try chooseTime()
     try chooseKeys(fixed: fixed)
+    groups = SeriesGroup.all(layout, keys: keys, stamps: stamps)
+    if options.format == nil || !fixed.isEmpty { try refuseRepeats() }
     try chooseTargets()
     try chooseCovariates()
   }
@@ -147,9 +151,8 @@ extension ColumnRoles {
   private func bestCandidate(_ all: [TimeCandidate]) -> TimeCandidate? {
     guard all.count > 1 else { return all.first }
     func order(_ one: TimeCandidate) -> [Double] {
-      let repeats = one.repeats
       var names = 0
-      var isResolved = options.mayDrop(repeats, of: one.stamps.count)
+      var isResolved = hasFewRepeats(one.stamps)
       if !isResolved {
         let search = KeySearch(layout, facts: facts, stamps: one.stamps)
         let found = search.keys(fixed: keys, excluding: Set(one.parts.map(\.column)))
@@ -252,7 +255,6 @@ extension ColumnRoles {
   private mutating func chooseKeys(fixed: [Int]) throws(SeriesError) {
     if !fixed.isEmpty {
       choose("series", listed(fixed), because: "you named it")
-      try refuseRepeats()
       return
     }
     let known = (options.format?.series ?? []).compactMap { layout.column(named: $0) }
@@ -268,8 +270,7 @@ extension ColumnRoles {
       chooseLabels()
       return
     }
-    let repeats = TimeCandidate.repeats(stamps)
-    if options.mayDrop(repeats, of: stamps.count) {
+    if hasFewRepeats(stamps) {
       chooseLoneName()
       return
     }
@@ -283,7 +284,6 @@ extension ColumnRoles {
           ? "times repeat from one value to the next"
           : "times repeat, and these columns together tell the rows apart")
     }
-    try refuseRepeats()
   }
 
   /// 24 numbers a day under a name that says nothing: hours or series.
@@ -353,20 +353,19 @@ extension ColumnRoles {
 
   /// Rows are lost where a time comes back within a series; beyond a few that is refused.
   private func refuseRepeats() throws(SeriesError) {
-    guard options.duplicates == nil, time.hasClock || time.columns.count > 0 else { return }
-    var seen: Set<Moment> = []
-    seen.reserveCapacity(stamps.count)
-    var (repeats, first) = (0, -1)
-    if keys.isEmpty, options.mayDrop(TimeCandidate.repeats(stamps), of: stamps.count) { return }
-    for row in stamps.indices {
-      guard let stamp = stamps[row] else { continue }
-      let labels = keys.map { layout.cell(row, $0) }
-      if !seen.insert(Moment(stamp: stamp, labels: labels)).inserted {
+    guard options.duplicates == nil, time != .rowOrder else { return }
+    var (repeats, first) = (0, Int.max)
+    for group in groups {
+      let times = group.rows.map { stamps[$0] }
+      guard TimeCandidate.repeats(times, atMost: 0) > 0 else { continue }
+      var seen: Set<Timestamp> = []
+      for row in group.rows {
+        guard let stamp = stamps[row], !seen.insert(stamp).inserted else { continue }
         repeats += 1
-        if first < 0 { first = row }
+        first = min(first, row)
       }
     }
-    guard !options.mayDrop(repeats, of: stamps.count), first >= 0 else { return }
+    guard !options.mayDrop(repeats, of: stamps.count), first < stamps.count else { return }
     let search = KeySearch(layout, facts: facts, stamps: stamps)
     let found = search.keys(fixed: keys, excluding: try untouchable())
     throw .repeatedTimes(
@@ -375,9 +374,11 @@ extension ColumnRoles {
       resolving: found.map { (keys + $0.columns).map { layout.names[$0] } } ?? [])
   }
 
-  private struct Moment: Hashable {
-    let stamp: Timestamp
-    let labels: [ArraySlice<UInt8>]
+  /// Whether so few times come back that the rows can be lost.
+  private func hasFewRepeats(_ stamps: [Timestamp?]) -> Bool {
+    let limit = max(1, Int(options.droppedRowTolerance * Double(stamps.count)))
+    let repeats = TimeCandidate.repeats(stamps, atMost: limit)
+    return options.mayDrop(repeats, of: stamps.count)
   }
 }
 

@@ -30,7 +30,8 @@ public struct DataReport: Codable, Sendable, Equatable {
 
   /// One decision.
   public struct Choice: Codable, Sendable, Equatable {
-    /// The subject of the decision: `time`, `series`, `target`, `frequency`, `measure`.
+    /// The subject of the decision: `layout`, `time`, `series`, `target`,
+    /// `frequency`, `measure`.
     public var subject: String
     /// The answer.
     public var chosen: String

@@ -50,6 +50,27 @@ struct DateScanner {
     _ cell: ArraySlice<UInt8>, as style: DateStyle, months: MonthNames = .english
   ) -> ParsedDate? {
     guard !cell.isEmpty, cell.count <= 64 else { return nil }
+    if style == .yearMonthDay, let stamp = plainISO(cell) { return ParsedDate(local: stamp) }
+    return whole(cell, as: style, months: months)
+      ?? start(of: cell).flatMap { whole($0, as: style, months: months) }
+  }
+
+  /// The start of a span of time: `01.01.2015 00:00 - 01.01.2015 01:00`, with or without a remark in
+  /// brackets behind it, and `2015-01-01T00:00Z/2015-01-01T01:00Z`; nil for what is no span.
+  private static func start(of cell: ArraySlice<UInt8>) -> ArraySlice<UInt8>? {
+    guard cell.count >= 21 else { return nil }
+    for place in cell.indices.dropFirst(8).dropLast(8) {
+      if cell[place] == 0x2D, cell[place - 1] == 0x20, cell[place + 1] == 0x20 {
+        return cell[..<(place - 1)]
+      }
+      if cell[place] == 0x2F, cell.contains(0x54), cell.count >= 33 { return cell[..<place] }
+    }
+    return nil
+  }
+
+  private static func whole(
+    _ cell: ArraySlice<UInt8>, as style: DateStyle, months: MonthNames
+  ) -> ParsedDate? {
     var scanner = DateScanner(cell, months: months)
     switch style {
     case .yearMonthDay, .dayMonthYear, .monthDayYear, .shortYearMonthDay:
@@ -74,6 +95,28 @@ struct DateScanner {
       return DateStyle.epochUnit(of: cell).flatMap { DateScanner.parse(cell, as: $0) }
     case .excelDays: return scanner.excelDays()
     }
+  }
+
+  /// `2015-12-31`, `2015-12-31 13:05` and `2015-12-31T13:05:09`, the most usual forms, without the way through
+  /// the scanner; nil for any other, valid or not.
+  private static func plainISO(_ cell: ArraySlice<UInt8>) -> Timestamp? {
+    let start = cell.startIndex
+    let count = cell.count
+    guard count == 10 || count == 16 || count == 19 else { return nil }
+    func two(_ offset: Int) -> Int {
+      let (tens, ones) = (cell[start + offset] &- 0x30, cell[start + offset + 1] &- 0x30)
+      return tens < 10 && ones < 10 ? Int(tens) * 10 + Int(ones) : 10_000
+    }
+    guard cell[start + 4] == 0x2D, cell[start + 7] == 0x2D else { return nil }
+    let (year, month, day) = (two(0) * 100 + two(2), two(5), two(8))
+    guard count > 10 else { return Timestamp(year: year, month: month, day: day) }
+    let mark = cell[start + 10]
+    guard mark == 0x20 || mark == 0x54, cell[start + 13] == 0x3A,
+      count == 16 || cell[start + 16] == 0x3A
+    else { return nil }
+    return Timestamp(
+      year: year, month: month, day: day, hour: two(11), minute: two(14),
+      second: count == 19 ? two(17) : 0)
   }
 
   var isAtEnd: Bool { position >= bytes.endIndex }

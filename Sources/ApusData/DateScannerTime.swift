@@ -111,7 +111,10 @@ extension DateScanner {
   /// leap second count as what they are the start of.
   static func clock(_ cell: ArraySlice<UInt8>) -> (seconds: Int, nanosecond: Int)? {
     guard cell.count <= 32 else { return nil }
-    var scanner = DateScanner(cell)
+    // Of a span, `00:00 - 01:00`, the start.
+    let end = cell.dropFirst(4).firstIndex(of: 0x2D) ?? cell.endIndex
+    let start = cell.contains(0x3A) ? cell[..<end].trimmedSpaces : cell
+    var scanner = DateScanner(start)
     guard let time = scanner.timeOfDay(), scanner.isAtEnd, time.hour <= 24, time.minute < 60,
       time.second <= 60
     else { return nil }

@@ -151,6 +151,7 @@ struct RowSeries {
 
   func table(_ start: DataReport) throws(SeriesError) -> SeriesTable {
     var report = start
+    report.choices.append(layout.choice)
     report.choose(
       "series",
       "one per row, called by \(labels.map { layout.names[$0] }.joined(separator: " and "))",

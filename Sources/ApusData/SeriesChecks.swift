@@ -9,8 +9,6 @@
 
 /// Looks series over for what spoils forecasts, once they stand.
 struct SeriesChecks {
-  /// Rows with one value that count as standing still.
-  static let constantRun = 10
   /// The logarithmic step of a price above which a mistake or a corporate action is likelier than trade.
   static let jumpLimit = 0.35
 
@@ -132,34 +130,19 @@ extension SeriesTable {
   }
 
   fileprivate mutating func noteConstantRuns(_ one: TimeSeries, _ lines: [Int]) {
-    guard one.count > 0 else { return }
-    var start = 0
-    for row in 1...one.count {
-      guard row == one.count || one.values[row] != one.values[start] else { continue }
-      if row - start >= SeriesChecks.constantRun {
-        report.add(
-          .constantStretch, line: lines[start], series: label(one), time: clock(one, start),
-          rows: row - start, "\(one.values[start]) for \(row - start) rows")
-      }
-      start = row
+    for run in DataCheck.constantRuns(of: one.values) {
+      let start = run.lowerBound
+      report.add(
+        .constantStretch, line: lines[start], series: label(one), time: clock(one, start),
+        rows: run.count, "\(one.values[start]) for \(run.count) rows")
     }
   }
 
-  /// Values so far off that they are rather codes for missing ones, such as 99999999 or -999, than measured.
   fileprivate mutating func noteOutliers(_ one: TimeSeries, _ lines: [Int]) {
-    let sorted = one.values.filter { !$0.isNaN }.sorted()
-    guard sorted.count >= 20 else { return }
-    func quantile(_ share: Double) -> Double { sorted[Int(Double(sorted.count - 1) * share)] }
-    let middle = quantile(0.5)
-    // The width of the middle of the values; where half of them are one value, of more of them.
-    let width =
-      [(0.25, 0.75), (0.1, 0.9), (0.05, 0.95)].lazy.map { quantile($0.1) - quantile($0.0) }
-      .first { $0 > 0 } ?? 0
-    let limit = width > 0 ? 20 * width : max(1, 20 * abs(middle))
-    for (row, value) in one.values.enumerated() where !value.isNaN && abs(value - middle) > limit {
+    for row in DataCheck.outliers(of: one.values) {
       report.add(
         .outlier, line: lines[row], series: label(one), time: clock(one, row),
-        "\(value), while half of the values lie between \(quantile(0.25)) and \(quantile(0.75))")
+        "\(one.values[row])")
     }
   }
 
@@ -256,11 +239,11 @@ public enum PriceColumn: String, Codable, Sendable, CaseIterable {
   static func isTargetOfPrice(_ name: String) -> Bool {
     let words = ColumnNames.words(name)
     return !Set(words).isDisjoint(with: priceWords)
-      || ["adjclose", "closeprice", "closelast", "pxlast"].contains(normalizedName(name))
+      || ["adjclose", "closeprice", "closelast", "pxlast", "last"].contains(normalizedName(name))
   }
 
   private static let priceWords: Set<String> = [
-    "close", "price", "last", "settle", "settlement", "px", "kurs", "schlusskurs", "cours",
+    "close", "price", "settle", "settlement", "px", "kurs", "schlusskurs", "cours",
     "cierre",
     "quote", "nav", "mid", "bid", "ask",
   ]

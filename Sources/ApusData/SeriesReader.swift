@@ -80,6 +80,10 @@ struct SeriesReader {
       report.notes += layout.notes
       return try rows.table(report)
     }
+    if let grid = CalendarGrid(layout, options: options) {
+      report.notes += layout.notes
+      return try grid.table(report, options: options)
+    }
     learnMissingWords()
     return try columns()
   }
@@ -92,7 +96,7 @@ struct SeriesReader {
       let sample = layout.sample(column, limit: 300)
       let numbers = sample.count { if case .number = style.parse($0) { true } else { false } }
       guard numbers > 0, numbers * 2 >= sample.count,
-        sample.contains(where: { style.parse($0) == .bad }) || layout.rows.count > 300
+        sample.contains(where: { style.parse($0) == .bad })
       else { continue }
       var words: [String: Int] = [:]
       for row in layout.rows.indices where words.count <= 3 {
@@ -114,7 +118,7 @@ struct SeriesReader {
   private mutating func columns() throws(SeriesError) -> SeriesTable {
     let roles = try ColumnRoles(layout, options: options)
     report.notes = layout.notes + report.notes + roles.notes
-    report.choices = roles.choices
+    report.choices = [layout.choice] + roles.choices
     noteIgnored(roles)
     try refuseOpenMarks(roles)
     let stamps = roles.stamps
@@ -122,7 +126,7 @@ struct SeriesReader {
     let targets = roles.targets.compactMap { roles.facts[$0].numbers }
     try refuseWreck(stamps: stamps, targets: targets, roles: roles)
     for column in roles.targets + roles.covariates { noteBadCells(column, roles) }
-    let groups = groupRows(by: roles.keys, stamps: stamps)
+    let groups = roles.groups
     let isAlone = groups.count == 1 && roles.targets.count == 1
     var builder = SeriesBuilder(layout: layout, options: options, stamps: stamps, report: report)
     var series: [TimeSeries] = []
@@ -206,29 +210,6 @@ struct SeriesReader {
     case (nil, 1): source.stem
     case (nil, _): layout.names[column]
     }
-  }
-
-  /// Rows of each series, in the order in which the file first names them.
-  private func groupRows(by keys: [Int], stamps: [Timestamp?]) -> [(label: String?, rows: [Int])] {
-    guard !keys.isEmpty else { return [(nil, stamps.indices.filter { stamps[$0] != nil })] }
-    var indices: [[ArraySlice<UInt8>]: Int] = [:]
-    var groups: [(label: String?, rows: [Int])] = []
-    var last: (labels: [ArraySlice<UInt8>], index: Int)?
-    for row in stamps.indices where stamps[row] != nil {
-      if let last, zip(keys, last.labels).allSatisfy({ layout.cell(row, $0) == $1 }) {
-        groups[last.index].rows.append(row)
-        continue
-      }
-      let labels = keys.map { layout.cell(row, $0) }
-      let index = indices[labels] ?? groups.count
-      if index == groups.count {
-        groups.append((keys.map { layout.text(row, $0) }.joined(separator: "/"), []))
-        indices[labels] = index
-      }
-      groups[index].rows.append(row)
-      last = (labels, index)
-    }
-    return groups
   }
 }
 

@@ -30,12 +30,14 @@ struct TimeCandidate {
   var repeats: Int { TimeCandidate.repeats(stamps) }
 
   /// Rows whose stamp an earlier one has.
-  static func repeats(_ stamps: [Timestamp?]) -> Int {
+  ///
+  /// - Parameters:
+  ///   - stamps: In the order of the file.
+  ///   - limit: Counting ends above so many. Default: it never does.
+  static func repeats(_ stamps: [Timestamp?], atMost limit: Int = .max) -> Int {
     var (rises, falls) = (true, true)
     var last: Timestamp?
-    var count = 0
     for case .some(let stamp) in stamps {
-      count += 1
       if let last {
         if stamp <= last { rises = false }
         if stamp >= last { falls = false }
@@ -44,8 +46,13 @@ struct TimeCandidate {
       last = stamp
     }
     if rises || falls { return 0 }
-    count = stamps.count { $0 != nil }
-    return count - Set(stamps.compactMap(\.self)).count
+    var seen: Set<Timestamp> = []
+    var count = 0
+    for case .some(let stamp) in stamps where !seen.insert(stamp).inserted {
+      count += 1
+      if count > limit { break }
+    }
+    return count
   }
 }
 

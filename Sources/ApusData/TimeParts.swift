@@ -52,7 +52,7 @@ struct TimeParts {
   /// The candidate with the columns that tell rows of one day apart; itself where there are none.
   func extended(_ candidate: TimeCandidate) -> TimeCandidate {
     guard candidate.parts.count == 1, case .date(let style) = candidate.parts[0].role,
-      style.isOfDays, candidate.repeats > 0,
+      style.isOfDays, TimeCandidate.repeats(candidate.stamps, atMost: 0) > 0,
       candidate.stamps.allSatisfy({ $0.map { $0.secondOfDay == 0 } ?? true })
     else { return candidate }
     var best = candidate

@@ -275,6 +275,7 @@ struct FlagTests {
     let bench = ["--context", "8", "--runs", "1", "--json"]
     let bases: [String: [String]] = [
       "compare": compare, "train": train,
+      "check": ["check", inputs.prices, "--target", "close"],
       "backtest": [
         "backtest", "--model", "lstm,naive", "--data", inputs.prices, "--target", "close",
         "--windows", "3", "--horizon", "2", "--output", "OUT", "--json",
@@ -348,6 +349,20 @@ struct FlagTests {
       trials["\(path) --output"] = .with(["--output", "OUT/deeper"])
     }
     trials.merge([
+      "check data": .instead(["check", inputs.days, "--target", "close"]),
+      "check --target": .with(["--target", "open"]), "check --id": .with(["--id", "volume"]),
+      "check --time": .with(["--time", "none"]),
+      "check --day-first": .base(["check", inputs.days], with: ["--no-day-first"]),
+      "check --decimal": .with(["--decimal", "comma"]),
+      "check --missing": .with(["--missing", "100.0"]),
+      "check --locale": .refused(["--locale", "xx"], "must be one of"),
+      "check --header": .with(["--header", "0"]),
+      "check --duplicates": .base(["check", doubled], with: ["--duplicates", "last"]),
+      "check --freq": .with(["--freq", "1w"]), "check --season": .with(["--season", "3"]),
+      "check --measure": .with(["--measure", "level"]),
+      "check --output": .with(["--output", "OUT"]),
+    ]) { $1 }
+    trials.merge([
       "compare --models": .with(["--models", "mamba"]), "compare --seeds": .with(["--seeds", "2"]),
       "compare --gate": .with(["--gate"]),
       "compare --resume": .refused(
@@ -366,6 +381,9 @@ struct FlagTests {
       "backtest --day-first": .base(
         ["backtest", "--model", "naive", "--data", inputs.days, "--target", "close", "-q"],
         with: ["--no-day-first"]),
+      "backtest --decimal": .with(["--decimal", "comma"]),
+      "backtest --missing": .with(["--missing", "100.0"]),
+      "backtest --locale": .refused(["--locale", "xx"], "must be one of"),
       "backtest --horizon": .with(["--horizon", "1"]),
       "backtest --measure": .with(["--measure", "level"]),
       "backtest --test": .base(

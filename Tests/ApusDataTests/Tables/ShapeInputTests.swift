@@ -98,6 +98,31 @@ struct ShapeInputTests {
           + "\"Source: an office, table 7\"\nDownloaded today\n",
         rows: 50, first: "2021-03-01", frequency: .days(1), target: "y"),
       TableInput(
+        name: "months in columns, years in rows",
+        text: "Year,Jan,Feb,Mar,Apr,May,Jun,Jul,Aug,Sep,Oct,Nov,Dec,Annual\n"
+          + (2000...2009).map { year in
+            "\(year),"
+              + (1...12).map { year == 2009 && $0 > 6 ? "" : "\(year + $0)" }.joined(separator: ",")
+              + ",7\n"
+          }.joined(),
+        rows: 114, first: "2000-01-01", last: "2009-06-01", frequency: .months(1), value: 2_001),
+      TableInput(
+        name: "months in columns, countries and years in rows, in German",
+        text: "Land;Jahr;Januar;Februar;März;April;Mai;Juni;Juli;August;September;Oktober;November;"
+          + "Dezember\n"
+          + ["A", "B"].flatMap { land in
+            (2000...2004).map { year in
+              "\(land);\(year);" + (1...12).map { "\($0),5" }.joined(separator: ";") + "\n"
+            }
+          }.joined(),
+        series: 2, rows: 60, first: "2000-01-01", last: "2004-12-01", frequency: .months(1),
+        value: 1.5),
+      TableInput(
+        name: "quarters in columns",
+        text: "year,Q1,Q2,Q3,Q4\n"
+          + (2000...2019).map { "\($0),\($0),2,3,4\n" }.joined(),
+        rows: 80, first: "2000-01-01", last: "2019-10-01", frequency: .months(3), value: 2_000),
+      TableInput(
         name: "the Monash archive",
         text:
           "# made\n@relation x\n@attribute series_name string\n@attribute start_timestamp date\n@frequency half_hourly\n@horizon 48\n@missing true\n@equallength false\n@data\nT1:2012-01-01 00-00-00:1,2,?,4,5\nT2:2012-01-02 00-30-00:5,6,7\n",

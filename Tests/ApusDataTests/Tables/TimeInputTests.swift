@@ -236,6 +236,19 @@ struct TimeInputTests {
         rows: 600, first: "2024-05-01T10:00:00", last: "2024-05-01T10:00:05.990",
         frequency: .nanoseconds(10_000_000), target: "x"),
       TableInput(
+        name: "spans of an hour",
+        text: Made.table(
+          "MTU (CET);Price",
+          Made.hours(48).map { "\($0.dotted) \($0.clock) - \($0.dotted) \($0.clock);50,5" }),
+        rows: 48, first: "2023-01-02", last: "2023-01-03T23:00:00", frequency: .seconds(3_600),
+        target: "Price"),
+      TableInput(
+        name: "spans of an hour by ISO 8601",
+        text: Made.table(
+          "period,MW",
+          Made.hours(48).map { "\($0.iso)T\($0.clock)Z/\($0.iso)T\($0.clock)Z,50.5" }),
+        rows: 48, first: "2023-01-02", frequency: .seconds(3_600), target: "MW"),
+      TableInput(
         name: "zones of summer and winter",
         text: Made.table(
           "time,x",
