@@ -162,20 +162,32 @@ extension DataCheck {
     return strongest(found)
   }
 
-  /// The three strongest of some patterns that are no multiples of one another.
+  /// The three strongest of some patterns, without multiples of stronger ones.
   private static func strongest(_ all: [Season]) -> [Season] {
     var found: [Season] = []
     for one in all.sorted(by: { ($1.correlation, $0.rows) < ($0.correlation, $1.rows) }) {
+      // The same peak, or a longer one that a kept one explains.
       let isKnown = found.contains { known in
-        let (short, long) = (min(known.rows, one.rows), max(known.rows, one.rows))
-        let times = (Double(long) / Double(short)).rounded()
-        return abs(Double(long) - times * Double(short)) <= max(1, Double(long) / 50)
-          && one.correlation < known.correlation + 0.05
+        abs(known.rows - one.rows) <= max(1, known.rows / 50)
+          || one.rows > known.rows && isMultiple(one.rows, of: known.rows)
       }
-      if !isKnown { found.append(one) }
-      if found.count == 3 { break }
+      if isKnown { continue }
+      // A week of days, each like the last, is a season of a day.
+      if let longer = found.firstIndex(where: {
+        $0.rows > one.rows && isMultiple($0.rows, of: one.rows)
+          && one.correlation > $0.correlation - 0.15
+      }) {
+        found[longer] = one
+      } else if found.count < 3 {
+        found.append(one)
+      }
     }
     return found
+  }
+
+  private static func isMultiple(_ long: Int, of short: Int) -> Bool {
+    let times = (Double(long) / Double(short)).rounded()
+    return abs(Double(long) - times * Double(short)) <= max(1, Double(long) / 50)
   }
 
   /// Missing values take the one before; the straight line is taken off.
@@ -221,7 +233,7 @@ extension DataCheck {
   /// than measured: twenty times as far from the median as the middle half is wide.
   ///
   /// Where that half is one value, the middle four fifths or nine tenths tell; where they are too, twenty
-  /// times the median itself.
+  /// times the median itself. A stretch of different numbers far up does not count.
   public static func outliers(of values: [Double]) -> [Int] {
     let sorted = values.filter { !$0.isNaN }.sorted()
     guard sorted.count >= 20 else { return [] }
@@ -232,6 +244,15 @@ extension DataCheck {
       .first { $0 > 0 } ?? 0
     let limit = width > 0 ? 20 * width : max(1, 20 * abs(middle))
     guard sorted[0] < middle - limit || sorted[sorted.count - 1] > middle + limit else { return [] }
-    return values.indices.filter { abs(values[$0] - middle) > limit }
+    let far = values.indices.filter { abs(values[$0] - middle) > limit }
+    var counts: [Double: Int] = [:]
+    for row in far { counts[values[row], default: 0] += 1 }
+    let rows = Set(far)
+    // A stretch of different numbers far up is where the series went; a code stands alone or comes again.
+    let codes = far.filter { row in
+      counts[values[row]] ?? 0 > 1 || !rows.contains(row - 1) && !rows.contains(row + 1)
+    }
+    // More than one in ten is how the series is.
+    return codes.count * 10 <= sorted.count ? codes : []
   }
 }

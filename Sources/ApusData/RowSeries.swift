@@ -11,6 +11,7 @@ struct RowSeries {
   private let labels: [Int]
   /// How the names of the columns are written; nil where they are numbered.
   private let style: DateStyle?
+  private let options: SeriesOptions
   private var hasClock: Bool { style != nil }
 
   /// Recognizes the layout; nil when rows are times, as in any other table.
@@ -21,7 +22,7 @@ struct RowSeries {
     guard layout.hasHeader, layout.width >= 4, options.time.isEmpty, layout.entities.isEmpty,
       options.targets.isEmpty || options.format?.isRowPerSeries == true
     else { return nil }
-    self.layout = layout
+    (self.layout, self.options) = (layout, options)
     if let run = DateRun(layout.names.map { Array($0.utf8)[...] }),
       run.columns.count >= max(3, (layout.width - run.columns.count) / 2)
     {
@@ -195,7 +196,7 @@ struct RowSeries {
     guard !series.isEmpty else { throw .noUsableRows(file: report.source, target: "the rows") }
     var table = SeriesChecks.table(
       series, lines: lines, targetName: "value", covariateNames: [], hasClock: hasClock,
-      options: SeriesOptions(), report: report)
+      options: options, report: report)
     table.format = TableFormat(
       time: .header(style: style), isUniversal: false, series: [], targets: [], covariates: [],
       numbers: columns.first.map { layout.styles[$0] } ?? NumberStyle())

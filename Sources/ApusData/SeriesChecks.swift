@@ -47,7 +47,8 @@ struct SeriesChecks {
       table.noteWeekdays()
       table.noteHoles(lines)
     }
-    table.cadence.season = options.season
+    table.cadence.season =
+      options.season ?? (hasClock ? nil : options.frequency.map { Cadence($0).seasonLength })
     for (index, one) in series.enumerated() {
       table.noteConstantRuns(one, lines[index])
       table.notePrices(one, lines[index])

@@ -69,6 +69,7 @@ struct TableHead {
 struct TypedBody {
   private let table: CSVTable
   private let isTyped: [Bool]
+  private let isDate: [Bool]
   private let hasRows: Bool
 
   init(_ table: CSVTable, from first: Int) {
@@ -79,16 +80,22 @@ struct TypedBody {
     let body = ((first + max(skipped, 0))..<table.rowCount).prefix(60)
     let width = body.map { table.fieldCount(row: $0) }.max() ?? 0
     hasRows = all > 1
-    isTyped = (0..<min(width, 4_096)).map { column in
-      var (typed, filled) = (0, 0)
+    var (isTyped, isDate) = ([Bool](), [Bool]())
+    for column in 0..<min(width, 4_096) {
+      var (typed, dates, filled) = (0, 0, 0)
       for row in body where column < table.fieldCount(row: row) {
         let cell = table.cell(row: row, column: column)
         if cell.isEmpty { continue }
         filled += 1
-        if Self.isTyped(cell) { typed += 1 }
+        if Self.isTyped(cell) {
+          typed += 1
+          if !Self.isNumber(cell) { dates += 1 }
+        }
       }
-      return typed * 2 > filled && filled > 0
+      isTyped.append(typed * 2 > filled && filled > 0)
+      isDate.append(dates * 2 > filled && filled > 0)
     }
+    (self.isTyped, self.isDate) = (isTyped, isDate)
   }
 
   /// Whether a row holds names: text where the rows below hold numbers or dates, or dates over numbers.
@@ -104,11 +111,13 @@ struct TypedBody {
       if cell.isEmpty { continue }
       if Self.isTyped(cell) {
         typed += 1
+        // A line of names has no date in the column of dates.
+        if isDate[column], !Self.isNumber(cell) { return false }
       } else if !NumberStyle().isMissing(cell) {
         text += 1
       }
     }
-    if isTyped.contains(true) { return text > 0 && (isFirst || typed == 0) && text >= typed }
+    if isTyped.contains(true) { return text > 0 && (isFirst || typed == 0) }
     // Text over text: a head when nothing in the first row could be data.
     return isFirst && cells.allSatisfy { !$0.isEmpty && !Self.isTyped($0) }
       && Set(cells.map(Array.init)).count == cells.count
@@ -125,12 +134,17 @@ struct TypedBody {
     return DateRun(below) == nil
   }
 
+  private static func isNumber(_ cell: ArraySlice<UInt8>) -> Bool {
+    guard !cell.isEmpty else { return false }
+    return [NumberStyle(), NumberStyle(usesDecimalComma: true)].contains { style in
+      if case .number = style.parse(cell) { true } else { false }
+    }
+  }
+
   /// A number, a date or a time of day.
   static func isTyped(_ cell: ArraySlice<UInt8>) -> Bool {
     guard let first = cell.first, first < 0x80 || NumberBody(cell) != nil else { return false }
-    for style in [NumberStyle(), NumberStyle(usesDecimalComma: true)] {
-      if case .number = style.parse(cell), !cell.isEmpty { return true }
-    }
+    if isNumber(cell) { return true }
     return DateColumn.styles(of: [cell]).isEmpty == false || DateScanner.clock(cell) != nil
   }
 }

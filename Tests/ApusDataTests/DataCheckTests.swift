@@ -9,7 +9,7 @@ struct DataCheckTests {
     for seed in 0..<20 {
       var random = SeededRandom(seed: UInt64(seed))
       let shape = (0..<rows).map { _ in random.normal() }
-      let values = (0..<rows * 12).map { row in
+      let values = (0..<rows * 20).map { row in
         100 + 0.01 * Double(row) + shape[row % rows] + 0.3 * random.normal()
       }
       let found = DataCheck.seasons(of: values, usual: rows)

@@ -119,4 +119,122 @@ struct TableFormatTests {
       }
     }
   }
+
+  /// Tables whose rows do not say by themselves how they are read, each with one series.
+  static let tables: [(name: String, lines: [String])] = [
+    (
+      "hours to 24",
+      ["Date,Hour,Load"]
+        + (0..<96).map { row in
+          date(row / 24) { "\(two($0.month))/\(two($0.day))/\($0.year)" }
+            + ",\(row % 24 + 1),\(wave(row))"
+        }
+    ),
+    (
+      "a clock under another name",
+      ["Datum;Uhrzeit;Preis"]
+        + (0..<96).map { row in
+          date(row / 24) { "\(two($0.day)).\(two($0.month)).\($0.year)" }
+            + ";\(two(row % 24)):00;\(wave(row).replacing(".", with: ","))"
+        }
+    ),
+    (
+      "thousands in one column",
+      ["Date\tVolume\tPrice"]
+        + (0..<90).map { row in
+          date(row) { "\($0.year)-\(two($0.month))-\(two($0.day))" }
+            + "\t112,\(100 + row)\t1.\(700 + row * 37 % 190)"
+        }
+    ),
+    (
+      "days of a spreadsheet",
+      ["Date,Units"] + (0..<90).map { "\(44_958 + $0 / 5 * 7 + $0 % 5),\(wave($0))" }
+    ),
+    (
+      "months in German",
+      ["Monat;Wert"]
+        + (0..<90).map { row in
+          let names = [
+            "Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August", "September",
+            "Oktober", "November", "Dezember",
+          ]
+          return "\(names[row % 12]) \(2010 + row / 12);\(wave(row).replacing(".", with: ","))"
+        }
+    ),
+    (
+      "bars without names",
+      (0..<90).map { row in
+        let price = Double(100 + (row * 37) % 19)
+        return date(row) { "\($0.year).\(two($0.month)).\(two($0.day))" }
+          + ",00:00,\(price),\(price + 2),\(price - 2),\(price + 1),\(row)"
+      }
+    ),
+  ]
+
+  @Test("reads a stream as training read the file", arguments: tables.indices)
+  func stream(index: Int) throws {
+    let (name, lines) = Self.tables[index]
+    try withModel(of: lines) { folder, table in
+      let found = try stream(lines, folder)
+      let stamps = table.series[0].timestamps.map { "\($0)" }
+      #expect(found.map(\.cutoff) == stamps, "\(name)")
+      let options = SeriesOptions().completed(by: try folder.forecaster())
+      let head = table.format?.columns == nil ? 1 : 0
+      let few = Array(lines[..<head]) + lines.suffix(3)
+      let short = try SeriesTable(
+        parsingCSV: Array(few.joined(separator: "\n").utf8), options: options)
+      #expect(short.series[0].timestamps == table.series[0].timestamps.suffix(3), "\(name)")
+      #expect(short.series[0].values == table.series[0].values.suffix(3), "\(name)")
+      let recipe = try folder.forecaster().recipe
+      #expect(recipe.table == table.format, "\(name)")
+    }
+  }
+
+  @Test("keeps series apart by several columns")
+  func keys() throws {
+    let lines =
+      ["date,store,item,sales"]
+      + (0..<90).flatMap { row in
+        [(1, 1), (1, 2), (2, 1)].map { store, item in
+          Self.date(row) { "\($0.year)-\(Self.two($0.month))-\(Self.two($0.day))" }
+            + ",\(store),\(item),\(Self.wave(row + 7 * store + item))"
+        }
+      }
+    try withModel(of: lines) { folder, table in
+      #expect(table.format?.series == ["store", "item"])
+      let found = try stream(Array(lines.prefix(40)), folder)
+      #expect(Set(found.compactMap(\.uniqueId)) == ["1/1", "1/2", "2/1"])
+      #expect(found.count == 39)
+    }
+  }
+
+  @Test("reads what the version before kept")
+  func earlier() throws {
+    func format(_ json: String) throws -> TableFormat {
+      try JSONDecoder().decode(TableFormat.self, from: Data(json.utf8))
+    }
+    let rest =
+      #""isUniversal":false,"targets":["y"],"covariates":[],"#
+      + #""numbers":{"usesDecimalComma":true,"missingWords":["na"]}"#
+    let parts = try format(
+      #"{"time":{"parts":{"columns":["year","month","day"]}},"series":"id",\#(rest)}"#)
+    #expect(
+      parts.time
+        == .parts(
+          zip(["year", "month", "day"], [TableFormat.TimeRole.year, .month, .day]).map {
+            TableFormat.Part(column: $0, role: $1)
+          }))
+    #expect(parts.series == ["id"] && parts.styles.isEmpty && parts.numbers.usesDecimalComma)
+    let dates = try format(
+      #"{"time":{"dates":{"column":"ds","style":"dayMonthYear","timeOfDay":"t"}},\#(rest)}"#)
+    #expect(dates.time == .dates(column: "ds", style: .dayMonthYear, timeOfDay: "t"))
+    for known in [
+      #"{"time":{"rowOrder":{}},\#(rest)}"#, #"{"time":{"ordinal":{"column":"t"}},\#(rest)}"#,
+      #"{"time":{"header":{"style":"year"}},\#(rest)}"#, #"{"time":{"header":{}},\#(rest)}"#,
+    ] {
+      let found = try format(known)
+      #expect(
+        try JSONDecoder().decode(TableFormat.self, from: JSONEncoder().encode(found)) == found)
+    }
+  }
 }
