@@ -79,11 +79,15 @@ extension ColumnRoles {
     let search = try TimeSearch(layout, options: options, facts: facts)
     months = search.months
     let parts = TimeParts(search)
-    let all = search.candidates.map(parts.extended) + parts.composed()
+    let settled = search.open.sorted { $0.key < $1.key }.compactMap { parts.settled($0.value) }
+    let all = search.candidates.map(parts.extended) + settled + parts.composed()
+    let undecided = search.undecided.filter { column, _ in
+      !settled.contains { $0.parts[0].column == column }
+    }
     timeLike = Set(
       search.candidates.filter { $0.rank < 2 && !$0.isYear }.map { $0.parts[0].column })
     if let best = bestCandidate(all) {
-      if let error = search.undecided.first(where: { $0.key < best.parts[0].column })?.value,
+      if let error = undecided.first(where: { $0.key < best.parts[0].column })?.value,
         best.rank > 0
       {
         throw error
@@ -91,7 +95,7 @@ extension ColumnRoles {
       take(best, because: reason(best))
       return
     }
-    if let error = search.undecided.min(by: { $0.key < $1.key })?.value { throw error }
+    if let error = undecided.min(by: { $0.key < $1.key })?.value { throw error }
     if let failed = search.unreadable.first {
       throw .unreadableTime(
         file: file, column: layout.names[failed.column], line: layout.line(failed.row),

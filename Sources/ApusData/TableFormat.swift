@@ -23,6 +23,9 @@ public struct TableFormat: Sendable, Equatable {
     public var column: String
     /// What its cells say.
     public var role: TimeRole
+
+    /// Puts the two together.
+    public init(column: String, role: TimeRole) { (self.column, self.role) = (column, role) }
   }
 
   /// What a column says about the time of its rows.

@@ -65,6 +65,22 @@ struct TimeParts {
     return best
   }
 
+  /// Of readings that differ in the order of day and month, the one under which rows are evenly spaced once the
+  /// clock is read too; nil where that does not tell.
+  func settled(_ open: [TimeCandidate]) -> TimeCandidate? {
+    let all = open.map(extended).filter { $0.parts.count > 1 }
+      .map { (candidate: $0, evenness: DateColumn.evenness($0.stamps)) }
+      .sorted { $0.evenness > $1.evenness }
+    guard all.count == open.count, all[0].evenness >= 0.7,
+      all[1].evenness * 2 <= all[0].evenness
+    else { return nil }
+    var best = all[0].candidate
+    best.notes.append(
+      "No day above 12 tells day from month; even spacing does: dates are read like "
+        + "\(best.parts.example).")
+    return best
+  }
+
   private func extensions(of date: Int) -> [[TimePart]] {
     var result: [[TimePart]] = []
     for column in layout.names.indices where column != date {

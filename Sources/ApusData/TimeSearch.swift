@@ -12,6 +12,8 @@ struct TimeSearch {
   private(set) var unreadable: [UnreadableTime] = []
   /// Day and month fit both ways, by column.
   private(set) var undecided: [Int: SeriesError] = [:]
+  /// The readings of these columns, of which a clock in another column may yet tell the right one.
+  private(set) var open: [Int: [TimeCandidate]] = [:]
   /// The language of names of months that the columns are in.
   private(set) var months: MonthNames
 
@@ -233,6 +235,11 @@ struct TimeSearch {
         layout.rows.indices.first { orders[0].parsed[$0]?.local != orders[1].parsed[$0]?.local }
         ?? 0
       let readings = orders.map { "\($0.parsed[row].map { "\($0.local)" } ?? "")" }
+      open[column] = orders.map { order in
+        TimeCandidate(
+          [TimePart(column: column, role: .date(order.style))],
+          dates: DateColumn(order.parsed, isUniversal: options.format?.isUniversal), rank: 0)
+      }
       undecided[column] = .undecided(
         file: file, column: layout.names[column], line: layout.line(row),
         found: String(layout.text(row, column).prefix(40)),
