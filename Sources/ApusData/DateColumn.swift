@@ -11,7 +11,7 @@ struct DateColumn: Sendable {
   ///
   /// - Parameters:
   ///   - parsed: What each cell said.
-  ///   - isUniversal: Whether times with a zone move to Coordinated Universal Time; nil decides by the
+  ///   - known: Whether times with a zone move to Coordinated Universal Time; nil decides by the
   ///     column.
   init(_ parsed: [ParsedDate?], isUniversal known: Bool?) {
     var (found, zoned) = (0, 0)
@@ -52,6 +52,7 @@ struct DateColumn: Sendable {
   /// - Parameters:
   ///   - cells: Trimmed cells, empty ones left out.
   ///   - months: The language of names of months.
+  /// - Returns: The styles with their shares.
   static func styles(
     of cells: [ArraySlice<UInt8>], months: MonthNames = .english
   ) -> [(style: DateStyle, share: Double)] {

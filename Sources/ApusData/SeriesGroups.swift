@@ -14,10 +14,12 @@ extension SeriesGroup {
   ///   - layout: The table.
   ///   - keys: Columns that name series together; without any there is one series.
   ///   - stamps: The time of each row.
+  /// - Returns: The groups, none of them empty.
   static func all(_ layout: CSVLayout, keys: [Int], stamps: [Timestamp?]) -> [SeriesGroup] {
     let dated = stamps.indices.filter { stamps[$0] != nil }
     guard !keys.isEmpty else { return [SeriesGroup(label: nil, rows: dated)] }
-    var places: [UInt64: [Int]] = [:]  // series by the hash of their names; equal hashes are looked at
+    // Series by the hash of their names; of equal hashes the names are looked at.
+    var places: [UInt64: [Int]] = [:]
     var groups: [SeriesGroup] = []
     var last: (row: Int, place: Int)?
     for row in dated {

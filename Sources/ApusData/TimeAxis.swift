@@ -34,6 +34,7 @@ extension [TimePart] {
   /// - Parameters:
   ///   - months: The language of names of months.
   ///   - cell: A trimmed cell by its column.
+  /// - Returns: What the row says; nil for a cell that does not fit.
   func parse(months: MonthNames, cell: (Int) -> ArraySlice<UInt8>) -> ParsedDate? {
     if count == 1, case .date(let style) = self[0].role {
       return DateScanner.parse(cell(self[0].column), as: style, months: months)

@@ -34,6 +34,7 @@ struct TimeCandidate {
   /// - Parameters:
   ///   - stamps: In the order of the file.
   ///   - limit: Counting ends above so many. Default: it never does.
+  /// - Returns: How many.
   static func repeats(_ stamps: [Timestamp?], atMost limit: Int = .max) -> Int {
     var (rises, falls) = (true, true)
     var last: Timestamp?
