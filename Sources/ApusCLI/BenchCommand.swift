@@ -3,11 +3,11 @@ import ApusTensor
 import ArgumentParser
 import Foundation
 
-/// `apus bench`: the speed of random-weight models and kernels.
+/// `apus bench`: the speed of random-weight models and kernels, and published tables of errors.
 struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",
-    abstract: "Measures the speed of a random-weight model or of a kernel.",
+    abstract: "Measures the speed of models and kernels, and the error of forecasts.",
     discussion: """
       EXAMPLE: apus bench train --config config.json --batch 8 --context 256 --precision bf16
 
@@ -17,6 +17,7 @@ struct BenchCommand: ParsableCommand {
       """,
     subcommands: [
       Train.self, Prefill.self, Decode.self, Step.self, Attention.self, Scan.self, Experts.self,
+      BenchForecastCommand.self,
     ])
 
   /// How many sequences are measured at once.

@@ -14,6 +14,7 @@ extension SeriesOptions.DuplicateRule: ExpressibleByArgument {}
 extension Frequency: ExpressibleByArgument {
   public init?(argument: String) { self.init(argument) }
 }
+extension LongHorizonSplit: ExpressibleByArgument {}
 
 /// What every command takes.
 struct MachineOptions: ParsableArguments {

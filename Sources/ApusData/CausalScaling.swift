@@ -65,6 +65,9 @@ public struct CausalScaler: Sendable, Equatable {
   private var meanWeight = 0.0
   private var last = 0.0
 
+  /// A larger value counts as missing.
+  public static let largestValue = 1e140
+
   /// Remember about 16 and 100 rows: RiskMetrics' daily weight (J.P. Morgan, 1996), and a slow one.
   public static let usualDecays = [0.94, 0.99]
 
@@ -93,7 +96,7 @@ public struct CausalScaler: Sendable, Equatable {
   /// - Parameter value: The value of the row; NaN where it is missing.
   /// - Returns: Features, location and scale as known at the end of the row.
   public mutating func push(_ value: Double) -> ScaledRow {
-    let isMissing = !(abs(value) <= 1e140)
+    let isMissing = !(abs(value) <= Self.largestValue)
     var move = 0.0
     if !isMissing {
       move = kind == .level ? (observations > 0 ? value - last : 0) : value

@@ -89,8 +89,7 @@ public struct FeatureRecipe: Codable, Sendable, Equatable {
     for row in 0..<series.count {
       frame.append(
         stream.push(
-          series.values[row], covariates: columns.map { $0[row] }, at: series.timestamps[row]),
-        value: series.values[row])
+          series.values[row], covariates: columns.map { $0[row] }, at: series.timestamps[row]))
     }
     return frame
   }
@@ -122,6 +121,8 @@ extension RecipeError: ApusError {
 public struct FeatureRow: Sendable, Equatable {
   /// `[F]`.
   public var features: [Float]
+  /// The measured target; NaN where missing.
+  public var value: Double
   /// A quantile q of a forecast made here is `location + scale · q` in units of the measure.
   public var location: Double
   /// See ``location``; positive.
@@ -160,7 +161,8 @@ public struct FeatureStream: Sendable {
     }
     if let calendar = recipe.calendar { features += calendar.values(at: stamp).map { Float($0) } }
     return FeatureRow(
-      features: features, location: row.location, scale: row.scale, isScaled: row.isScaled)
+      features: features, value: value, location: row.location, scale: row.scale,
+      isScaled: row.isScaled)
   }
 }
 
@@ -191,22 +193,49 @@ public struct SeriesFrame: Sendable {
   }
 
   /// Adds a row.
-  public mutating func append(_ row: FeatureRow, value: Double) {
+  public mutating func append(_ row: FeatureRow) {
     features += row.features
-    values.append(value)
+    values.append(row.value)
     locations.append(row.location)
     scales.append(row.scale)
     isScaled.append(row.isScaled)
   }
 
-  /// The features of rows `range`, which may begin before the first row or end after the last:
-  /// there they are zeros.
-  public func rows(_ range: Range<Int>) -> [Float] {
+  /// The rows `range` as a forecaster reads them, which may begin before the first row or end after
+  /// the last: there they are zeros.
+  ///
+  /// - Parameters:
+  ///   - range: The rows. The window of each reaches back to the first of them at most.
+  ///   - window: W, rows that each is shown with; 0 for none.
+  /// - Returns: `[T, F + W]`.
+  public func rows(_ range: Range<Int>, window: Int = 0) -> [Float] {
+    let width = inputs + window
+    var rows = [Float](repeating: 0, count: range.count * width)
     let inside = range.clamped(to: 0..<count)
-    let before = inside.isEmpty ? range.count : inside.lowerBound - range.lowerBound
-    let after = inside.isEmpty ? 0 : range.upperBound - inside.upperBound
-    return Array(repeating: 0, count: before * inputs)
-      + (inside.isEmpty ? [] : features[inside.lowerBound * inputs..<inside.upperBound * inputs])
-      + Array(repeating: 0, count: after * inputs)
+    for row in inside {
+      let place = (row - range.lowerBound) * width
+      for feature in 0..<inputs { rows[place + feature] = features[row * inputs + feature] }
+      let first = max(inside.lowerBound, row - window + 1)
+      writeWindow(
+        values[first..<max(first, row + 1)], location: locations[row], scale: scales[row],
+        endingAt: place + width, in: &rows)
+    }
+    return rows
+  }
+}
+
+/// Writes the window of a row: values less the row's location, over its scale, the row itself last. A
+/// missing value repeats the one before it; before the first there is nothing, that is 0.
+func writeWindow(
+  _ values: ArraySlice<Double>, location: Double, scale: Double, endingAt end: Int,
+  in rows: inout [Float]
+) {
+  var (last, place) = (Float(0), end - values.count)
+  for value in values {
+    if abs(value) <= CausalScaler.largestValue {
+      last = Float(min(max((value - location) / scale, -1e6), 1e6))
+    }
+    rows[place] = last
+    place += 1
   }
 }

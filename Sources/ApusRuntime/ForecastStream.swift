@@ -22,7 +22,6 @@ public struct ForecastStream {
   ///
   /// - Throws: ``RecipeError`` when a covariate is not there, ``NotFiniteError``.
   init(_ forecaster: Forecaster, recipe: FeatureRecipe, after series: TimeSeries) throws {
-    let frame = try recipe.frame(series)
     var features = FeatureStream(recipe)
     let columns = recipe.covariates.map { series.covariate(named: $0) ?? [] }
     let rows = (0..<series.count).map { row in
@@ -32,7 +31,7 @@ public struct ForecastStream {
     self.features = features
     let lookBack = forecaster.config.context
     let border = rows.count / lookBack * lookBack
-    memory = BlockMemory(forecaster, after: frame.rows(border - lookBack..<border))
+    memory = BlockMemory(forecaster, after: rows[max(0, border - lookBack)..<border])
     for row in rows[border...] { _ = try memory.push(row) }
   }
 
@@ -57,38 +56,61 @@ struct BlockMemory {
   private var current: ForecasterState
   private var next: ForecasterState
   private var rows: Int
+  /// The last rows' values, W − 1 of them at most: those in the windows of the next row.
+  private var values: [Double] = []
 
   /// Starts before the first row: the block before it counts as zeros, as in a batch.
-  init(_ forecaster: Forecaster) {
-    let (lookBack, inputs) = (forecaster.config.context, forecaster.config.inputs)
-    self.init(forecaster, after: [Float](repeating: 0, count: lookBack * inputs))
-  }
+  init(_ forecaster: Forecaster) { self.init(forecaster, after: []) }
 
   /// Starts at the border of a block.
   ///
   /// - Parameters:
   ///   - forecaster: The model.
-  ///   - block: The features of the L rows before, `[L, F]`.
-  init(_ forecaster: Forecaster, after block: [Float]) {
+  ///   - block: The rows before, L of them, or fewer where the series began later.
+  init(_ forecaster: Forecaster, after block: ArraySlice<FeatureRow>) {
     self.forecaster = forecaster
     rows = 0
     current = forecaster.initialState()
     next = forecaster.initialState()
-    let inputs = forecaster.config.inputs
-    _ = forecaster.quantiles(
-      Tensor(block, [1, block.count / inputs, inputs]), state: &current)
+    let config = forecaster.config
+    var frame = SeriesFrame(inputs: config.inputs)
+    for row in block.suffix(config.context) { frame.append(row) }
+    let input = frame.rows(frame.count - config.context..<frame.count, window: config.window)
+    forecaster.advance(
+      Tensor(input, [1, config.context, forecaster.rowWidth]), state: &current)
+    remember(frame.values[...])
+  }
+
+  private mutating func remember(_ more: ArraySlice<Double>) {
+    values += more
+    values.removeFirst(max(0, values.count - max(0, forecaster.config.window - 1)))
+  }
+
+  /// The row as a memory sees it whose first row was so many rows ago, this one included.
+  private func input(_ row: FeatureRow, since count: Int) -> Tensor {
+    let (config, width) = (forecaster.config, forecaster.rowWidth)
+    var numbers = row.features + [Float](repeating: 0, count: config.window)
+    if config.window > 0 {
+      writeWindow(
+        values.suffix(count - 1) + [row.value], location: row.location, scale: row.scale,
+        endingAt: width, in: &numbers)
+    }
+    return Tensor(numbers, [1, 1, width])
   }
 
   /// Appends a row and forecasts the rows after it: `[P][Q]` in units of the measure.
   mutating func push(_ row: FeatureRow) throws(NotFiniteError) -> [[Double]] {
-    if rows > 0, rows % forecaster.config.context == 0 {
+    let lookBack = forecaster.config.context
+    if rows > 0, rows % lookBack == 0 {
       swap(&current, &next)
       next = forecaster.initialState()
     }
+    let done = rows % lookBack + 1
     rows += 1
-    let input = Tensor(row.features, [1, 1, row.features.count])
-    let quantiles = forecaster.quantiles(input, state: &current)
-    forecaster.advance(input, state: &next)
+    let quantiles = forecaster.quantiles(
+      input(row, since: lookBack + done), state: &current)
+    forecaster.advance(input(row, since: done), state: &next)
+    remember([row.value])
     let result = unscaled(
       quantiles.values, location: row.location, scale: row.scale,
       horizon: forecaster.config.horizon)

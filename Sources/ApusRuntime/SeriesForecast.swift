@@ -45,10 +45,11 @@ public struct SeriesForecast: Sendable {
     let (lookBack, width) = (config.context, config.horizon * config.levels.count)
     let start = (number - 1) * lookBack
     let input = Tensor(
-      frame.rows(start..<start + 2 * lookBack), [1, 2 * lookBack, frame.inputs])
-    let all = forecaster.quantiles(input).values
+      frame.rows(start..<start + 2 * lookBack, window: config.window),
+      [1, 2 * lookBack, forecaster.rowWidth])
+    let all = forecaster.quantiles(input, last: lookBack).values
     return rows.map { row in
-      let base = (row - start) * width
+      let base = (row - start - lookBack) * width
       return unscaled(
         all[base..<base + width], location: frame.locations[row], scale: frame.scales[row],
         horizon: config.horizon)

@@ -141,6 +141,23 @@ public struct DataFile: Sendable {
     return try await Backtest(table, choices: choices, options: options).run(progress: progress)
   }
 
+  /// Judges forecasters on the file by the protocol of the published tables, each column a channel.
+  ///
+  /// - Parameters:
+  ///   - options: Models, split and sizes.
+  ///   - progress: Called after every step of training, and awaited.
+  /// - Returns: The table.
+  /// - Throws: ``LongHorizonError``, `ConfigError` and ``TrainingError``. ``Interruption`` when the
+  ///   Swift task is cancelled.
+  public func longHorizonErrors(
+    _ options: LongHorizonOptions,
+    progress: @escaping @Sendable (WorkProgress) async -> Void = { _ in }
+  ) async throws -> LongHorizonReport {
+    guard case .series(let table) = contents else { throw LongHorizonError.noSeries }
+    return try await LongHorizonBenchmark(table, source: source, options: options)
+      .run(progress: progress)
+  }
+
   /// Trains one model on the file: a forecaster on series, a language model on a text.
   ///
   /// - Parameters:

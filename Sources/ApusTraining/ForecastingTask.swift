@@ -3,7 +3,8 @@ public import ApusModels
 public import ApusRuntime
 public import ApusTensor
 
-/// Training a forecaster: windows of 2 L rows of which every row is a forecast origin.
+/// Training a forecaster: windows of 2 L rows of which the last L are forecast origins, as in
+/// ``SeriesForecast``.
 ///
 /// Targets never leave the training part, and rows are normalized by their past alone.
 public struct ForecastingTask: TrainingTask {
@@ -43,15 +44,76 @@ public struct ForecastingTask: TrainingTask {
     starts = frames.indices.map { series in
       let origins = split.origins(.train, series: series, lookBack: 1)
       guard !origins.isEmpty else { return 0..<0 }
-      // A series shorter than a window is one window that begins before its first row.
-      let last = origins.upperBound - length
-      return last > 0 ? 0..<last + 1 : min(last, 0)..<min(last, 0) + 1
+      // The first origins have their window begin before the first row.
+      let (first, last) = (-forecaster.config.context, origins.upperBound - length)
+      return min(first, last)..<last + 1
     }
     cumulative = starts.reduce(into: []) { $0.append(($0.last ?? 0) + $1.count) }
     guard (cumulative.last ?? 0) > 0 else {
       throw TrainingDataError.tooShort(
         found: frames.map(\.count).max() ?? 0, needed: forecaster.config.horizon + 1)
     }
+  }
+
+  /// Creates the task of a forecaster with fresh weights, which begins with the linear map that fits the
+  /// training part best.
+  ///
+  /// - Parameters:
+  ///   - config: The model to make.
+  ///   - seed: Of its weights.
+  ///   - recipe: How `frames` were made.
+  ///   - frames: The series as the model sees them.
+  ///   - split: Which rows are training and validation.
+  ///   - batch: Windows of one micro-batch.
+  ///   - scales: The unit that validation losses of each series are given in. Default: that of the
+  ///     measure.
+  /// - Throws: `ConfigError`, ``TrainingDataError``.
+  public init(
+    _ config: ForecasterConfig, seed: UInt64, recipe: FeatureRecipe, frames: [SeriesFrame],
+    split: Split, batch: Int = 8, scales: [Double]? = nil
+  ) throws {
+    let forecaster = try Forecaster(config, key: RandomKey(seed: seed))
+    try self.init(forecaster, frames: frames, split: split, batch: batch, scales: scales)
+    guard config.window > 0 else { return }
+    let map = DirectMap(
+      fitting: frames.indices.map { series in
+        DirectMap.History(
+          values: Array(frames[series].values[split.rows(.train, series: series)]),
+          unit: unit(of: series))
+      }, window: config.window, horizon: config.horizon, isRelative: recipe.kind == .level)
+    forecaster.begin(with: map, errors: errors(of: map))
+  }
+
+  /// The usual scale of a series in its training part; 1 where none of its rows has one.
+  private func unit(of series: Int) -> Double {
+    let frame = frames[series]
+    let scales = split.rows(.train, series: series).filter { frame.isScaled[$0] }
+      .map { frame.scales[$0] }
+    return scales.isEmpty ? 1 : scales.reduce(0) { $0 + $1 / Double(scales.count) }
+  }
+
+  /// Errors of a map at origins of the training part, evenly chosen: `[P]`, in normalized units.
+  private func errors(of map: DirectMap) -> [[Double]] {
+    let config = forecaster.config
+    var errors = [[Double]](repeating: [], count: config.horizon)
+    let origins = frames.indices.flatMap { series in
+      split.origins(.train, series: series, lookBack: config.window).map { (series, $0) }
+    }
+    for (series, row) in stride(from: 0, to: origins.count, by: max(1, origins.count / 2048))
+      .map({ origins[$0] })
+    {
+      let frame = frames[series]
+      let window = frame.rows(row - config.window + 1..<row + 1, window: config.window)
+        .suffix(config.window).map(Double.init)
+      let end = split.rows(.train, series: series).upperBound
+      for (step, weights) in map.weights.enumerated() {
+        let (target, weight) = Self.target(frame, row: row, ahead: step + 1, end: end)
+        guard weight > 0 else { continue }
+        let start = zip(weights, window).reduce(0) { $0 + $1.0 * $1.1 }
+        errors[step].append(Double(target) - start)
+      }
+    }
+    return errors
   }
 
   public var parameters: [Parameter] { forecaster.parameters }
@@ -62,16 +124,16 @@ public struct ForecastingTask: TrainingTask {
     let config = forecaster.config
     let (length, horizon) = (2 * config.context, config.horizon)
     var (rows, targets, weights) = ([Float](), [Float](), [Float]())
-    rows.reserveCapacity(batch * length * config.inputs)
+    rows.reserveCapacity(batch * length * forecaster.rowWidth)
     for _ in 0..<batch {
       let number = Int.random(in: 0..<(cumulative.last ?? 1), using: &generator)
       let series = cumulative.firstIndex { $0 > number } ?? 0
       let before = series > 0 ? cumulative[series - 1] : 0
       let start = starts[series].lowerBound + number - before
       let frame = frames[series]
-      rows += frame.rows(start..<start + length)
+      rows += frame.rows(start..<start + length, window: config.window)
       let end = split.rows(.train, series: series).upperBound
-      for row in start..<start + length {
+      for row in start + config.context..<start + length {
         for ahead in 1...horizon {
           let (target, weight) = Self.target(frame, row: row, ahead: ahead, end: end)
           targets.append(target)
@@ -80,9 +142,9 @@ public struct ForecastingTask: TrainingTask {
       }
     }
     let loss = forecaster.loss(
-      Tensor(rows, [batch, length, config.inputs]),
-      targets: Tensor(targets, [batch, length, horizon]),
-      weights: Tensor(weights, [batch, length, horizon]))
+      Tensor(rows, [batch, length, forecaster.rowWidth]),
+      targets: Tensor(targets, [batch, config.context, horizon]),
+      weights: Tensor(weights, [batch, config.context, horizon]))
     return (loss, batch * length)
   }
 

@@ -162,10 +162,11 @@ public struct SpeedBenchmark: Sendable {
     let config = try ForecasterConfig(
       .named(architecture),
       size: BackboneSize(width: width, layers: layers, context: context), inputs: 8, horizon: 5,
-      levels: [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
+      levels: [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],
+      window: ForecasterConfig.usualWindow(context: context))
     let forecaster = try Forecaster(config, key: RandomKey(seed: 0))
     var state = forecaster.initialState()
-    let row = Tensor(normal: [1, 1, config.inputs], key: RandomKey(seed: 1))
+    let row = Tensor(normal: [1, 1, forecaster.rowWidth], key: RandomKey(seed: 1))
     Machine.resetPeakBytes()
     let times = withProducts(in: precision) { () -> [Double] in
       for _ in 0..<context { _ = forecaster.quantiles(row, state: &state) }
@@ -178,6 +179,7 @@ public struct SpeedBenchmark: Sendable {
     let facts = config.backbone.facts
     let total =
       facts.total + .linear(config.inputs, facts.width, bias: true)
+      + .linear(config.window, facts.width) + .linear(config.window, config.horizon)
       + .linear(facts.outputWidth, config.horizon * config.levels.count, bias: true)
     var measured = result(
       "step", name: architecture, parameters: total.parameters, seconds: times[times.count / 2],

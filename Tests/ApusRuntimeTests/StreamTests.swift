@@ -26,7 +26,7 @@ struct StreamTests {
 
   /// A model of random weights, large enough that every input shows.
   static func model(
-    _ architecture: String, measure: Measure = .returns, context: Int = 8
+    _ architecture: String, measure: Measure = .returns, context: Int = 8, window: Int = 5
   ) throws -> ModelFolder.SavedForecaster {
     let table = SeriesTable([try prices(120)], targetName: "close")
     let measured = try table.measured(as: measure)
@@ -35,9 +35,10 @@ struct StreamTests {
       split: try Split(measured, horizon: 3))
     let config = try ForecasterConfig(
       .named(architecture), size: BackboneSize(width: 16, layers: 2, context: context),
-      inputs: recipe.inputs, horizon: 3, levels: [0.1, 0.5, 0.9])
+      inputs: recipe.inputs, horizon: 3, levels: [0.1, 0.5, 0.9], window: window)
     let forecaster = try Forecaster(config, key: RandomKey(seed: 3))
-    for parameter in forecaster.parameters where parameter.name == "head.weight" {
+    for parameter in forecaster.parameters
+    where ["head.weight", "direct.weight"].contains(parameter.name) {
       parameter.set(Tensor(normal: parameter.shape, deviation: 0.5, key: RandomKey(seed: 4)))
     }
     return ModelFolder.SavedForecaster(forecaster: forecaster, recipe: recipe, target: "close")
@@ -49,10 +50,13 @@ struct StreamTests {
     try model.recipe.frame(model.recipe.measure.apply(to: series))
   }
 
-  @Test("equal those of a whole series", arguments: ["transformer", "mamba", "lstm"], [8, 13])
-  func equalsBatch(architecture: String, context: Int) throws {
-    let model = try Self.model(architecture, context: context)
-    let measured = try Measure.returns.apply(to: try Self.prices(60))
+  @Test(
+    "equal those of a whole series", arguments: ["transformer", "mamba", "lstm"],
+    [(8, 0), (8, 8), (13, 5)])
+  func equalsBatch(architecture: String, form: (context: Int, window: Int)) throws {
+    let model = try Self.model(architecture, context: form.context, window: form.window)
+    var measured = try Measure.returns.apply(to: try Self.prices(60))
+    measured.values[31] = .nan
     let frame = try model.recipe.frame(measured)
     let batch = SeriesForecast(model.forecaster, frame: frame, rows: 0..<frame.count)
     var stream = ForecastStream(model.forecaster, recipe: model.recipe)

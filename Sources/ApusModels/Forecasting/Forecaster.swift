@@ -2,108 +2,20 @@ import Foundation
 public import ApusNN
 public import ApusTensor
 
-/// What a ``Forecaster`` is asked for, and what its backbone is.
-public struct ForecasterConfig: Sendable, Hashable {
-  /// The backbone, with its whole configuration; of its vocabulary nothing is used.
-  public var backbone: Blueprint
-  /// Rows that a forecast rests on at least, L; it reads fewer than 2 L.
-  public var context: Int
-  /// Features of one row, F: normalized values, covariates, calendar.
-  public var inputs: Int
-  /// Rows ahead, P.
-  public var horizon: Int
-  /// Quantile levels in (0, 1), ascending, Q of them.
-  public var levels: [Double]
-  /// Rows that make one token of the backbone, p; the look-back is a multiple of it.
-  public var patch: Int
-
-  /// Creates a configuration.
-  public init(
-    _ backbone: Blueprint, context: Int, inputs: Int, horizon: Int, levels: [Double],
-    patch: Int = 1
-  ) {
-    (self.backbone, self.context, self.inputs) = (backbone, context, inputs)
-    (self.horizon, self.levels, self.patch) = (horizon, levels, patch)
-  }
-
-  /// Creates a configuration whose backbone follows from a size, of which the context is in rows.
-  ///
-  /// - Throws: ``ConfigError``.
-  public init(
-    _ architecture: Architecture, size: BackboneSize, inputs: Int, horizon: Int, levels: [Double],
-    patch: Int = 1
-  ) throws {
-    var tokens = size
-    tokens.context = max(1, size.context / max(1, patch))
-    self.init(
-      try architecture.configured(size: tokens), context: size.context, inputs: inputs,
-      horizon: horizon, levels: levels, patch: patch)
-  }
-}
-
-extension ForecasterConfig: Codable {
-  private enum CodingKeys: String, CodingKey {
-    case backbone, context, inputs, horizon, levels, patch, architecture, size
-  }
-
-  /// Reads a configuration. What was saved before a backbone's configuration was has its size, and
-  /// before there were patches no patch.
-  public init(from decoder: any Decoder) throws {
-    let keys = try decoder.container(keyedBy: CodingKeys.self)
-    let inputs = try keys.decode(Int.self, forKey: .inputs)
-    let horizon = try keys.decode(Int.self, forKey: .horizon)
-    let levels = try keys.decode([Double].self, forKey: .levels)
-    let patch = try keys.decodeIfPresent(Int.self, forKey: .patch) ?? 1
-    if let backbone = try keys.decodeIfPresent(Blueprint.self, forKey: .backbone) {
-      self.init(
-        backbone, context: try keys.decode(Int.self, forKey: .context), inputs: inputs,
-        horizon: horizon, levels: levels, patch: patch)
-    } else {
-      try self.init(
-        .named(try keys.decode(String.self, forKey: .architecture)),
-        size: try keys.decode(BackboneSize.self, forKey: .size), inputs: inputs,
-        horizon: horizon, levels: levels, patch: patch)
-    }
-    try validate()
-  }
-
-  /// Writes every key, of the backbone's configuration too.
-  public func encode(to encoder: any Encoder) throws {
-    var keys = encoder.container(keyedBy: CodingKeys.self)
-    try keys.encode(backbone, forKey: .backbone)
-    try keys.encode(context, forKey: .context)
-    try keys.encode(inputs, forKey: .inputs)
-    try keys.encode(horizon, forKey: .horizon)
-    try keys.encode(levels, forKey: .levels)
-    try keys.encode(patch, forKey: .patch)
-  }
-}
-
-extension ForecasterConfig: CheckedConfig {
-  /// Throws ``ConfigError`` naming the key, its value and the rule broken.
-  public func validate() throws {
-    try requireSizes(
-      ("inputs", inputs, 4096), ("horizon", horizon, 4096), ("context", context, 1_048_576),
-      ("patch", patch, 1024))
-    try requireLevels(levels)
-    try require(context % patch == 0, "patch", patch, "it must divide the context, \(context)")
-    try require(
-      inputs * patch <= 65536, "patch", patch,
-      "with \(inputs) inputs it must be at most \(65536 / inputs)")
-    let most = backbone.facts.context ?? .max
-    try require(
-      2 * (context / patch) <= most, "context", context,
-      "the model has \(most) positions, which must hold two contexts")
-  }
-}
-
 /// A forecaster: a projection of normalized rows or patches of them, a backbone, and a head of monotone
 /// quantiles.
 ///
 /// Every row t of a window forecasts the P rows after it, so that one window of T rows teaches T
 /// forecasts. Rows arrive normalized by statistics of the past alone, and quantiles are in the same
 /// units: `location + scale · q` is the forecast.
-/// Shapes: B batch, T time, F features, D width, P horizon, Q levels.
+///
+/// Beside its F features a row may hold the W rows that end with it, less its location and over its
+/// scale, so that every row sees its own past whatever the level. A linear map of them, fitted by least
+/// squares and not trained, is where a forecast starts: the backbone learns what it leaves. The
+/// normalization is that of the last value, as in NLinear (Zeng et al., 2023, arXiv:2205.13504), the sum
+/// of a linear and a deep part that of Kim et al., 2022, *Reversible Instance Normalization*, with Li et
+/// al., 2023, *Revisiting Long-term Time Series Forecasting*, arXiv:2305.10721.
+/// Shapes: B batch, T time, F features, W window, D width, P horizon, Q levels.
 public struct Forecaster {
   /// The configuration.
   public let config: ForecasterConfig
@@ -113,6 +25,10 @@ public struct Forecaster {
   let backbone: any Backbone
   let head: Linear
   private let patches: Patches
+  /// What a row sees of its window: `[D, W]`.
+  private let view: Linear?
+  /// The linear map from a row's window to the rows ahead: `[P, W]`.
+  private let direct: Parameter?
 
   /// Creates the forecaster of `config`, with weights from `scope`.
   ///
@@ -128,6 +44,14 @@ public struct Forecaster {
     head = try Linear(
       backbone.outputWidth, config.horizon * config.levels.count, start: .normal(deviation: 0.002),
       biasStart: .values(Self.normalStart(config)), in: scope["head"])
+    view =
+      config.window > 0
+      ? try Linear(config.window, config.backbone.facts.width, bias: false, in: scope["window"])
+      : nil
+    direct =
+      config.window > 0
+      ? try scope["direct"].parameter(
+        "weight", [config.horizon, config.window], .zeros, isTrainable: false) : nil
     parameters = try scope.finish()
   }
 
@@ -138,30 +62,49 @@ public struct Forecaster {
     try self.init(config, in: Scope(key: key))
   }
 
+  /// Numbers of one row: its features, then its window.
+  public var rowWidth: Int { config.inputs + config.window }
+
   /// Mean pinball loss over rows, horizon and levels, in normalized units.
   ///
   /// - Parameters:
-  ///   - rows: `[B, T, F]`.
-  ///   - targets: `[B, T, P]`, normalized like the rows.
-  ///   - weights: `[B, T, P]`; 0 leaves a target out.
+  ///   - rows: `[B, T, F + W]`.
+  ///   - targets: Of the last N rows, N ≤ T: `[B, N, P]`, normalized like the rows.
+  ///   - weights: `[B, N, P]`; 0 leaves a target out.
   /// - Returns: A scalar.
   public func loss(_ rows: Tensor, targets: Tensor, weights: Tensor) -> Tensor {
-    let output = backbone.output(input(patches.tokens(rows)))
+    let row = Row(rows, config)
+    let output = backbone.output(tokens(row))
+    let (time, last) = (rows.shape[1], targets.shape[1])
+    guard config.patch == 1 else {
+      let (targets, weights) = (
+        targets.after(zeros: time - last), weights.after(zeros: time - last)
+      )
+      return output.added(
+        to: head(output.hidden).pinballLoss(
+          targets: patches.byPhase(left(targets, by: row.window)),
+          levels: config.levels.map(Float.init), weights: patches.byPhase(weights)))
+    }
+    let hidden = last < time ? output.hidden[times: time - last..<time] : output.hidden
+    let window = row.window.map { last < time ? $0[times: time - last..<time] : $0 }
     return output.added(
-      to: head(output.hidden).pinballLoss(
-        targets: patches.byPhase(targets), levels: config.levels.map(Float.init),
-        weights: patches.byPhase(weights)))
+      to: head(hidden).pinballLoss(
+        targets: left(targets, by: window), levels: config.levels.map(Float.init),
+        weights: weights))
   }
 
   /// Quantiles in normalized units, ascending.
   ///
-  /// - Parameter rows: `[B, T, F]`.
-  /// - Returns: `[B, T, P · Q]`: for each row and step ahead the Q quantiles.
-  public func quantiles(_ rows: Tensor) -> Tensor {
+  /// - Parameters:
+  ///   - rows: `[B, T, F + W]`.
+  ///   - last: N, for how many rows at the end there are to be quantiles; nil for all.
+  /// - Returns: `[B, N, P · Q]`: for each row and step ahead the Q quantiles.
+  public func quantiles(_ rows: Tensor, last: Int? = nil) -> Tensor {
     withoutGradient {
-      let outputs = head(backbone(input(patches.tokens(rows))))
-      return patches.byRow(
-        outputs.monotoneQuantiles(count: config.levels.count), time: rows.shape[1])
+      let (row, time) = (Row(rows, config), rows.shape[1])
+      let asked = time - min(last ?? time, time)..<time
+      let hidden = patches.byRow(backbone(tokens(row)), time: time)
+      return quantiles(of: hidden[times: asked], window: row.window?[times: asked])
     }
   }
 
@@ -176,44 +119,127 @@ public struct Forecaster {
   /// however many came before.
   ///
   /// - Parameters:
-  ///   - rows: `[B, T, F]`.
+  ///   - rows: `[B, T, F + W]`.
   ///   - state: What earlier rows left; advanced by T.
   /// - Returns: `[B, T, P · Q]`.
   public func quantiles(_ rows: Tensor, state: inout ForecasterState) -> Tensor {
     withoutGradient {
-      head(hidden(rows, state: &state)).monotoneQuantiles(count: config.levels.count)
+      let row = Row(rows, config)
+      return quantiles(of: hidden(row, state: &state), window: row.window)
     }
   }
 
   /// Takes in rows without asking for a forecast.
   public func advance(_ rows: Tensor, state: inout ForecasterState) {
-    withoutGradient { _ = hidden(rows, state: &state) }
+    withoutGradient { _ = hidden(Row(rows, config), state: &state) }
+  }
+
+  /// The tokens of all rows.
+  private func tokens(_ row: Row) -> Tensor {
+    let own = input(patches.tokens(row.features))
+    guard let view, let window = row.window else { return own }
+    return own + view(patches.byPhase(window))
   }
 
   /// What the backbone makes of each of T further rows: `[B, T, D]`.
-  private func hidden(_ rows: Tensor, state: inout ForecasterState) -> Tensor {
-    guard config.patch > 1 else { return backbone(input(rows), state: &state.phases[0]) }
-    let time = rows.shape[1]
-    let tokens = patches.tokens(rows, after: &state.recent)
+  private func hidden(_ row: Row, state: inout ForecasterState) -> Tensor {
+    let time = row.features.shape[1]
+    guard config.patch > 1 else { return backbone(tokens(row), state: &state.phases[0]) }
+    let tokens = patches.tokens(row.features, after: &state.recent)
     let parts = tokens.enumerated().map { phase, tokens in
-      backbone(input(tokens), state: &state.phases[(state.count + phase) % config.patch])
+      var token = input(tokens)
+      if let view, let window = row.window {
+        token = token + view(window.every(config.patch, from: phase))
+      }
+      return backbone(token, state: &state.phases[(state.count + phase) % config.patch])
     }
     state.count += time
     return patches.woven(parts, time: time)
   }
 
+  /// Quantiles from what the backbone made of N rows: those of the head around the linear map.
+  private func quantiles(of hidden: Tensor, window: Tensor?) -> Tensor {
+    let levels = config.levels.count
+    let quantiles = head(hidden).monotoneQuantiles(count: levels)
+    guard let starts = window.flatMap(start)?.values else { return quantiles }
+    var values = quantiles.values
+    for (step, start) in starts.enumerated() {
+      for index in step * levels..<(step + 1) * levels { values[index] += start }
+    }
+    return Tensor(values, quantiles.shape)
+  }
+
+  /// Targets less where their forecasts start: `[B, N, P]`.
+  private func left(_ targets: Tensor, by window: Tensor?) -> Tensor {
+    guard let start = window.flatMap(start) else { return targets }
+    return withoutGradient { targets + start * -1 }
+  }
+
+  /// Where forecasts start: `[B, N, P]` of windows `[B, N, W]`.
+  private func start(_ window: Tensor) -> Tensor? {
+    guard let direct else { return nil }
+    return withoutGradient { window.linear(weight: direct.value) }
+  }
+
   /// Biases that make every forecast the standard normal's quantiles.
   private static func normalStart(_ config: ForecasterConfig) -> [Float] {
-    let quantiles = config.levels.map(normalQuantile)
+    let free = freeOutputs(of: config.levels.map(normalQuantile))
+    return (0..<config.horizon).flatMap { _ in free }
+  }
+
+  /// The outputs of the head that `monotoneQuantiles` turns into such quantiles, which ascend.
+  private static func freeOutputs(of quantiles: [Double]) -> [Float] {
     let median = quantiles.count / 2
-    let free = quantiles.indices.map { index -> Float in
+    return quantiles.indices.map { index -> Float in
       if index == median { return Float(quantiles[index]) }
       let step =
         index > median
         ? quantiles[index] - quantiles[index - 1] : quantiles[index + 1] - quantiles[index]
       return Float(log(expm1(max(step, 1e-4))))  // the inverse of softplus
     }
-    return (0..<config.horizon).flatMap { _ in free }
+  }
+}
+
+extension Forecaster {
+  /// Begins with a linear map of windows and with the errors that it makes.
+  ///
+  /// - Parameters:
+  ///   - map: The map; one of other sizes is left.
+  ///   - errors: For each of the P steps errors of the map in normalized units, in any order; where
+  ///     there are too few of a step, its quantiles stay those of the normal distribution.
+  package func begin(with map: DirectMap, errors: [[Double]]) {
+    let numbers = map.weights.joined().map { Float($0) }
+    guard let direct, let bias = head.bias, numbers.count == direct.value.count,
+      errors.count == config.horizon
+    else { return }
+    direct.set(Tensor(numbers, direct.shape))
+    let normal = config.levels.map(normalQuantile)
+    let starts = errors.map { sample -> [Double] in
+      let sorted = sample.sorted()
+      guard sorted.count >= Self.fewestErrors else { return normal }
+      return config.levels.map { quantile(ofSorted: sorted, at: $0) }
+    }
+    bias.set(Tensor(starts.flatMap(Self.freeOutputs), bias.shape))
+  }
+
+  /// Fewer errors than this say nothing about their distribution.
+  private static var fewestErrors: Int { 16 }
+}
+
+/// The two parts of rows: `[B, T, F]` and `[B, T, W]`.
+private struct Row {
+  let features: Tensor
+  let window: Tensor?
+
+  init(_ rows: Tensor, _ config: ForecasterConfig) {
+    let width = config.inputs + config.window
+    precondition(rows.shape.last == width, "Forecaster: rows \(rows.shape), expected \(width)")
+    guard config.window > 0 else {
+      (features, window) = (rows, nil)
+      return
+    }
+    features = rows[features: 0..<config.inputs]
+    window = rows[features: config.inputs..<width]
   }
 }
 

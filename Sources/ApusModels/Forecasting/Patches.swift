@@ -114,6 +114,35 @@ struct Patches {
   }
 }
 
+extension Tensor {
+  /// Every so many rows of `[B, T, C]`, from one on: `[B, ⌈(T − first) / step⌉, C]`.
+  func every(_ step: Int, from first: Int) -> Tensor {
+    let (batch, time, width) = (shape[0], shape[1], shape[2])
+    let values = values
+    var taken: [Float] = []
+    for one in 0..<batch {
+      for row in stride(from: first, to: time, by: step) {
+        let place = (one * time + row) * width
+        taken += values[place..<place + width]
+      }
+    }
+    return Tensor(taken, [batch, (time - first + step - 1) / step, width])
+  }
+
+  /// `[B, T, C]` behind so many rows of zeros.
+  func after(zeros count: Int) -> Tensor {
+    guard count > 0 else { return self }
+    let (batch, time, width) = (shape[0], shape[1], shape[2])
+    let (values, zeros) = (values, [Float](repeating: 0, count: count * width))
+    var all: [Float] = []
+    for one in 0..<batch {
+      all += zeros
+      all += values[one * time * width..<(one + 1) * time * width]
+    }
+    return Tensor(all, [batch, count + time, width])
+  }
+}
+
 /// The state of a ``Forecaster`` after the rows so far: a state for each of the p sequences of
 /// tokens.
 public struct ForecasterState: Sendable {

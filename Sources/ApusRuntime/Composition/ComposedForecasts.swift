@@ -67,7 +67,7 @@ struct ComposedStream {
   private let composition: Composition
   private let shelf: ExpertShelf<ModelFolder.SavedForecaster>
   /// Of each expert: how it sees rows, and the last L as it saw them.
-  private var views: [(features: FeatureStream, block: [Float])]
+  private var views: [(features: FeatureStream, block: [FeatureRow])]
   private var expert: Int
   private var memory: BlockMemory
   /// The last L measured values.
@@ -101,7 +101,7 @@ struct ComposedStream {
       let chosen = composition.decide(series: values[...]).expert
       if chosen != expert {
         expert = chosen
-        memory = BlockMemory(try shelf.model(chosen).forecaster, after: views[chosen].block)
+        memory = BlockMemory(try shelf.model(chosen).forecaster, after: views[chosen].block[...])
       }
       values = []
       for index in views.indices { views[index].block = [] }
@@ -111,7 +111,7 @@ struct ComposedStream {
     var own: FeatureRow?
     for index in views.indices {
       let row = views[index].features.push(value, covariates: covariates[index], at: stamp)
-      views[index].block += row.features
+      views[index].block.append(row)
       if index == expert { own = row }
     }
     guard let own else { return [] }

@@ -50,19 +50,18 @@ struct Entrant {
       training: training, horizon: question.horizon, validation: Self.validation)
     let recipe = try FeatureRecipe(
       fitting: training, measure: question.measure, covariates: options.covariates, split: split)
-    let forecaster = try Forecaster(
-      options.forecaster(model, inputs: recipe.inputs),
-      key: RandomKey(seed: options.seeds.first ?? 0))
+    let seed = options.seeds.first ?? 0
     let task = try ForecastingTask(
-      forecaster, frames: training.series.map { try recipe.frame($0) }, split: split)
+      options.forecaster(model, inputs: recipe.inputs), seed: seed, recipe: recipe,
+      frames: training.series.map { try recipe.frame($0) }, split: split)
     var trainer = TrainerOptions.forecaster(learningRate: options.learningRate)
-    (trainer.budget, trainer.seed) = (options.budget, options.seeds.first ?? 0)
+    (trainer.budget, trainer.seed) = (options.budget, seed)
     let record = try await Trainer(trainer).run(task) { await progress($0) }
     try Task.checkCancellation()
     guard record.stopReason != .diverged else {
       throw TrainingError.diverged(step: record.steps)
     }
-    return try Self.forecasts(of: forecaster, recipe: recipe, plan, windows)
+    return try Self.forecasts(of: task.forecaster, recipe: recipe, plan, windows)
   }
 
   private func baseline() throws -> (rule: Baseline, task: ForecastTask)? {

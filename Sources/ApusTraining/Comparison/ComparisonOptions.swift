@@ -96,7 +96,7 @@ public struct ComparisonOptions: Sendable {
   func forecaster(_ choice: ModelChoice, inputs: Int) throws -> ForecasterConfig {
     ForecasterConfig(
       try blueprint(choice, usual: usualSize), context: lookBack, inputs: inputs, horizon: horizon,
-      levels: levels, patch: patch)
+      levels: levels, patch: patch, window: ForecasterConfig.usualWindow(context: lookBack))
   }
 
   /// The backbone of a model, of which a person's sizes go first.

@@ -80,11 +80,11 @@ public struct SeriesComparison: Sendable {
     return try await Contender.trained(
       options, training: .forecaster(learningRate: options.learningRate), runs: runs,
       make: { choice, seed in
-        let forecaster = try Forecaster(config(choice), key: RandomKey(seed: seed))
         var task = try ForecastingTask(
-          forecaster, frames: problem.frames, split: problem.split, scales: problem.scales)
-        task.identity = try problem.identity(forecaster.config, of: source)
-        return (forecaster, task)
+          config(choice), seed: seed, recipe: problem.recipe, frames: problem.frames,
+          split: problem.split, scales: problem.scales)
+        task.identity = try problem.identity(task.forecaster.config, of: source)
+        return (task.forecaster, task)
       }, progress: progress)
   }
 

@@ -154,9 +154,9 @@ extension SeriesComparison {
     let recipe = try FeatureRecipe(
       fitting: problem.table, measure: problem.measure, covariates: options.covariates,
       split: whole)
-    let forecaster = try Forecaster(run.model.config, key: RandomKey(seed: run.seed))
     let task = try ForecastingTask(
-      forecaster, frames: problem.table.series.map { try recipe.frame($0) }, split: whole,
+      run.model.config, seed: run.seed, recipe: recipe,
+      frames: problem.table.series.map { try recipe.frame($0) }, split: whole,
       scales: problem.scales)
     var trainer = TrainerOptions.forecaster(learningRate: options.learningRate)
     let steps = max(1, run.record.best?.step ?? run.record.steps)
@@ -173,7 +173,7 @@ extension SeriesComparison {
     }
     return (
       ModelFolder.SavedForecaster(
-        forecaster: forecaster, recipe: recipe, target: table.targetName),
+        forecaster: task.forecaster, recipe: recipe, target: table.targetName),
       "\(name) was trained again on all rows for \(steps) steps, those of its best validation."
     )
   }

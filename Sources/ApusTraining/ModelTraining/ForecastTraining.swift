@@ -34,11 +34,11 @@ public struct ForecastTraining: Sendable {
     let config = ForecasterConfig(
       try options.model.blueprint(usual, width: options.width, layers: options.layers),
       context: context, inputs: problem.recipe.inputs, horizon: options.horizon,
-      levels: options.levels, patch: options.patch)
-    let forecaster = try Forecaster(config, key: RandomKey(seed: options.seed))
+      levels: options.levels, patch: options.patch,
+      window: ForecasterConfig.usualWindow(context: context))
     var task = try ForecastingTask(
-      forecaster, frames: problem.frames, split: problem.split, batch: options.batch ?? 8,
-      scales: problem.scales)
+      config, seed: options.seed, recipe: problem.recipe, frames: problem.frames,
+      split: problem.split, batch: options.batch ?? 8, scales: problem.scales)
     struct Identity: Encodable {
       let config: ForecasterConfig
       let recipe: FeatureRecipe
