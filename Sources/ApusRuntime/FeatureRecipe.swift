@@ -15,6 +15,9 @@ public struct FeatureRecipe: Codable, Sendable, Equatable {
   public var covariateScaler: StandardScaler
   /// Cyclic features of the time of a row; nil when rows have no clock.
   public var calendar: CalendarFeatures?
+  /// What seasons add to levels, taken off before anything else is made of them; nil where there is none,
+  /// and for other measures.
+  public var season: SeasonalProfile?
   /// How rows follow each other.
   public var cadence: Cadence
   /// How the file was written; nil for series made elsewhere.
@@ -51,6 +54,10 @@ public struct FeatureRecipe: Codable, Sendable, Equatable {
     covariateScaler = StandardScaler(fitting: columns)
     let features = CalendarFeatures(table.cadence)
     calendar = features.count > 0 ? features : nil
+    season =
+      measure == .level
+      ? SeasonalProfile(
+        fitting: table, rows: table.series.indices.map { split.fittingRows(series: $0) }) : nil
   }
 
   /// Reads a stored recipe; rejects one whose scaler is not that of its covariates.
@@ -61,6 +68,7 @@ public struct FeatureRecipe: Codable, Sendable, Equatable {
     covariates = try keys.decode([String].self, forKey: .covariates)
     covariateScaler = try keys.decode(StandardScaler.self, forKey: .covariateScaler)
     calendar = try keys.decodeIfPresent(CalendarFeatures.self, forKey: .calendar)
+    season = try keys.decodeIfPresent(SeasonalProfile.self, forKey: .season)
     cadence = try keys.decode(Cadence.self, forKey: .cadence)
     table = try keys.decodeIfPresent(TableFormat.self, forKey: .table)
     try keys.require(
@@ -83,7 +91,7 @@ public struct FeatureRecipe: Codable, Sendable, Equatable {
       }
       return column
     }
-    var stream = FeatureStream(self)
+    var stream = FeatureStream(self, series: series.id)
     var frame = SeriesFrame(inputs: inputs)
     frame.reserve(series.count)
     for row in 0..<series.count {
@@ -121,9 +129,12 @@ extension RecipeError: ApusError {
 public struct FeatureRow: Sendable, Equatable {
   /// `[F]`.
   public var features: [Float]
-  /// The measured target; NaN where missing.
+  /// The measured target without its season; NaN where missing.
   public var value: Double
-  /// A quantile q of a forecast made here is `location + scale · q` in units of the measure.
+  /// Where in its season the row lies.
+  public var season: SeasonPlace
+  /// A quantile q of a forecast made here is `location + scale · q` in units of the measure, and the
+  /// season on top.
   public var location: Double
   /// See ``location``; positive.
   public var scale: Double
@@ -135,11 +146,17 @@ public struct FeatureRow: Sendable, Equatable {
 /// agree to the bit.
 public struct FeatureStream: Sendable {
   private let recipe: FeatureRecipe
+  private let season: SeriesSeason?
   private var scaler: CausalScaler
 
   /// Starts before the first row.
-  public init(_ recipe: FeatureRecipe) {
+  ///
+  /// - Parameters:
+  ///   - recipe: How rows are seen.
+  ///   - series: The name of the series, by which its season is found; nil where it has none.
+  public init(_ recipe: FeatureRecipe, series: String? = nil) {
     self.recipe = recipe
+    season = recipe.season?.season(of: series)
     scaler = CausalScaler(recipe.kind)
   }
 
@@ -153,7 +170,9 @@ public struct FeatureStream: Sendable {
   public mutating func push(
     _ value: Double, covariates: [Double], at stamp: Timestamp
   ) -> FeatureRow {
-    let row = scaler.push(value)
+    let place = season?.place(of: stamp) ?? .none
+    let seen = value - place.offset()
+    let row = scaler.push(seen)
     var features = row.features.map { Float($0) }
     for (column, value) in covariates.enumerated() {
       // Beyond eight deviations a covariate says no more than at eight.
@@ -161,7 +180,7 @@ public struct FeatureStream: Sendable {
     }
     if let calendar = recipe.calendar { features += calendar.values(at: stamp).map { Float($0) } }
     return FeatureRow(
-      features: features, value: value, location: row.location, scale: row.scale,
+      features: features, value: seen, season: place, location: row.location, scale: row.scale,
       isScaled: row.isScaled)
   }
 }
@@ -172,8 +191,10 @@ public struct SeriesFrame: Sendable {
   public let inputs: Int
   /// `[T, F]`.
   public private(set) var features: [Float] = []
-  /// The measured target, `[T]`; NaN where missing.
+  /// The measured target without its season, `[T]`; NaN where missing.
   public private(set) var values: [Double] = []
+  /// `[T]`; see ``FeatureRow/season``.
+  public private(set) var seasons: [SeasonPlace] = []
   /// `[T]`; see ``FeatureRow/location``.
   public private(set) var locations: [Double] = []
   /// `[T]`; see ``FeatureRow/scale``.
@@ -187,6 +208,9 @@ public struct SeriesFrame: Sendable {
   /// T.
   public var count: Int { values.count }
 
+  /// The measured target of a row, `[T]`; NaN where missing.
+  public func measured(_ row: Int) -> Double { values[row] + seasons[row].offset() }
+
   mutating func reserve(_ rows: Int) {
     features.reserveCapacity(rows * inputs)
     values.reserveCapacity(rows)
@@ -196,6 +220,7 @@ public struct SeriesFrame: Sendable {
   public mutating func append(_ row: FeatureRow) {
     features += row.features
     values.append(row.value)
+    seasons.append(row.season)
     locations.append(row.location)
     scales.append(row.scale)
     isScaled.append(row.isScaled)

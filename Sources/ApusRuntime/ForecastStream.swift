@@ -13,8 +13,13 @@ public struct ForecastStream {
   private var memory: BlockMemory
 
   /// Starts before the first row.
-  public init(_ forecaster: Forecaster, recipe: FeatureRecipe) {
-    features = FeatureStream(recipe)
+  ///
+  /// - Parameters:
+  ///   - forecaster: The model.
+  ///   - recipe: How it sees rows.
+  ///   - series: The name of the series; nil where it has none.
+  public init(_ forecaster: Forecaster, recipe: FeatureRecipe, series: String? = nil) {
+    features = FeatureStream(recipe, series: series)
     memory = BlockMemory(forecaster)
   }
 
@@ -22,7 +27,7 @@ public struct ForecastStream {
   ///
   /// - Throws: ``RecipeError`` when a covariate is not there, ``NotFiniteError``.
   init(_ forecaster: Forecaster, recipe: FeatureRecipe, after series: TimeSeries) throws {
-    var features = FeatureStream(recipe)
+    var features = FeatureStream(recipe, series: series.id)
     let columns = recipe.covariates.map { series.covariate(named: $0) ?? [] }
     let rows = (0..<series.count).map { row in
       features.push(
@@ -112,7 +117,7 @@ struct BlockMemory {
     forecaster.advance(input(row, since: done), state: &next)
     remember([row.value])
     let result = unscaled(
-      quantiles.values, location: row.location, scale: row.scale,
+      quantiles.values, location: row.location, scale: row.scale, season: row.season,
       horizon: forecaster.config.horizon)
     try forecaster.requireFinite(result, for: "the rows ahead")
     return result

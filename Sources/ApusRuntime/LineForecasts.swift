@@ -144,13 +144,14 @@ public struct LineForecasts {
       return One(
         live: try LiveSeries(
           composition.composition, recipes: composition.recipes, shelf: composition.shelf,
-          covariates: names), pace: pace)
+          series: row.series, covariates: names), pace: pace)
     }
     let known = kept(row.series)?.withCovariates(names)
     let goesOn = known?.timestamps.last.map { $0 < row.stamp } ?? false
     return One(
       live: try LiveSeries(
-        model, covariates: names, after: goesOn ? known : nil, fitting: known), pace: pace)
+        model, series: row.series, covariates: names, after: goesOn ? known : nil, fitting: known),
+      pace: pace)
   }
 
   /// The rows that the model keeps of a series; a table without names has one.

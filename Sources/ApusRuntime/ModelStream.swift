@@ -50,7 +50,8 @@ public struct ModelStream {
     }
     (self.model, self.last, id) = (model, last, series.id)
     columns = series.covariates.count
-    live = try LiveSeries(model, covariates: series.covariates.map(\.name), after: series)
+    live = try LiveSeries(
+      model, series: series.id, covariates: series.covariates.map(\.name), after: series)
   }
 
   /// Appends a row and forecasts the rows after it.
@@ -96,13 +97,14 @@ struct LiveSeries {
   ///
   /// - Parameters:
   ///   - model: The model.
+  ///   - series: The name of the series, by which its season is found.
   ///   - names: The columns beside the target, in the order in which rows will have them.
   ///   - history: Rows to go on from, with such columns. Default: none, the series begins.
   ///   - fitting: Rows to fit a baseline to, though the series begins. Default: none, a baseline is
   ///     fitted to the rows that come.
   /// - Throws: ``RecipeError`` when a covariate is not there, ``NotFiniteError``, `BaselineError`.
   init(
-    _ model: Model, covariates names: [String], after history: TimeSeries? = nil,
+    _ model: Model, series: String, covariates names: [String], after history: TimeSeries? = nil,
     fitting: TimeSeries? = nil
   ) throws {
     let recipe = model.recipe
@@ -117,7 +119,7 @@ struct LiveSeries {
     case .trained(let forecaster):
       kind = .trained(
         try measured.map { try ForecastStream(forecaster, recipe: recipe, after: $0) }
-          ?? ForecastStream(forecaster, recipe: recipe))
+          ?? ForecastStream(forecaster, recipe: recipe, series: series))
     case .baseline(let baseline, let task, _):
       var live = LiveBaseline(baseline, task: task)
       if let known = try measured ?? fitting.map({ try recipe.measure.apply(to: $0) }) {
@@ -132,11 +134,13 @@ struct LiveSeries {
   /// Starts a live series of experts behind a router, all of one measure.
   init(
     _ composition: Composition, recipes: [FeatureRecipe],
-    shelf: ExpertShelf<ModelFolder.SavedForecaster>, covariates names: [String]
+    shelf: ExpertShelf<ModelFolder.SavedForecaster>, series: String, covariates names: [String]
   ) throws {
     (measure, places) = try Self.start(recipes, covariates: names)
     quantity = measure.measure
-    kind = .composed(try ComposedStream(composition, recipes: recipes, shelf: shelf))
+    kind = .composed(
+      try ComposedStream(
+        composition, recipes: recipes, shelf: shelf, series: series))
   }
 
   private static func start(

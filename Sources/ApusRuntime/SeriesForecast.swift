@@ -1,3 +1,4 @@
+import ApusData
 public import ApusModels
 import ApusTensor
 
@@ -52,16 +53,20 @@ public struct SeriesForecast: Sendable {
       let base = (row - start - lookBack) * width
       return unscaled(
         all[base..<base + width], location: frame.locations[row], scale: frame.scales[row],
-        horizon: config.horizon)
+        season: frame.seasons[row], horizon: config.horizon)
     }
   }
 }
 
 /// Normalized quantiles, `P · Q` of them, in units of the measure.
 func unscaled(
-  _ quantiles: some Collection<Float>, location: Double, scale: Double, horizon: Int
+  _ quantiles: some Collection<Float>, location: Double, scale: Double, season: SeasonPlace,
+  horizon: Int
 ) -> [[Double]] {
   let all = quantiles.map { location + scale * Double($0) }
   let width = all.count / horizon
-  return (0..<horizon).map { Array(all[$0 * width..<($0 + 1) * width]) }
+  return (0..<horizon).map { step in
+    let offset = season.offset(ahead: step + 1)
+    return all[step * width..<(step + 1) * width].map { $0 + offset }
+  }
 }

@@ -178,7 +178,7 @@ public struct ForecastingTask: TrainingTask {
       let forecast = SeriesForecast(forecaster, frame: frames[series], rows: origins)
       return zip(origins, forecast.quantiles).map { origin, quantiles in
         originLoss(
-          quantiles, targets: frames[series].values[origin + 1...origin + split.horizon],
+          quantiles, targets: (1...split.horizon).map { frames[series].measured(origin + $0) },
           levels: forecast.levels) / (scales?[series] ?? 1)
       }
     }
@@ -187,7 +187,7 @@ public struct ForecastingTask: TrainingTask {
 
 /// The mean pinball loss over steps and levels of one forecast; NaN when no target is there.
 func originLoss(
-  _ quantiles: [[Double]], targets: ArraySlice<Double>, levels: [Double]
+  _ quantiles: [[Double]], targets: [Double], levels: [Double]
 ) -> Double {
   var (sum, count) = (0.0, 0)
   for (step, target) in zip(quantiles, targets) where target.isFinite {

@@ -94,6 +94,42 @@ struct StreamTests {
     #expect(all[cut - 1] != all[cut])
   }
 
+  @Test("a season is taken off what the model sees, and put back on what it forecasts")
+  func season() throws {
+    let week: [Double] = [4, 1, 0, -2, 3, -7, 1]
+    let monday = try #require(Timestamp(year: 2024, month: 1, day: 1))
+    let stamps = (0..<90).map { row in
+      Timestamp(secondsSinceEpoch: monday.secondsSinceEpoch + Int64(row) * 86_400)
+    }
+    let values = (0..<90).map { row -> Double in
+      50 + week[row % 7] + (row % 2 == 0 ? 1e-3 : 0)
+    }
+    let series = TimeSeries(id: "s", timestamps: stamps, values: values)
+    let table = SeriesTable([series])
+    let recipe = try FeatureRecipe(
+      fitting: table, measure: .level, covariates: [], split: try Split(table, horizon: 3))
+    let config = try ForecasterConfig(
+      .named("lstm"), size: BackboneSize(width: 8, layers: 1, context: 4), inputs: recipe.inputs,
+      horizon: 3, levels: [0.5], window: 4)
+    let forecaster = try Forecaster(config, key: RandomKey(seed: 1))
+    for parameter in forecaster.parameters where parameter.name == "head.weight" {
+      parameter.set(Tensor(zeros: parameter.shape))
+    }
+    let frame = try recipe.frame(series)
+    #expect(frame.values.allSatisfy { abs($0 - 50) < 0.01 })
+    let batch = SeriesForecast(forecaster, frame: frame, rows: 0..<90)
+    var stream = ForecastStream(forecaster, recipe: recipe, series: "s")
+    for row in 0..<90 {
+      #expect(abs(frame.measured(row) - series.values[row]) < 1e-12)
+      let live = try stream.push(series.values[row], at: series.timestamps[row])
+      for step in 0..<3 {
+        let expected = 50 + week[(row + 1 + step) % 7]
+        #expect(abs(batch.quantiles[row][step][0] - expected) < 0.02)
+        #expect(abs(live[step][0] - batch.quantiles[row][step][0]) < 1e-5)
+      }
+    }
+  }
+
   @Test("read lines as a file is read", arguments: Measure.allCases)
   func lines(measure: Measure) throws {
     let model = try Self.model("mamba", measure: measure)

@@ -76,11 +76,11 @@ struct ComposedStream {
 
   init(
     _ composition: Composition, recipes: [FeatureRecipe],
-    shelf: ExpertShelf<ModelFolder.SavedForecaster>
+    shelf: ExpertShelf<ModelFolder.SavedForecaster>, series: String
   ) throws {
     self.composition = composition
     self.shelf = shelf
-    views = recipes.map { (FeatureStream($0), []) }
+    views = recipes.map { (FeatureStream($0, series: series), []) }
     expert = composition.router.base
     memory = BlockMemory(try shelf.model(expert).forecaster)
   }

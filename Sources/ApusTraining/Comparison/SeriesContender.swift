@@ -36,7 +36,7 @@ extension Contender<Forecaster> {
   /// The median and the slowest hundredth of single forecasts, in milliseconds.
   func latency(_ problem: SeriesProblem) -> (p50: Double, p99: Double)? {
     guard let run = runs.first, let series = problem.table.series.first else { return nil }
-    var stream = ForecastStream(run.model, recipe: problem.recipe)
+    var stream = ForecastStream(run.model, recipe: problem.recipe, series: series.id)
     let columns = problem.recipe.covariates.map { series.covariate(named: $0) ?? [] }
     let times = (0..<min(series.count, 300)).map { row in
       let start = ContinuousClock.now

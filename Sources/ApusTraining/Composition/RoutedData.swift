@@ -35,7 +35,7 @@ struct SeriesBlocks {
   /// The loss of an expert on a block: its mean pinball loss, times two, over the mean step of the L rows
   /// before; not a number where nothing moves or no target is there.
   func loss(of forecaster: Forecaster, on block: Block, in frame: SeriesFrame) -> Double {
-    let context = frame.values[block.start - lookBack..<block.start]
+    let context = (block.start - lookBack..<block.start).map { frame.measured($0) }
     let steps = zip(context.dropFirst(), context).map { abs($0 - $1) }.filter(\.isFinite)
     let scale = steps.reduce(0, +) / Double(max(steps.count, 1))
     guard scale > 0 else { return .nan }
@@ -44,7 +44,7 @@ struct SeriesBlocks {
     let forecast = SeriesForecast(forecaster, frame: frame, rows: rows)
     let losses = zip(rows, forecast.quantiles).map { row, quantiles in
       originLoss(
-        quantiles, targets: frame.values[row + 1...row + horizon], levels: forecast.levels)
+        quantiles, targets: (1...horizon).map { frame.measured(row + $0) }, levels: forecast.levels)
     }.filter(\.isFinite)
     return 2 * losses.reduce(0, +) / Double(max(losses.count, 1)) / scale
       / (losses.isEmpty ? 0 : 1)

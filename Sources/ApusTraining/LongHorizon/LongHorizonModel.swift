@@ -62,12 +62,13 @@ struct LongHorizonModel {
   ) throws -> [[Double]] {
     let config = forecaster.config
     var rows: [Float] = []
-    var places: [(location: Double, scale: Double)] = []
+    var places: [(location: Double, scale: Double, season: SeasonPlace)] = []
     for first in targets {
       // A window begins anew, as if nothing had been before it.
       let frame = try recipe.frame(series.slice(first - data.context..<first))
       rows += frame.rows(0..<data.context, window: config.window)
-      places.append((frame.locations[data.context - 1], frame.scales[data.context - 1]))
+      let last = data.context - 1
+      places.append((frame.locations[last], frame.scales[last], frame.seasons[last]))
     }
     let input = Tensor(rows, [targets.count, data.context, forecaster.rowWidth])
     let all = forecaster.quantiles(input, last: 1).values
@@ -77,7 +78,7 @@ struct LongHorizonModel {
     return places.enumerated().map { window, place in
       (0..<data.horizon).map { step in
         let q = all[window * width + step * levels.count + median]
-        return place.location + place.scale * Double(q)
+        return place.location + place.scale * Double(q) + place.season.offset(ahead: step + 1)
       }
     }
   }

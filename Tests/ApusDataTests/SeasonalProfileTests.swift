@@ -1,0 +1,119 @@
+import ApusData
+import ApusTensor
+import ApusTestSupport
+import Foundation
+import Testing
+
+@Suite("Seasonal profile")
+struct SeasonalProfileTests {
+  static let monday = Timestamp(year: 2024, month: 1, day: 1) ?? Timestamp(secondsSinceEpoch: 0)
+  static let week: [Double] = [4, 1, 0, -2, 3, -7, 1]
+
+  /// Daily values from a Monday on, of which `value` gives that of each row.
+  static func daily(_ count: Int, id: String = "s", _ value: (Int) -> Double) -> TimeSeries {
+    TimeSeries(
+      id: id,
+      timestamps: (0..<count).map {
+        Timestamp(secondsSinceEpoch: monday.secondsSinceEpoch + Int64($0) * 86_400)
+      }, values: (0..<count).map(value))
+  }
+
+  static func profile(_ series: [TimeSeries]) -> SeasonalProfile? {
+    let table = SeriesTable(series)
+    return SeasonalProfile(fitting: table, rows: series.map { 0..<$0.count })
+  }
+
+  @Test("is the season of a line with a week on it, whatever the level and the slope")
+  func exact() throws {
+    let series = Self.daily(70) { 100 + 0.25 * Double($0) + Self.week[$0 % 7] }
+    let season = try #require(Self.profile([series])?.season(of: "s"))
+    for row in [0, 3, 69, 700] {
+      let stamp = Timestamp(secondsSinceEpoch: Self.monday.secondsSinceEpoch + Int64(row) * 86_400)
+      for ahead in 0..<9 {
+        let found = season.place(of: stamp).offset(ahead: ahead)
+        #expect(abs(found - Self.week[(row + ahead) % 7]) < 1e-9, "row \(row), \(ahead) ahead")
+      }
+    }
+  }
+
+  @Test("is shrunk by what chance explains, and seldom found where there is none")
+  func chance() throws {
+    func noisy(_ size: Double, _ seed: UInt64) -> TimeSeries {
+      let noise = Tensor(normal: [210], key: RandomKey(seed: seed)).values
+      return Self.daily(210) { Double(noise[$0]) + size * Self.week[$0 % 7] }
+    }
+    let found = (0..<100 as Range<UInt64>).filter { Self.profile([noisy(0, $0)]) != nil }
+    #expect(found.count <= 15, "\(found.count) of 100")
+    let season = try #require(Self.profile([noisy(0.3, 7)])?.season(of: "s"))
+    let offsets = (0..<7).map { season.place(of: Self.monday).offset(ahead: $0) }
+    #expect(abs(offsets.reduce(0, +)) < 1e-9)
+    for (one, other) in zip(offsets, Self.week) { #expect(abs(one - 0.3 * other) < 0.5) }
+  }
+
+  @Test("belongs to a series by its name; one series alone may have any")
+  func names() throws {
+    let one = Self.daily(70) { Self.week[$0 % 7] }
+    var two = Self.daily(70) { -Self.week[$0 % 7] }
+    two.id = "t"
+    let alone = try #require(Self.profile([one]))
+    #expect(alone.season(of: "other") == alone.season(of: "s") && alone.season(of: nil) != nil)
+    let both = try #require(Self.profile([one, two]))
+    #expect(both.season(of: "other") == nil && both.season(of: nil) == nil)
+    let offsets = try ["s", "t"].map {
+      try #require(both.season(of: $0)).place(of: Self.monday).offset()
+    }
+    #expect(abs(offsets[0] - 4) < 1e-9 && abs(offsets[1] + 4) < 1e-9)
+    let flat = Self.daily(70, id: "flat") { _ in 5 }
+    let mixed = try #require(Self.profile([one, flat]))
+    #expect(mixed.season(of: "flat") == nil && mixed.series.map(\.id) == ["s"])
+  }
+
+  @Test("is none for too few seasons, steps without a clock, and no values")
+  func none() {
+    #expect(Self.profile([Self.daily(14) { Self.week[$0 % 7] }]) == nil)
+    #expect(Self.profile([Self.daily(70) { _ in .nan }]) == nil)
+    #expect(Self.profile([TimeSeries(id: "s", values: (0..<70).map { Self.week[$0 % 7] })]) == nil)
+  }
+
+  @Test("missing values do not count")
+  func missing() throws {
+    let series = Self.daily(140) { $0 % 10 == 3 ? .nan : Self.week[$0 % 7] }
+    let season = try #require(Self.profile([series])?.season(of: "s"))
+    for (ahead, expected) in Self.week.enumerated() {
+      #expect(abs(season.place(of: Self.monday).offset(ahead: ahead) - expected) < 1)
+    }
+  }
+
+  @Test("places follow the clock")
+  func places() {
+    func place(_ frequency: Frequency, _ year: Int, _ month: Int, _ day: Int, hour: Int = 0) -> Int?
+    {
+      Timestamp(year: year, month: month, day: day).flatMap {
+        Cadence(frequency).seasonPlace(
+          of: Timestamp(secondsSinceEpoch: $0.secondsSinceEpoch + Int64(hour) * 3600))
+      }
+    }
+    #expect(place(.seconds(3600), 2024, 5, 6, hour: 17) == 17)
+    #expect(place(.seconds(900), 2024, 5, 6, hour: 17) == 68)
+    #expect(place(.days(1), 2024, 5, 6) == 0, "a Monday")
+    #expect(place(.businessDays, 2024, 5, 10) == 4, "a Friday")
+    #expect(place(.days(7), 2024, 12, 31) == 51)
+    #expect(place(.months(1), 2024, 12, 1) == 11 && place(.months(3), 2024, 10, 1) == 3)
+    #expect(place(.months(12), 2024, 1, 1) == nil && place(.steps, 2024, 1, 1) == nil)
+    #expect(Cadence(.seconds(7)).seasonPlaces == nil, "no whole number makes a day")
+    #expect(Cadence(.seconds(1)).seasonPlaces == nil, "too many places")
+  }
+
+  @Test("survives a round trip, and a damaged one is refused")
+  func stored() throws {
+    let profile = try #require(Self.profile([Self.daily(70) { Self.week[$0 % 7] }]))
+    let data = try JSONEncoder().encode(profile)
+    #expect(try JSONDecoder().decode(SeasonalProfile.self, from: data) == profile)
+    let text = String(decoding: data, as: UTF8.self)
+    let short = text.replacing(#/"offsets":\[[^,]*,/#, with: "\"offsets\":[")
+    #expect(short != text)
+    #expect(throws: DecodingError.self) {
+      try JSONDecoder().decode(SeasonalProfile.self, from: Data(short.utf8))
+    }
+  }
+}
