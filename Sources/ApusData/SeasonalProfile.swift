@@ -138,9 +138,13 @@ public struct SeasonPlace: Sendable, Equatable {
 }
 
 extension Cadence {
-  /// How many places a season has, m: steps of a day of intraday rows, days of a week, weeks, months or
-  /// quarters of a year; nil where there is no season, or times do not tell the place.
+  /// How many places a season has, m: those that a person said, or steps of a day of intraday rows, days of
+  /// a week, weeks, months or quarters of a year; nil where there is no season, or times do not tell the
+  /// place.
   public var seasonPlaces: Int? {
+    if let season {
+      return season > 1 && ordinal(of: Timestamp(secondsSinceEpoch: 0)) != nil ? season : nil
+    }
     switch frequency {
     case .seconds(let step):
       // Of seconds no series has days enough, and a market's day has holes.
@@ -154,20 +158,35 @@ extension Cadence {
       return open > 1 ? open : nil
     case .days(7): return 52
     case .months(let months): return months < 12 && 12 % months == 0 ? 12 / months : nil
-    case .steps, .days, .irregular: return nil
+    case .steps, .nanoseconds, .days, .irregular: return nil
     }
   }
 
   /// Where in the season a time lies, in `0..<seasonPlaces`; nil where there is none.
   public func seasonPlace(of stamp: Timestamp) -> Int? {
     guard let places = seasonPlaces else { return nil }
+    if season != nil {
+      return ordinal(of: stamp).map { ($0 % places + places) % places }
+    }
     switch frequency {
     case .seconds(let step): return stamp.secondOfDay / step
     case .businessDays: return openWeekdays[..<stamp.weekday].count { $0 } % places
     case .days(7): return min((stamp.civil.dayOfYear - 1) / 7, 51)
     case .months(let months): return (stamp.civil.month - 1) / months
     case .days: return stamp.weekday
-    case .steps, .irregular: return nil
+    case .steps, .nanoseconds, .irregular: return nil
+    }
+  }
+
+  /// The number of a row on an axis without holes; nil where there is no such axis.
+  private func ordinal(of stamp: Timestamp) -> Int? {
+    switch frequency {
+    case .steps: Int(stamp.secondsSinceEpoch)
+    case .seconds(let step) where openSlots.isEmpty:
+      Int(stamp.secondsSinceEpoch.flooredQuotient(Int64(step)))
+    case .days(let days): Int(Int64(stamp.dayNumber).flooredQuotient(Int64(days)))
+    case .months(let months): Int(Int64(stamp.monthNumber).flooredQuotient(Int64(months)))
+    case .nanoseconds, .seconds, .businessDays, .irregular: nil
     }
   }
 }

@@ -104,6 +104,28 @@ struct SeasonalProfileTests {
     #expect(Cadence(.seconds(1)).seasonPlaces == nil, "too many places")
   }
 
+  @Test("a season that a person says counts rows, with a clock or without")
+  func said() throws {
+    let figure: [Double] = [3, 0, -5, 2, 0]
+    var table = SeriesTable([
+      TimeSeries(id: "s", values: (0..<60).map { 7 + figure[$0 % 5] })
+    ])
+    table.cadence.season = 5
+    let season = try #require(SeasonalProfile(fitting: table, rows: [0..<60])?.season(of: "s"))
+    for row in [0, 4, 61] {
+      let place = season.place(of: Timestamp(secondsSinceEpoch: Int64(row)))
+      #expect(abs(place.offset(ahead: 2) - figure[(row + 2) % 5]) < 1e-9)
+    }
+    var hours = Cadence(.seconds(3600))
+    hours.season = 168
+    let stamp = Timestamp(secondsSinceEpoch: 3600 * 1000)
+    #expect(hours.seasonPlaces == 168 && hours.seasonPlace(of: stamp) == 1000 % 168)
+    #expect(hours.seasonPlace(of: Timestamp(secondsSinceEpoch: -3600)) == 167)
+    var days = Cadence(.businessDays)
+    days.season = 10
+    #expect(days.seasonPlaces == nil, "holidays would shift it")
+  }
+
   @Test("survives a round trip, and a damaged one is refused")
   func stored() throws {
     let profile = try #require(Self.profile([Self.daily(70) { Self.week[$0 % 7] }]))
