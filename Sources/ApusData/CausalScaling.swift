@@ -56,6 +56,8 @@ public struct CausalScaler: Sendable, Equatable {
   public let kind: ScaleKind
   /// The weights λ, fastest first; the first one gives the scale of forecasts.
   public let decays: [Double]
+  /// Values about whose mean the deviation is the scale of forecasts instead; nil for none.
+  public let window: Int?
   /// Values seen, missing ones not counted.
   public private(set) var observations = 0
   private var sums: [Double]
@@ -64,6 +66,8 @@ public struct CausalScaler: Sendable, Equatable {
   private var mean = 0.0
   private var meanWeight = 0.0
   private var last = 0.0
+  /// The last values, as many as the window has.
+  private var recent: [Double] = []
 
   /// A larger value counts as missing.
   public static let largestValue = 1e140
@@ -76,20 +80,26 @@ public struct CausalScaler: Sendable, Equatable {
   /// - Parameters:
   ///   - kind: How to see the series.
   ///   - decays: Weights λ between 0 and 1, fastest (smallest) first, at least one.
+  ///   - window: How many values, at least 1, give the scale of forecasts by their deviation; nil for none.
+  ///     Forecasts are then in units of what the window shows, as by Kim et al., 2022, *Reversible Instance
+  ///     Normalization*.
   /// - Precondition: `decays` is as said.
-  public init(_ kind: ScaleKind, decays: [Double] = CausalScaler.usualDecays) {
+  public init(
+    _ kind: ScaleKind, decays: [Double] = CausalScaler.usualDecays, window: Int? = nil
+  ) {
     precondition(
       !decays.isEmpty && decays.allSatisfy { $0 > 0 && $0 < 1 }
         && zip(decays, decays.dropFirst()).allSatisfy { $0 < $1 },
       "CausalScaler: decays rise between 0 and 1")
     self.kind = kind
     self.decays = decays
+    self.window = window
     sums = Array(repeating: 0, count: decays.count)
     weights = sums
   }
 
   /// Number of features of each row.
-  public var featureCount: Int { 2 * decays.count + 1 }
+  public var featureCount: Int { 2 * decays.count + (window == nil ? 1 : 2) }
 
   /// Appends the next row and describes it.
   ///
@@ -120,6 +130,10 @@ public struct CausalScaler: Sendable, Equatable {
     meanWeight = slowest * meanWeight + (1 - slowest)
     last = value
     observations += 1
+    if let window {
+      if recent.count == window { recent.removeFirst() }
+      recent.append(value)
+    }
   }
 
   private func row(move: Double, isMissing: Bool) -> ScaledRow {
@@ -137,8 +151,22 @@ public struct CausalScaler: Sendable, Equatable {
     for scale in scales { features.append(asinh(move / scale)) }
     for (fast, slow) in zip(scales, scales.dropFirst()) { features.append(log(fast / slow)) }
     features.append(asinh((last - mean / meanWeight) / scales[scales.count - 1]))
+    var scale = scales[0]
+    if window != nil {
+      // A window that stands still next to its steps is as wide as they are.
+      scale = max(deviation, 0.5 * scale)
+      features.append(log(scales[0] / scale))
+    }
     features.append(isMissing ? 1 : 0)
-    return ScaledRow(features: features, location: location, scale: scales[0], isScaled: true)
+    return ScaledRow(features: features, location: location, scale: scale, isScaled: true)
+  }
+
+  /// The deviation of the window's values about their mean.
+  private var deviation: Double {
+    let count = Double(max(1, recent.count))
+    // Dividing first keeps sums of huge values finite.
+    let mean = recent.reduce(0) { $0 + $1 / count }
+    return recent.reduce(0) { $0 + ($1 - mean) * (($1 - mean) / count) }.squareRoot()
   }
 
   /// One scale per decay; nil when nothing but zeros has been seen.

@@ -184,8 +184,8 @@ extension Cadence {
     case .steps: Int(stamp.secondsSinceEpoch)
     case .seconds(let step) where openSlots.isEmpty:
       Int(stamp.secondsSinceEpoch.flooredQuotient(Int64(step)))
-    case .days(let days): Int(Int64(stamp.dayNumber).flooredQuotient(Int64(days)))
-    case .months(let months): Int(Int64(stamp.monthNumber).flooredQuotient(Int64(months)))
+    case .days(let days): stamp.dayNumber.flooredQuotient(days)
+    case .months(let months): stamp.monthNumber.flooredQuotient(months)
     case .nanoseconds, .seconds, .businessDays, .irregular: nil
     }
   }

@@ -9,6 +9,9 @@ public struct FeatureRecipe: Codable, Sendable, Equatable {
   public var measure: Measure
   /// How the target is seen by its causal scaler.
   public var kind: ScaleKind
+  /// Rows whose deviation is the scale of a forecast of levels; nil where it is that of the last steps, as in
+  /// recipes saved before there were windows, and for other measures.
+  public var window: Int?
   /// The past covariates that the model reads, by name, after ``measure`` has made them stationary.
   public var covariates: [String]
   /// Means and deviations of the covariates over the training part.
@@ -30,12 +33,16 @@ public struct FeatureRecipe: Codable, Sendable, Equatable {
   ///   - measure: What it was measured as.
   ///   - covariates: Columns to read; others are left out.
   ///   - split: Says which rows are training.
+  ///   - window: Rows whose deviation is the scale of a forecast of levels; nil for the size of the last
+  ///     steps.
   /// - Throws: ``RecipeError`` when a column is not there.
   public init(
-    fitting table: SeriesTable, measure: Measure, covariates: [String], split: Split
+    fitting table: SeriesTable, measure: Measure, covariates: [String], split: Split,
+    window: Int? = nil
   ) throws {
     self.measure = measure
     kind = ScaleKind(measure)
+    self.window = kind == .level ? window : nil
     // A person names the columns of the file, not what the measure makes of them.
     self.covariates = covariates.map { name in
       guard let first = table.series.first, first.covariate(named: name) == nil else { return name }
@@ -65,6 +72,10 @@ public struct FeatureRecipe: Codable, Sendable, Equatable {
     let keys = try decoder.container(keyedBy: CodingKeys.self)
     measure = try keys.decode(Measure.self, forKey: .measure)
     kind = try keys.decode(ScaleKind.self, forKey: .kind)
+    window = try keys.decodeIfPresent(Int.self, forKey: .window)
+    try keys.require(
+      window.map { (1...1_048_576).contains($0) } ?? true, .window, "1 to 1048576 rows are expected"
+    )
     covariates = try keys.decode([String].self, forKey: .covariates)
     covariateScaler = try keys.decode(StandardScaler.self, forKey: .covariateScaler)
     calendar = try keys.decodeIfPresent(CalendarFeatures.self, forKey: .calendar)
@@ -78,7 +89,7 @@ public struct FeatureRecipe: Codable, Sendable, Equatable {
 
   /// Features of one row, F.
   public var inputs: Int {
-    CausalScaler(kind).featureCount + covariates.count + (calendar?.count ?? 0)
+    CausalScaler(kind, window: window).featureCount + covariates.count + (calendar?.count ?? 0)
   }
 
   /// All rows of a series as the model sees them.
@@ -157,7 +168,7 @@ public struct FeatureStream: Sendable {
   public init(_ recipe: FeatureRecipe, series: String? = nil) {
     self.recipe = recipe
     season = recipe.season?.season(of: series)
-    scaler = CausalScaler(recipe.kind)
+    scaler = CausalScaler(recipe.kind, window: recipe.window)
   }
 
   /// Appends the next row.

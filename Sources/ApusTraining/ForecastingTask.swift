@@ -20,6 +20,8 @@ public struct ForecastingTask: TrainingTask {
   private let scales: [Double]?
   /// Where windows may start, per series, and how many starts there are up to it.
   private let starts: [Range<Int>]
+  /// The usual scale of each series.
+  private let units: [Double]
   private let cumulative: [Int]
 
   /// Creates a task.
@@ -40,6 +42,7 @@ public struct ForecastingTask: TrainingTask {
     self.frames = frames
     self.split = split
     (self.batch, self.scales) = (batch, scales)
+    units = frames.enumerated().map { Self.unit($1, split.rows(.train, series: $0)) }
     let length = 2 * forecaster.config.context
     starts = frames.indices.map { series in
       let origins = split.origins(.train, series: series, lookBack: 1)
@@ -79,16 +82,14 @@ public struct ForecastingTask: TrainingTask {
       fitting: frames.indices.map { series in
         DirectMap.History(
           values: Array(frames[series].values[split.rows(.train, series: series)]),
-          unit: unit(of: series))
+          unit: units[series])
       }, window: config.window, horizon: config.horizon, isRelative: recipe.kind == .level)
     forecaster.begin(with: map, errors: errors(of: map))
   }
 
-  /// The usual scale of a series in its training part; 1 where none of its rows has one.
-  private func unit(of series: Int) -> Double {
-    let frame = frames[series]
-    let scales = split.rows(.train, series: series).filter { frame.isScaled[$0] }
-      .map { frame.scales[$0] }
+  /// The usual scale of a series in its training rows; 1 where none of them has one.
+  private static func unit(_ frame: SeriesFrame, _ rows: Range<Int>) -> Double {
+    let scales = rows.filter { frame.isScaled[$0] }.map { frame.scales[$0] }
     return scales.isEmpty ? 1 : scales.reduce(0) { $0 + $1 / Double(scales.count) }
   }
 
@@ -134,10 +135,12 @@ public struct ForecastingTask: TrainingTask {
       rows += frame.rows(start..<start + length, window: config.window)
       let end = split.rows(.train, series: series).upperBound
       for row in start + config.context..<start + length {
+        // Errors count as they do when forecasts are judged: in one unit for all rows of a series.
+        let counts = row >= 0 && row < frame.count ? Float(frame.scales[row] / units[series]) : 0
         for ahead in 1...horizon {
           let (target, weight) = Self.target(frame, row: row, ahead: ahead, end: end)
           targets.append(target)
-          weights.append(weight)
+          weights.append(weight * counts)
         }
       }
     }

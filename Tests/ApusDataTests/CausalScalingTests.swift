@@ -1,4 +1,5 @@
 import ApusData
+import Foundation
 import Testing
 
 @Suite("Causal scaling")
@@ -12,10 +13,10 @@ struct CausalScalingTests {
       var values = (0..<60).map { _ in random.normal() }
       if seed % 3 == 0 { values[random.below(60)] = .nan }
       let cut = 1 + random.below(59)
-      var scaler = CausalScaler(kind)
+      var scaler = CausalScaler(kind, window: seed % 2 == 0 ? 5 : nil)
       let before = values.map { scaler.push($0) }
       for row in cut..<60 { values[row] *= 1 + 100 * random.uniform() }
-      scaler = CausalScaler(kind)
+      scaler = CausalScaler(kind, window: seed % 2 == 0 ? 5 : nil)
       let after = values.map { scaler.push($0) }
       #expect(Array(before[..<cut]) == Array(after[..<cut]), "seed \(seed), cut \(cut)")
     }
@@ -26,9 +27,9 @@ struct CausalScalingTests {
     for seed in 0..<100 {
       var random = SeededRandom(seed: UInt64(seed))
       let values = (0..<47).map { _ in random.uniform() < 0.1 ? .nan : 50 + random.normal() }
-      var whole = CausalScaler(kind)
+      var whole = CausalScaler(kind, window: seed % 2 == 0 ? 5 : nil)
       let batch = values.map { whole.push($0) }
-      var stream = CausalScaler(kind)
+      var stream = CausalScaler(kind, window: seed % 2 == 0 ? 5 : nil)
       for value in values[..<20] { _ = stream.push(value) }
       let copy = stream
       _ = stream.push(1e9)
@@ -50,6 +51,25 @@ struct CausalScalingTests {
       #expect(abs(scaled.scale - row.scale * factor) <= 1e-9 * row.scale * factor)
       for (a, b) in zip(row.features, scaled.features) { #expect(abs(a - b) < 1e-6) }
     }
+  }
+
+  @Test("with a window forecasts are in its deviation, or in half a step where that is more")
+  func window() {
+    var scaler = CausalScaler(.level, decays: [0.5], window: 3)
+    #expect(scaler.featureCount == 4)
+    var row = scaler.push(1)
+    for value in [2.0, 4, 7] { row = scaler.push(value) }
+    // The last three, 2, 4 and 7, have the variance 23 − (13/3)²; the steps 1, 2 and 3 the size 4.25/1.75.
+    let deviation = (23 - 169.0 / 9).squareRoot()
+    let step = 4.25 / 1.75 * (Double.pi / 2).squareRoot()
+    #expect(row.location == 7 && abs(row.scale - deviation) < 1e-12)
+    #expect(abs(row.features[2] - log(step / deviation)) < 1e-12 && row.features[3] == 0)
+    // A missing value leaves the window as it is.
+    #expect(scaler.push(.nan).scale == row.scale)
+    var swing = CausalScaler(.level, decays: [0.5], window: 2)
+    for value in [0.0, 10, 0, 10] { row = swing.push(value) }
+    // Two values ten apart deviate by 5 from their mean, less than half of a step of 10.
+    #expect(abs(row.scale - 5 * (Double.pi / 2).squareRoot()) < 1e-12)
   }
 
   @Test("equals an example worked by hand")

@@ -32,7 +32,7 @@ struct StreamTests {
     let measured = try table.measured(as: measure)
     let recipe = try FeatureRecipe(
       fitting: measured, measure: measure, covariates: ["volume"],
-      split: try Split(measured, horizon: 3))
+      split: try Split(measured, horizon: 3), window: window > 0 ? window : nil)
     let config = try ForecasterConfig(
       .named(architecture), size: BackboneSize(width: 16, layers: 2, context: context),
       inputs: recipe.inputs, horizon: 3, levels: [0.1, 0.5, 0.9], window: window)

@@ -49,7 +49,8 @@ struct Entrant {
     let split = Split(
       training: training, horizon: question.horizon, validation: Self.validation)
     let recipe = try FeatureRecipe(
-      fitting: training, measure: question.measure, covariates: options.covariates, split: split)
+      fitting: training, measure: question.measure, covariates: options.covariates, split: split,
+      window: ForecasterConfig.usualWindow(context: options.lookBack))
     let seed = options.seeds.first ?? 0
     let task = try ForecastingTask(
       options.forecaster(model, inputs: recipe.inputs), seed: seed, recipe: recipe,

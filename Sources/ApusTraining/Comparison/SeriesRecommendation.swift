@@ -153,7 +153,7 @@ extension SeriesComparison {
     let whole = Split(training: problem.table, horizon: options.horizon)
     let recipe = try FeatureRecipe(
       fitting: problem.table, measure: problem.measure, covariates: options.covariates,
-      split: whole)
+      split: whole, window: ForecasterConfig.usualWindow(context: options.lookBack))
     let task = try ForecastingTask(
       run.model.config, seed: run.seed, recipe: recipe,
       frames: problem.table.series.map { try recipe.frame($0) }, split: whole,

@@ -20,14 +20,16 @@ struct LongHorizonModel {
       sizes: .counts(
         train: data.parts[0].count, validation: data.parts[1].count, test: data.parts[2].count),
       horizon: data.horizon)
+    let window = options.window ?? ForecasterConfig.usualWindow(context: data.context)
     let recipe = try FeatureRecipe(
-      fitting: data.table, measure: .level, covariates: [], split: split)
+      fitting: data.table, measure: .level, covariates: [], split: split,
+      window: window > 0 ? window : nil)
     let usual = BackboneSize(
       width: options.width, layers: options.layers, context: data.context)
     let config = ForecasterConfig(
       try choice.blueprint(usual), context: data.context, inputs: recipe.inputs,
       horizon: data.horizon, levels: options.levels,
-      window: options.window ?? ForecasterConfig.usualWindow(context: data.context))
+      window: window)
     let task = try ForecastingTask(
       config, seed: seed, recipe: recipe,
       frames: try data.table.series.map { try recipe.frame($0) },

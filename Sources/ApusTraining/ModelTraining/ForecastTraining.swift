@@ -26,9 +26,10 @@ public struct ForecastTraining: Sendable {
     problemOptions.horizon = options.horizon
     problemOptions.measure = options.measure
     problemOptions.covariates = options.covariates
-    let problem = try SeriesProblem(table, options: problemOptions)
     problemOptions.patch = options.patch
     let context = options.context ?? problemOptions.fitting(table).lookBack
+    problemOptions.context = context
+    let problem = try SeriesProblem(table, options: problemOptions)
     let usual = BackboneSize(
       width: 64, layers: 2, context: max(1, context / max(1, options.patch)))
     let config = ForecasterConfig(
