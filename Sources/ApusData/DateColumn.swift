@@ -42,7 +42,7 @@ struct DateColumn: Sendable {
     }
     if hasShortYears {
       notes.append(
-        "Years have two digits: 69 to 99 are read as 1969 to 1999, 00 to 68 as 2000 to 2068.")
+        "Years have two digits: 41 to 99 are read as 1941 to 1999, 00 to 40 as 2000 to 2040.")
     }
   }
 

@@ -440,10 +440,11 @@ struct DateScanner {
 
   // MARK: Words
 
-  /// 00 to 68 belong to this century, 69 to 99 to the last, as POSIX reads them.
+  /// 00 to 40 belong to this century, 41 to 99 to the last: tables hold history, where POSIX, which parts at 69,
+  /// would read the sixties as years to come.
   private static func fullYear(_ year: (value: Int, digits: Int)) -> Int {
     guard year.digits == 2 else { return year.value }
-    return year.value + (year.value < 69 ? 2_000 : 1_900)
+    return year.value + (year.value <= 40 ? 2_000 : 1_900)
   }
 
   private func monthIndex(_ name: String) -> Int? {

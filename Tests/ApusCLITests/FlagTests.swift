@@ -376,6 +376,11 @@ struct FlagTests {
       "evaluate --data": .with(["--data", inputs.days]),
       "evaluate --target": .with(["--target", "open"]), "evaluate --id": .with(["--id", "volume"]),
       "evaluate --time": .with(["--time", "open"]),
+      "evaluate --decimal": .with(["--decimal", "comma"]),
+      "evaluate --missing": .base(
+        ["evaluate", known, "--data", inputs.prices, "--target", "close"],
+        with: ["--missing", "100.0"]),
+      "evaluate --locale": .refused(["--locale", "xx"], "must be one of"),
       "evaluate --day-first": .base(
         ["evaluate", dated, "--data", inputs.days, "--target", "close", "--day-first"],
         with: ["--no-day-first"]),

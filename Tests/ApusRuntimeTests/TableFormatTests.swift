@@ -176,8 +176,7 @@ struct TableFormatTests {
     let (name, lines) = Self.tables[index]
     try withModel(of: lines) { folder, table in
       let found = try stream(lines, folder)
-      let stamps = table.series[0].timestamps.map { "\($0)" }
-      #expect(found.map(\.cutoff) == stamps, "\(name)")
+      #expect(found.map { Timestamp($0.cutoff) } == table.series[0].timestamps, "\(name)")
       let options = SeriesOptions().completed(by: try folder.forecaster())
       let head = table.format?.columns == nil ? 1 : 0
       let few = Array(lines[..<head]) + lines.suffix(3)
