@@ -163,14 +163,19 @@ extension DataReport {
 
   private func headline(_ finding: Finding) -> String {
     let count = finding.count
+    let s = count == 1 ? "s" : ""  // of a verb
     return switch finding.kind {
-    case .unreadableRow: "\(counted(count, "row")) could not be read and stay out"
-    case .unreadableValue: "\(counted(count, "cell")) should be a number and count as missing"
+    case .unreadableRow: "\(counted(count, "row")) could not be read and stay\(s) out"
+    case .unreadableValue: "\(counted(count, "cell")) should be a number and count\(s) as missing"
     case .missingTarget: "\(counted(count, "row")) without a target"
     case .missingCovariate: "\(counted(count, "empty cell")) in other columns"
-    case .duplicateRow: "\(counted(count, "row")) repeat an earlier row; one of each was kept"
-    case .conflictingRow: "\(counted(count, "row")) give another value for a time already there"
-    case .outOfOrder: "\(counted(count, "row")) stood before their time and were put in order"
+    case .duplicateRow: "\(counted(count, "row")) repeat\(s) an earlier row; one of each was kept"
+    case .conflictingRow:
+      "\(counted(count, "row")) give\(s) another value for a time already there"
+    case .outOfOrder:
+      count == 1
+        ? "1 row was out of order and was sorted"
+        : "\(counted(count, "row")) were out of order and were sorted"
     case .gap: "\(counted(count, "gap")) with \(counted(finding.rows, "missing row"))"
     case .closure: "\(counted(count, "hole")) of a few days taken as market holidays"
     case .constantStretch:
