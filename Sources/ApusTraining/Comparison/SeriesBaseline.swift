@@ -15,8 +15,15 @@ struct SeriesBaseline {
   private(set) var failure: String?
   private(set) var seconds = 0.0
 
-  /// Throws `CancellationError` alone; what else goes wrong is kept as a failure.
-  init(_ prototype: Baseline, problem: SeriesProblem) throws {
+  /// Fits it to the training rows of every series.
+  ///
+  /// - Parameters:
+  ///   - prototype: The baseline.
+  ///   - problem: The series.
+  ///   - limit: The seconds that it may take for all series, as models may; where the first ones tell that
+  ///     they will not do, it fails at once. Default: none.
+  /// - Throws: `CancellationError` alone; what else goes wrong is kept as a failure.
+  init(_ prototype: Baseline, problem: SeriesProblem, limit: Double? = nil) throws {
     (name, task) = (prototype.name, problem.task)
     let start = ContinuousClock.now
     var fitted: [Baseline?] = []
@@ -35,6 +42,15 @@ struct SeriesBaseline {
       } catch {
         first = first ?? "\(error)"
         fitted.append(nil)
+      }
+      let spent = (ContinuousClock.now - start).seconds
+      let expected = spent / Double(index + 1) * Double(problem.table.series.count)
+      if let limit, spent > limit / 10, expected > 1.2 * limit {
+        first =
+          "It would take some \(shortNumber(expected.rounded())) s to fit, more than the budget of "
+          + "\(shortNumber(limit)) s; give more with --budget."
+        fitted = fitted.map { _ in nil }
+        break
       }
     }
     self.fitted = fitted

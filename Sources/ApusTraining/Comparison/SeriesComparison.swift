@@ -95,6 +95,8 @@ public struct SeriesComparison: Sendable {
     for name in options.namedBaselines where !prototypes.contains(where: { $0.name == name }) {
       prototypes.append(try Baseline.named(name, lookback: options.lookBack))
     }
-    return try prototypes.map { try SeriesBaseline($0, problem: problem) }
+    return try prototypes.map {
+      try SeriesBaseline($0, problem: problem, limit: options.budget.seconds)
+    }
   }
 }
