@@ -9,6 +9,15 @@ func fixture<T: Decodable>(_ name: String, as type: T.Type) throws -> T {
   return try JSONDecoder().decode(type, from: Data(contentsOf: file))
 }
 
+/// The same with keys in snake case.
+func snakeFixture<T: Decodable>(_ name: String, as type: T.Type) throws -> T {
+  let tests = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+  let decoder = JSONDecoder()
+  decoder.keyDecodingStrategy = .convertFromSnakeCase
+  return try decoder.decode(
+    type, from: Data(contentsOf: tests.appending(path: "Fixtures/\(name).json")))
+}
+
 /// Returns whose size comes in clusters, as in markets.
 func clusteredReturns(_ count: Int, seed: UInt64) -> [Double] {
   var generator = SplitMix(state: seed)

@@ -19,7 +19,7 @@ struct BaselineTests {
   @Test("do not see the future", arguments: kinds)
   func futureMutation(kind: ForecastTask.Kind) throws {
     let (series, task) = (values(kind), task(kind))
-    for var baseline in Baseline.standard(for: task, lookback: 10) {
+    for var baseline in Baseline.standard(for: task, lookback: 10, isIntermittent: true) {
       try baseline.fit(Array(series[..<500]), task: task)
       let before = try baseline.forecasts(series, origins: [500, 550], task: task)
       var other = series
@@ -35,7 +35,7 @@ struct BaselineTests {
   @Test("scale with the series", arguments: kinds, [1e-6, 37, 1e5])
   func equivariance(kind: ForecastTask.Kind, factor: Double) throws {
     let (series, task) = (values(kind, 300), task(kind))
-    for baseline in Baseline.standard(for: task, lookback: 10) {
+    for baseline in Baseline.standard(for: task, lookback: 10, isIntermittent: true) {
       var (plain, scaled) = (baseline, baseline)
       try plain.fit(Array(series[..<250]), task: task)
       try scaled.fit(series[..<250].map { $0 * factor }, task: task)
@@ -66,7 +66,7 @@ struct BaselineTests {
     let huge = ordinary.map { $0 * 1e100 }
     let tiny = ordinary.map { $0 * 1e-100 }
     for series in [withGaps, late, constant, zeros, stuck, huge, tiny] {
-      for var baseline in Baseline.standard(for: task, lookback: 10) {
+      for var baseline in Baseline.standard(for: task, lookback: 10, isIntermittent: true) {
         do {
           try baseline.fit(Array(series[..<250]), task: task)
           let origins = [250, 251, 299, series.count]
@@ -89,7 +89,7 @@ struct BaselineTests {
     let task = task(kind)
     for count in Array(0...30) + [60] {
       let history = values(kind, 60).prefix(count)
-      for var baseline in Baseline.standard(for: task, lookback: 10) {
+      for var baseline in Baseline.standard(for: task, lookback: 10, isIntermittent: true) {
         do {
           try baseline.fit(Array(history), task: task)
           let forecast = try baseline.forecast(history[...], task: task)
@@ -209,7 +209,9 @@ struct BaselineStreamTests {
       let task = ForecastTask(horizon: 3, seasonLength: 5, measure: measure)
       var holed = values
       for row in stride(from: 17, to: holed.count, by: 23) { holed[row] = .nan }
-      for var baseline in Baseline.standard(for: task, lookback: 12) + [.mean, .windowMean(7)] {
+      for var baseline in Baseline.standard(for: task, lookback: 12, isIntermittent: true) + [
+        .mean, .windowMean(7),
+      ] {
         try baseline.fit(holed, task: task)
         let origins = Array(40...holed.count)
         let batch = try baseline.forecasts(holed, origins: origins, task: task)

@@ -16,15 +16,24 @@ struct GARCHTests {
       }
     }
     let ticks: [Int]
-    let garch, gjr: Fit
+    let garch, gjr, egarch: Fit
   }
 
-  @Test("finds the maximum that Python's arch finds", arguments: [false, true])
-  func agreesWithArch(hasLeverage: Bool) throws {
+  @Test(
+    "finds the maximum that Python's arch finds",
+    arguments: [
+      GARCH.Dynamics.symmetric, .leverage, .exponential,
+    ])
+  func agreesWithArch(dynamics: GARCH.Dynamics) throws {
     let golden = try fixture("garch", as: Fixture.self)
-    let expected = hasLeverage ? golden.gjr : golden.garch
+    let expected =
+      switch dynamics {
+      case .symmetric: golden.garch
+      case .leverage: golden.gjr
+      case .exponential: golden.egarch
+      }
     let returns = golden.ticks.map { Double($0) / 1e4 }
-    var rule = GARCH(hasLeverage ? .leverage : .symmetric)
+    var rule = GARCH(dynamics)
     let task = ForecastTask(horizon: 5, levels: [0.05, 0.5])
     try rule.learn(returns, task: task)
 

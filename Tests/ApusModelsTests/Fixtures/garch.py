@@ -26,10 +26,12 @@ ticks = [int(round(1e4 * v)) for v in values[burn:]]
 returns = np.array(ticks) / 1e4
 
 
-def fit(leverage):
-    model = arch_model(returns, mean="Constant", vol="GARCH", p=1, o=leverage, q=1, dist="t", rescale=False)
+def fit(leverage, volatility="GARCH"):
+    model = arch_model(returns, mean="Constant", vol=volatility, p=1, o=leverage, q=1, dist="t", rescale=False)
     best = model.fit(disp="off", tol=1e-12, options={"maxiter": 2000})
-    ahead = best.forecast(horizon=5, reindex=False).variance.values[-1]
+    # Beyond one step arch simulates the exponential form.
+    steps = 1 if volatility == "EGARCH" else 5
+    ahead = best.forecast(horizon=steps, reindex=False).variance.values[-1]
     return {
         "mu": best.params["mu"],
         "omega": best.params["omega"],
@@ -54,6 +56,7 @@ print(
             "ticks": ticks,
             "garch": fit(0),
             "gjr": fit(1),
+            "egarch": fit(1, "EGARCH"),
         }
     )
 )

@@ -17,7 +17,7 @@ package struct ARIMA: AnchorRule {
   /// What was chosen, in the unit of the series.
   package private(set) var model = ARIMAModel(ARIMAOrder())
   /// μ by place in the season, without the constant; `[m]`, or one 0.
-  private var means = [0.0]
+  package private(set) var means = [0.0]
   /// The longest season that is a polynomial.
   private static let longestSeason = 24
   /// Longer histories are read from this many values before their end on.
@@ -71,7 +71,7 @@ package struct ARIMA: AnchorRule {
     private var count = 0
     private var range = RunningRange()
 
-    fileprivate init(_ model: ARIMAModel, means: [Double], isVolatility: Bool) {
+    package init(_ model: ARIMAModel, means: [Double] = [0], isVolatility: Bool = false) {
       (mean, self.means, self.isVolatility) = (model.mean, means, isVolatility)
       differences = model.order.differences
       needed = model.order.differenced
@@ -140,7 +140,7 @@ struct SeasonalHarmonics {
     let whole = values.count / m * m
     let recent = Array(filledForward(values).suffix(whole)).map { $0.isFinite ? $0 : 0 }
     let phase = (values.count - whole) % m
-    let white = Self.whitened(recent)
+    let white = Self.whitened(recent, seasonLength: m)
     let waves = (0..<m).map { 2 * Double.pi * Double($0) / Double(m) }
     let (sines, cosines) = (waves.map { sin($0) }, waves.map { cos($0) })
     let total = white.reduce(0) { $0 + $1 * $1 }
@@ -178,15 +178,20 @@ struct SeasonalHarmonics {
   }
 
   /// What an autoregression of order up to 4 leaves of the series without its mean, as long as it.
-  private static func whitened(_ values: [Double]) -> [Double] {
+  ///
+  /// The autoregression is that of the differences from the mean of each place in the season: it
+  /// must not learn the waves themselves.
+  private static func whitened(_ values: [Double], seasonLength m: Int) -> [Double] {
     let mean = values.reduce(0, +) / Double(max(1, values.count))
     let centered = values.map { $0 - mean }
     let order = min(4, values.count / 10)
     guard order > 0 else { return centered }
+    var sums = [Double](repeating: 0, count: m)
+    for (index, value) in centered.enumerated() { sums[index % m] += value }
+    let turns = Double(values.count / m)
+    let rest = centered.enumerated().map { $0.element - sums[$0.offset % m] / turns }
     let products = (0...order).map { i in
-      (0...i).map { j in
-        (order..<centered.count).reduce(0) { $0 + centered[$1 - i] * centered[$1 - j] }
-      }
+      (0...i).map { j in (order..<rest.count).reduce(0) { $0 + rest[$1 - i] * rest[$1 - j] } }
     }
     let matrix = (1...order).map { i in (1...i).map { products[i][$0] } }
     let right = (1...order).map { [products[$0][0]] }

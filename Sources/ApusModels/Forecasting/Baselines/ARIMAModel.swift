@@ -13,6 +13,9 @@ package struct ARIMAOrder: Sendable, Hashable, CustomStringConvertible {
   /// Whether the differenced series has a mean.
   package var hasConstant = false
 
+  /// White noise around 0.
+  package init() {}
+
   package var description: String {
     "ARIMA(\(p),\(d),\(q))"
       + (season > 1 ? "(\(seasonalP),\(seasonalD),\(seasonalQ))[\(season)]" : "")
@@ -22,7 +25,7 @@ package struct ARIMAOrder: Sendable, Hashable, CustomStringConvertible {
   /// Numbers that are estimated, but for the variance.
   var coefficients: Int { p + q + seasonalP + seasonalQ + (hasConstant ? 1 : 0) }
   /// Values that differencing takes.
-  var differenced: Int { d + seasonalD * season }
+  package var differenced: Int { d + seasonalD * season }
 
   /// What (1 - B)^d (1 - B^m)^D takes off a value: `w_t = y_t - Σ c y_{t - lag}`.
   var differences: [(lag: Int, weight: Double)] {

@@ -9,6 +9,8 @@ import Foundation
 struct ARIMASearch {
   private let values: [Double]
   private let differenced: ARIMAOrder
+  /// Operations of one exact likelihood.
+  private let cost: Int
   private let isQuick: Bool
   private var tried: [ARIMAOrder: ARIMAModel] = [:]
   private var best: ARIMAModel
@@ -56,7 +58,8 @@ struct ARIMASearch {
     self.most = most
     // The exact likelihood costs the square of the longest lag.
     let states = max(lags, seasons * m) + 1
-    isQuick = n * states * states > 20_000
+    cost = n * states * states
+    isQuick = cost > 20_000
     best = ARIMAModel(order)
   }
 
@@ -77,9 +80,11 @@ struct ARIMASearch {
     while tried.count < Self.mostModels, neighbors(hasConstant).contains(where: { isBetter($0) }) {}
     guard isQuick else { return best }
     let ranked = tried.values.filter { $0.aicc < .infinity }.sorted { $0.aicc < $1.aicc }
+    // Orders within a hair of each other are told apart where that is cheap.
+    let count = cost > 200_000 ? 2 : 5
     var exact: [ARIMAModel] = []
     // The exact fit may leave the admissible region, and the next order takes its place.
-    for model in ranked.prefix(4) where exact.count < 2 {
+    for model in ranked.prefix(2 * count) where exact.count < count {
       let fit = ARIMAModel(model.order, fitting: values, start: model)
       if fit.aicc < .infinity { exact.append(fit) }
     }

@@ -1,10 +1,10 @@
 /// Gradient-boosted regression trees on binned inputs.
 ///
-/// Squared loss; every tree grows level by level to `depth`, splits by histograms of at most 64 bins
+/// Squared loss; every tree grows level by level to `depth`, splits by histograms of at most 255 bins
 /// where the sum of squares falls most, and adds a tenth of its answer. Two fits of the same rows give
 /// the same bits, whatever their unit. Friedman, 2001, *Greedy function approximation: a gradient
 /// boosting machine*; histograms after Ke et al., 2017, *LightGBM*.
-struct BoostedTrees: Sendable {
+package struct BoostedTrees: Sendable {
   /// A split, or a leaf where `input` is -1; children lie side by side from `child` on.
   private struct Node: Sendable {
     var input = -1
@@ -17,14 +17,16 @@ struct BoostedTrees: Sendable {
   private var trees: [[Node]] = []
 
   /// How trees grow.
-  struct Options {
-    var depth = 4
-    var mostTrees = 120
+  package struct Options {
+    package var depth = 4
+    package var mostTrees = 120
     /// The fewest rows of a leaf.
     var leaf = 10
     /// Rows of no effect that every leaf has on top, so that small ones say little.
     var ridge = 1.0
     var rate = 0.1
+
+    package init(mostTrees: Int = 120) { self.mostTrees = mostTrees }
   }
 
   /// The number of trees.
@@ -32,7 +34,7 @@ struct BoostedTrees: Sendable {
 
   /// Learns from columns of inputs, `[inputs][rows]`, and one output for each row; at least one row.
   /// Columns and outputs of `validation`, where there are such, choose the number of trees.
-  init(
+  package init(
     _ columns: [[Double]], _ outputs: [Double], options: Options,
     validation: (columns: [[Double]], outputs: [Double])? = nil
   ) {
@@ -61,7 +63,7 @@ struct BoostedTrees: Sendable {
   }
 
   /// What the trees say of one row of inputs.
-  func callAsFunction(_ inputs: [Double]) -> Double {
+  package func callAsFunction(_ inputs: [Double]) -> Double {
     var sum = base
     for tree in trees { sum += Self.answer(tree) { inputs[$0] } }
     return sum
@@ -156,7 +158,7 @@ struct BoostedTrees: Sendable {
     return best
   }
 
-  /// One input in at most 64 bins with about as many rows each.
+  /// One input in at most 255 bins with about as many rows each.
   private struct Bins {
     /// The largest value of every bin but the last.
     var bounds: [Double] = []
@@ -165,8 +167,9 @@ struct BoostedTrees: Sendable {
 
     init(_ column: [Double]) {
       let sorted = column.sorted()
-      for bin in 1..<64 {
-        let bound = sorted[bin * sorted.count / 64]
+      let count = min(255, max(2, sorted.count / 4))
+      for bin in 1..<count {
+        let bound = sorted[bin * sorted.count / count - 1]
         if bound < sorted[sorted.count - 1], bounds.last.map({ bound > $0 }) ?? true {
           bounds.append(bound)
         }

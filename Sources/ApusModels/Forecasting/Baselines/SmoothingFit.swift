@@ -11,6 +11,10 @@ package struct SmoothingFit: Sendable, Hashable {
   package var criterion = Double.infinity
   /// The criterion corrected for the number of parameters; infinite with too few values.
   package var aicc = Double.infinity
+
+  package init(form: SmoothingForm, parameters: SmoothingParameters, start: SmoothingState) {
+    (self.form, self.parameters, self.start) = (form, parameters, start)
+  }
 }
 
 extension SmoothingFit {
@@ -27,7 +31,8 @@ extension SmoothingFit {
   ///   - m: Values in a season; 1 for no season.
   ///   - horizon: P.
   /// - Returns: nil when there are too few values for even the simplest form.
-  static func best(of values: [Double], seasonLength m: Int, horizon: Int) -> SmoothingFit? {
+  package static func best(of values: [Double], seasonLength m: Int, horizon: Int) -> SmoothingFit?
+  {
     let present = values.filter(\.isFinite)
     let hasSeason = m > 1 && values.count >= 2 * m + 1 && present.count > m + 5
     let forms = SmoothingForm.candidates(

@@ -62,7 +62,7 @@ package struct SmoothingForm: Sendable, Hashable, CustomStringConvertible {
   }
 
   /// The value expected of `state`, `step` values ahead, with the damping `φ + φ² + … + φ^step`.
-  func expected(_ state: SmoothingState, step: Int = 1, damping: Double) -> Double {
+  package func expected(_ state: SmoothingState, step: Int = 1, damping: Double) -> Double {
     let line = state.level + damping * state.trend
     switch season {
     case .none: return line
@@ -75,7 +75,9 @@ package struct SmoothingForm: Sendable, Hashable, CustomStringConvertible {
   ///
   /// - Returns: What was expected of it.
   @discardableResult
-  func advance(_ state: inout SmoothingState, by value: Double, _ parameters: SmoothingParameters)
+  package func advance(
+    _ state: inout SmoothingState, by value: Double, _ parameters: SmoothingParameters
+  )
     -> Double
   {
     let line = state.level + parameters.phi * state.trend

@@ -1,15 +1,15 @@
 /// How many times a series has to be differenced, by tests.
-enum Stationarity {
+package enum Stationarity {
   /// Whether the test of Kwiatkowski, Phillips, Schmidt and Shin, 1992, rejects a stable level at 5 %.
   ///
   /// `Σ S_t² / (n² s²)` with partial sums S and the long-run variance s² of Newey and West at
   /// 3 √n / 13 lags; the critical value is 0.463.
-  static func hasUnitRoot(_ series: [Double]) -> Bool {
+  package static func hasUnitRoot(_ series: [Double]) -> Bool {
     kpss(series.filter(\.isFinite)) > 0.463
   }
 
   /// The statistic; 0 for a constant.
-  static func kpss(_ values: [Double]) -> Double {
+  package static func kpss(_ values: [Double]) -> Double {
     let n = values.count
     guard n > 2 else { return 0 }
     let mean = values.reduce(0, +) / Double(n)
@@ -29,7 +29,7 @@ enum Stationarity {
   }
 
   /// `y_t - y_{t - lag}`, shorter by the lag.
-  static func difference(_ series: [Double], lag: Int = 1) -> [Double] {
+  package static func difference(_ series: [Double], lag: Int = 1) -> [Double] {
     zip(series.dropFirst(lag), series).map { $0 - $1 }
   }
 }

@@ -161,9 +161,13 @@ extension Theta {
       var weight = 1.0
       var (aa, ab, bb, ya, yb) = (0.0, 0.0, 0.0, 0.0, 0.0)
       for value in values {
-        let line = state.line(model)
+        let (line, counts) = (state.line(model), state.hasLine(model))
         let expected = state.advance(by: value, model)
         guard value.isFinite else { continue }
+        guard counts else {
+          weight *= 1 - alpha
+          continue
+        }
         let error = value - expected
         aa += weight * weight
         ab += weight * line
@@ -181,8 +185,9 @@ extension Theta {
       model.level = (ya - model.share * ab) / aa
       state = State(model)
       model.squaredError = values.reduce(0) { sum, value in
+        let counts = state.hasLine(model)
         let error = value - state.advance(by: value, model)
-        return error.isFinite ? sum + error * error : sum
+        return error.isFinite && counts ? sum + error * error : sum
       }
       return model
     }
@@ -199,6 +204,9 @@ extension Theta {
     private var (present, time, mean, times, products) = (0.0, 0.0, 0.0, 0.0, 0.0)
 
     init(_ model: Model) { level = model.level }
+
+    /// Whether there is a line to expect a value by: that through the values so far begins with one.
+    func hasLine(_ model: Model) -> Bool { !model.form.isDynamic || present > 0 }
 
     /// What the line adds to the level for the next value, but for its share.
     func line(_ model: Model) -> Double {
