@@ -67,16 +67,29 @@ public struct BlockBootstrap: Sendable, Hashable, Codable {
     of series: [[Double]], overlap: Int, using generator: inout some RandomNumberGenerator,
     _ statistic: ([Double]) -> Double
   ) throws -> ClosedRange<Double> {
-    let count = series[0].count
+    var draws = try meanDraws(of: series, overlap: overlap, using: &generator).map(statistic)
+    draws.sort()
+    let tail = 0.5 * (1 - min(max(confidence, 0), 1))
+    func end(_ level: Double) -> Double {
+      let end = quantile(ofSorted: draws, at: level)
+      // Between infinite draws there is nothing to interpolate.
+      return end.isNaN ? draws[Int(level * Double(draws.count - 1))] : end
+    }
+    return end(tail)...end(1 - tail)
+  }
+
+  /// The means of several paired series in each resample, `[resamples][series]`.
+  func meanDraws(
+    of series: [[Double]], overlap: Int, using generator: inout some RandomNumberGenerator
+  ) throws -> [[Double]] {
+    let count = series.first?.count ?? 0
     try check("The block bootstrap", count, count, needed: 2)
     if let bad = series.joined().first(where: { !$0.isFinite }) {
       throw MetricError.undefined(metric: "The block bootstrap", what: "a loss of", found: bad)
     }
     let automatic = max(2 * (overlap - 1), Int(pow(Double(count), 1.0 / 3).rounded(.up)))
     let length = min(count, max(1, blockLength ?? automatic))
-    var draws: [Double] = []
-    draws.reserveCapacity(max(1, resamples))
-    for _ in 0..<max(1, resamples) {
+    return (0..<max(1, resamples)).map { _ in
       var sums = [Double](repeating: 0, count: series.count)
       var taken = 0
       while taken < count {
@@ -90,16 +103,8 @@ public struct BlockBootstrap: Sendable, Hashable, Codable {
         }
         taken += block
       }
-      draws.append(statistic(sums.map { $0 / Double(count) }))
+      return sums.map { $0 / Double(count) }
     }
-    draws.sort()
-    let tail = 0.5 * (1 - min(max(confidence, 0), 1))
-    func end(_ level: Double) -> Double {
-      let end = quantile(ofSorted: draws, at: level)
-      // Between infinite draws there is nothing to interpolate.
-      return end.isNaN ? draws[Int(level * Double(draws.count - 1))] : end
-    }
-    return end(tail)...end(1 - tail)
   }
 
   private func drawLength(_ length: Int, using generator: inout some RandomNumberGenerator) -> Int {
@@ -113,7 +118,7 @@ extension RandomNumberGenerator {
   /// An index in `0..<count`, by one fixed rule, so that a seed means the same everywhere.
   ///
   /// The bias of the multiplication is below `count / 2⁶⁴`.
-  fileprivate mutating func index(below count: Int) -> Int {
+  mutating func index(below count: Int) -> Int {
     Int(next().multipliedFullWidth(by: UInt64(count)).high)
   }
 }

@@ -18,34 +18,6 @@ extension Metrics {
     try mse(values, forecasts: forecasts).squareRoot()
   }
 
-  /// Mean absolute scaled error: the error over that of the seasonal naive forecast in training.
-  ///
-  /// Hyndman and Koehler, 2006. Pairs with a missing value do not count. Not defined where the
-  /// training series repeats itself exactly.
-  ///
-  /// - Parameters:
-  ///   - values: What happened, `[P]`.
-  ///   - forecasts: What was said, `[P]`.
-  ///   - training: The series before the forecast.
-  ///   - seasonLength: m; 1 scales by one-step changes.
-  /// - Returns: The error in units of the seasonal naive one.
-  /// - Throws: ``MetricError`` when arrays do not belong together or the score is not defined.
-  public static func mase(
-    _ values: [Double], forecasts: [Double], training: [Double], seasonLength: Int = 1
-  ) throws -> Double {
-    let m = max(1, seasonLength)
-    guard training.count > m else {
-      throw MetricError.tooFew(metric: "MASE", found: training.count, needed: m + 1)
-    }
-    let changes = zip(training, training.dropFirst(m)).map { abs($1 - $0) }.filter(\.isFinite)
-    let scale = mean(changes)
-    guard scale > 0 else {
-      throw MetricError.undefined(
-        metric: "MASE", what: "a mean seasonal change in training of", found: scale)
-    }
-    return try mae(values, forecasts: forecasts) / scale
-  }
-
   /// Symmetric mean absolute percentage error of the M4 competition: `200/P Σ |y-f| / (|y|+|f|)`.
   ///
   /// In percent, 0 to 200. A step where value and forecast are both 0 counts as no error.
