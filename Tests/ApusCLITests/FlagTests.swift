@@ -241,6 +241,10 @@ struct FlagTests {
     ])
     let days = priceTable(rows: 240).split(separator: "\n").dropFirst(60).prefix(90)
       .compactMap { $0.split(separator: ",").first }
+    // The close of a day that is forecast.
+    let cell = try #require(
+      priceTable(rows: 240).split(separator: "\n").dropFirst(70).first?.split(separator: ",")
+        .dropFirst(2).first.map(String.init))
     let predictions = try inputs.folder.write(
       "unique_id,ds,a,b,b-lo-80,b-hi-80\n"
         + days.map { "prices,\($0),100,101,90,110" }.joined(separator: "\n"),
@@ -377,9 +381,7 @@ struct FlagTests {
       "evaluate --target": .with(["--target", "open"]), "evaluate --id": .with(["--id", "volume"]),
       "evaluate --time": .with(["--time", "open"]),
       "evaluate --decimal": .with(["--decimal", "comma"]),
-      "evaluate --missing": .base(
-        ["evaluate", known, "--data", inputs.prices, "--target", "close"],
-        with: ["--missing", "100.0"]),
+      "evaluate --missing": .with(["--missing", cell]),
       "evaluate --locale": .refused(["--locale", "xx"], "must be one of"),
       "evaluate --day-first": .base(
         ["evaluate", dated, "--data", inputs.days, "--target", "close", "--day-first"],
