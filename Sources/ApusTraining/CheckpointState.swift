@@ -130,8 +130,6 @@ extension CheckpointState {
 /// What must be the same when a run is resumed.
 struct RunIdentity {
   let configSHA256: String
-  /// As checkpoints of format 1 have it.
-  private let formerSHA256: String
   let dataSHA256: String
 
   init(options: TrainerOptions, task: some TrainingTask) throws {
@@ -139,17 +137,14 @@ struct RunIdentity {
     essential.checkpoints = nil  // where and how often files are written changes no result
     let trainer = try JSONEncoder.tidy.encode(essential)
     let parameters = task.parameters.map { "\n\($0.name) \($0.shape) \($0.isTrainable)" }.joined()
-    func digest(_ configuration: String) -> String {
-      Digest.sha256(of: trainer + Data((configuration + parameters).utf8))
-    }
-    configSHA256 = digest(task.identity.configuration)
-    formerSHA256 = digest(task.identity.formerConfiguration ?? task.identity.configuration)
+    configSHA256 = Digest.sha256(
+      of: trainer + Data((task.identity.configuration + parameters).utf8))
     dataSHA256 = task.identity.dataSHA256
   }
 
   /// Refuses to go on with what `state` was not made with.
   func check(_ state: CheckpointState, options: TrainerOptions, path: String) throws {
-    guard state.configSHA256 == (state.formatVersion > 1 ? configSHA256 : formerSHA256) else {
+    guard state.configSHA256 == configSHA256 else {
       throw TrainingError.otherConfiguration(
         path: path, differences: try differences(state.options, options))
     }

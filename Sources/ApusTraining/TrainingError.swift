@@ -50,6 +50,11 @@ extension TrainingError {
   }
 }
 
+extension TrainingError {
+  private static let unnamedDifference =
+    "the model or its data settings differ, or it was a version of Apus that trained in another way"
+}
+
 extension TrainingError: ApusError {
   public var exitStatus: ExitStatus {
     switch self {
@@ -103,7 +108,7 @@ extension TrainingError: ApusError {
     case .otherConfiguration(let path, let differences):
       """
       The run in '\(path)' was begun with another configuration: \
-      \(differences.isEmpty ? "the model or its data settings differ" : differences.joined(separator: "; ")). \
+      \(differences.isEmpty ? Self.unnamedDifference : differences.joined(separator: "; ")). \
       Resume with the same one, or choose another folder.
       """
     case .otherData(let path, let found, let expected):

@@ -36,8 +36,6 @@ extension TrainingTask {
 public struct TaskIdentity: Codable, Hashable, Sendable {
   /// The configuration of model and data as text, such as JSON with sorted keys.
   public var configuration: String
-  /// The same as checkpoints of format 1 know it; nil where it is the same text.
-  public var formerConfiguration: String?
   /// A digest of the training data.
   public var dataSHA256: String
 

@@ -126,7 +126,9 @@ struct CheckpointHostileTests {
 
 @Suite("Runs of the version before")
 struct EarlierRunTests {
-  @Test("go on to the same forecast")
+  /// Forecasters begin with a linear map and count errors in another way since: the steps that are left
+  /// would belong to another run. Models that are finished load, see `EarlierFolderTests`.
+  @Test("are refused where training has changed since, and stay as they are")
   func resumed() async throws {
     let before = try fixturePath(
       "before", from: #filePath.replacing("ApusTrainingTests", with: "ApusRuntimeTests"))
@@ -138,20 +140,18 @@ struct EarlierRunTests {
     var options = ModelTrainingOptions(try ModelChoice("lstm"))
     options.budget = .steps(8)
     (options.width, options.layers, options.context) = (8, 1, 16)
-    let summary = try await ForecastTraining(
+    let training = ForecastTraining(
       try SeriesTable(readingCSVAt: data), source: DataSource(name: "series.csv", data: bytes),
-      options: options
-    ).run(output: output, resume: true)
-    #expect(summary.record.steps == 8)
-    let forecast = try FutureForecast(ModelFolder.open(output), readingCSVAt: data)
-    let expected = try String(contentsOfFile: output + "/expected-forecast.csv", encoding: .utf8)
-    let (found, wanted) = (
-      forecast.csv().split { ",\n".contains($0) }, expected.split { ",\n".contains($0) }
-    )
-    #expect(found.count == wanted.count)
-    for (one, other) in zip(found, wanted) where one != other {
-      let (x, y) = (Double(one) ?? .nan, Double(other) ?? .nan)
-      #expect(abs(x - y) <= 1e-5 * abs(y), "\(one), expected \(other)")
+      options: options)
+    let names = try Files.names(in: output + "/checkpoints")
+    do {
+      _ = try await training.run(output: output, resume: true)
+      Issue.record("a run of another form was resumed")
+    } catch TrainingError.otherConfiguration(let path, _) {
+      #expect(path.contains("/checkpoints/ckpt-"))
     }
+    #expect(try Files.names(in: output + "/checkpoints") == names)
+    let text = "\(TrainingError.otherConfiguration(path: "run", differences: []))"
+    #expect(text.contains("a version of Apus that trained in another way"))
   }
 }

@@ -51,38 +51,7 @@ public struct ForecastTraining: Sendable {
     task.identity = TaskIdentity(
       configuration: String(decoding: try JSONEncoder.tidy.encode(identity), as: UTF8.self),
       dataSHA256: source.sha256)
-    task.identity.formerConfiguration = try Self.former(
-      config, recipe: problem.recipe, target: table.targetName, batch: task.batch)
     return (task, problem.recipe)
-  }
-
-  /// What a checkpoint of format 1 was made with: of the backbone its sizes alone, of the file nothing.
-  private static func former(
-    _ config: ForecasterConfig, recipe: FeatureRecipe, target: String, batch: Int
-  ) throws -> String {
-    struct Identity: Encodable {
-      struct Config: Encodable {
-        let architecture: String
-        let size: BackboneSize
-        let inputs, horizon: Int
-        let levels: [Double]
-        let patch: Int
-      }
-      let config: Config
-      let recipe: FeatureRecipe
-      let target: String
-      let batch: Int
-    }
-    var recipe = recipe
-    recipe.table = nil
-    let facts = config.backbone.facts
-    let size = BackboneSize(width: facts.width, layers: facts.layers, context: config.context)
-    let identity = Identity(
-      config: .init(
-        architecture: config.backbone.architecture.name, size: size, inputs: config.inputs,
-        horizon: config.horizon, levels: config.levels, patch: config.patch),
-      recipe: recipe, target: target, batch: batch)
-    return String(decoding: try JSONEncoder.tidy.encode(identity), as: UTF8.self)
   }
 
   /// Trains, and saves the weights that validated best.
