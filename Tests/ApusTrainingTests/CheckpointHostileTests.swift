@@ -150,7 +150,8 @@ struct EarlierRunTests {
     } catch TrainingError.otherConfiguration(let path, _) {
       #expect(path.contains("/checkpoints/ckpt-"))
     }
-    #expect(try Files.names(in: output + "/checkpoints") == names)
+    // The lock that a run takes may stay.
+    #expect(try Set(names).isSubset(of: Files.names(in: output + "/checkpoints")))
     let text = "\(TrainingError.otherConfiguration(path: "run", differences: []))"
     #expect(text.contains("a version of Apus that trained in another way"))
   }
