@@ -17,7 +17,7 @@ enum NumberCell: Equatable {
 public struct NumberStyle: Codable, Equatable, Sendable {
   /// `1.234,5` instead of `1,234.5`.
   public var usesDecimalComma = false
-  /// What stands for a missing number, in lower case and at most ``longestWord`` bytes, beside an empty
+  /// What stands for a missing number, in lower case and at most 24 bytes, beside an empty
   /// cell.
   public var missingWords = usualMissingWords
 

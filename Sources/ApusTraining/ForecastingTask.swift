@@ -4,7 +4,7 @@ public import ApusRuntime
 public import ApusTensor
 
 /// Training a forecaster: windows of 2 L rows of which the last L are forecast origins, as in
-/// ``SeriesForecast``.
+/// `SeriesForecast`.
 ///
 /// Targets never leave the training part, and rows are normalized by their past alone.
 public struct ForecastingTask: TrainingTask {

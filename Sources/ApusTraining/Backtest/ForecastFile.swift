@@ -3,7 +3,7 @@ public import ApusEvaluation
 import ApusRuntime
 public import ApusTensor
 
-/// Forecasts that somebody else made, in the layout of ``ForecastTable/csv(guardsFormulas:)``.
+/// Forecasts that somebody else made, in the layout that `apus backtest` writes.
 ///
 /// One row per series and time: `unique_id` (none where there is one series), `ds`, where it is known
 /// `cutoff`, the last time that the forecast had read, and `y`, what came. Every other column is a

@@ -1,6 +1,6 @@
 /// A classical forecaster: the bar that every architecture has to clear.
 ///
-/// Pick one by name, `Baseline.garch`, or all that suit a task, ``standard(for:lookback:)``.
+/// Pick one by name, `Baseline.garch`, or all that suit a task, ``standard(for:lookback:isIntermittent:)``.
 /// Every baseline scales with its series (a series in cents gets forecasts in cents), never
 /// crosses its quantiles, and either forecasts finite numbers or throws ``BaselineError``.
 public struct Baseline: SeriesForecaster {
