@@ -34,6 +34,7 @@ struct BacktestCommand: AsyncParsableCommand {
   @Option(help: "A CSV of one or many series.")
   var data: String
   @OptionGroup var columns: ColumnOptions
+  @OptionGroup var rows: RowOptions
   @Option(parsing: .unconditional, help: "Rows ahead. Default: that of the folders, else 5.")
   var horizon: Int?
   @Option(
@@ -82,7 +83,8 @@ struct BacktestCommand: AsyncParsableCommand {
     machine.apply()
     let guardsFormulas = try cells.guardsFormulas(inCSV: output != nil)
     let choices = try commaSeparated(model).map { try ForecasterChoice($0) }
-    let file = try DataFile(data, kind: .series, reading: columns.reading)
+    let file = try DataFile(
+      data, kind: .series, reading: try choices.completing(rows.reading(columns)))
     if !training.quiet { for note in file.notes { Printer.messages.note(note) } }
     if let output { try ModelFolder.prepare(output) }
     let progress = Progress(isQuiet: training.quiet)
@@ -99,7 +101,7 @@ struct BacktestCommand: AsyncParsableCommand {
 
   private func options() -> BacktestOptions {
     var options = BacktestOptions()
-    options.training.horizon = horizon ?? options.training.horizon
+    options.horizon = horizon
     (options.training.measure, options.training.embargo) = (measure, embargo)
     options.training.covariates = covariates.map(commaSeparated) ?? []
     options.training.context = training.context ?? options.training.context

@@ -241,15 +241,21 @@ extension Model {
 
   /// The naive forecast for the same question.
   var naive: Model {
-    var task = ForecastTask(horizon: horizon, levels: levels)
-    task.measure =
-      switch measure {
-      case .returns: .returns
-      case .volatility: .volatility
-      case .level: .level
-      }
+    let task = ForecastTask(
+      horizon: horizon, levels: levels, measure: ForecastTask.Kind(measure))
     return Model(
       .naive, task: task, lookback: 1, recipe: recipe, target: target, history: [])
+  }
+}
+
+extension ForecastTask.Kind {
+  /// The kind of values that a measure has.
+  package init(_ measure: Measure) {
+    switch measure {
+    case .returns: self = .returns
+    case .volatility: self = .volatility
+    case .level: self = .level
+    }
   }
 }
 

@@ -396,6 +396,15 @@ struct FlagTests {
       "backtest --decimal": .with(["--decimal", "comma"]),
       "backtest --missing": .with(["--missing", "100.0"]),
       "backtest --locale": .refused(["--locale", "xx"], "must be one of"),
+      "backtest --header": .with(["--header", "0"]),
+      "backtest --duplicates": .base(
+        ["backtest", "--model", "naive", "--data", doubled, "-q"], with: ["--duplicates", "last"]),
+      "backtest --freq": .with(["--freq", "1w"]),
+      "backtest --season": .base(
+        [
+          "backtest", "--model", "seasonal-naive", "--data", inputs.prices, "--target", "close",
+          "--measure", "level", "-q",
+        ], with: ["--season", "3"]),
       "backtest --horizon": .with(["--horizon", "1"]),
       "backtest --measure": .with(["--measure", "level"]),
       "backtest --test": .base(

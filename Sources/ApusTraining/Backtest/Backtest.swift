@@ -7,10 +7,13 @@ import Foundation
 
 /// How a backtest is to be made.
 public struct BacktestOptions: Sendable {
-  /// How models are trained, and what all are asked for: horizon, levels, measure, context, budget, the
+  /// How models are trained, and what all are asked for: levels, measure, context, budget, the
   /// first of the seeds, covariates, size, learning rate, and the rows of the embargo: rows just before
   /// an origin that are not fitted to. Its models are not looked at.
   public var training = ComparisonOptions()
+  /// Rows ahead, P. Default: those of the folders, else those of ``training``; a folder that forecasts
+  /// another number is an error.
+  public var horizon: Int?
   /// The share of the rows, at the end, that is forecast. Default: the last fifth.
   public var test = 0.2
   /// How many origins at most, the last ones. Default: all of the test rows.
@@ -123,14 +126,14 @@ public struct Backtest: Sendable {
 
   /// What all forecasters are asked: as the saved ones were, and else as the options say.
   private func question(_ saved: [Model]) throws -> Entrant.Question {
-    var (measure, horizon) = (options.training.measure, options.training.horizon)
-    for (index, model) in saved.enumerated() {
+    var (measure, horizon) = (options.training.measure, options.horizon)
+    for model in saved {
       if let measure, measure != model.measure {
         throw BacktestError.otherQuestion(
           model: model.name, key: "measure", found: model.measure.rawValue,
           expected: measure.rawValue)
       }
-      if index > 0, horizon != model.horizon {
+      if let horizon, horizon != model.horizon {
         throw BacktestError.otherQuestion(
           model: model.name, key: "horizon", found: "\(model.horizon)", expected: "\(horizon)")
       }
@@ -138,7 +141,8 @@ public struct Backtest: Sendable {
     }
     let found = measure ?? Measure.inferred(for: table).measure
     return Entrant.Question(
-      measure: found, horizon: horizon, season: found == .level ? table.cadence.seasonLength : 1)
+      measure: found, horizon: horizon ?? options.training.horizon,
+      season: found == .level ? table.cadence.seasonLength : 1)
   }
 
   /// A name that no other forecaster has.

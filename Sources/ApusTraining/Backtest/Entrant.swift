@@ -52,9 +52,13 @@ struct Entrant {
       fitting: training, measure: question.measure, covariates: options.covariates, split: split,
       window: ForecasterConfig.usualWindow(context: options.lookBack))
     let seed = options.seeds.first ?? 0
+    var asked = options
+    asked.horizon = question.horizon
     let task = try ForecastingTask(
-      options.forecaster(model, inputs: recipe.inputs), seed: seed, recipe: recipe,
-      frames: training.series.map { try recipe.frame($0) }, split: split)
+      asked.forecaster(model, inputs: recipe.inputs), seed: seed, recipe: recipe,
+      frames: training.series.map { try recipe.frame($0) }, split: split,
+      scales: question.measure == .level
+        ? SeriesProblem.units(training.series.map(\.values), season: question.season) : nil)
     var trainer = TrainerOptions.forecaster(learningRate: options.learningRate)
     (trainer.budget, trainer.seed) = (options.budget, seed)
     let record = try await Trainer(trainer).run(task) { await progress($0) }

@@ -113,13 +113,3 @@ struct SeriesProblem {
     return steps.map { $0 ?? known[known.count / 2] }
   }
 }
-
-extension ForecastTask.Kind {
-  init(_ measure: Measure) {
-    switch measure {
-    case .returns: self = .returns
-    case .volatility: self = .volatility
-    case .level: self = .level
-    }
-  }
-}

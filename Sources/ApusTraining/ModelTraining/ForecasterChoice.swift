@@ -1,3 +1,4 @@
+public import ApusData
 import ApusModels
 public import ApusRuntime
 import ApusTensor
@@ -40,5 +41,18 @@ public enum ForecasterChoice: Sendable {
     case .baseline(let name): name
     case .model(let choice): choice.name
     }
+  }
+}
+
+extension [ForecasterChoice] {
+  /// Options for a file that these forecast, with what the training of the first saved one found about its
+  /// own file where nothing else is said.
+  ///
+  /// - Parameter options: What is said about the columns and rows.
+  /// - Returns: The completed options.
+  /// - Throws: What is wrong with the folder.
+  public func completing(_ options: SeriesOptions) throws -> SeriesOptions {
+    for case .saved(let folder) in self { return options.completed(by: try Model(folder)) }
+    return options
   }
 }

@@ -41,7 +41,7 @@ struct SmoothingTests {
     let forecast = try #require(rule.predict(series, origins: [20], task: task).first)
     let rest = 1 - model.smoothing
     let level = 19 - rest / model.smoothing
-    #expect(abs(forecast.mean[0] - (level + 0.5 / model.smoothing)) < 1e-6)
+    #expect(abs(forecast.mean[0] - (level + 0.5 / model.smoothing)) < 1e-9)
     #expect(abs(forecast.mean[1] - forecast.mean[0] - 0.5) < 1e-9)
   }
 

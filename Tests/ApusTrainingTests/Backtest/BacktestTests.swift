@@ -93,7 +93,8 @@ struct BacktestTests {
       options: Self.options()
     ).run()
     #expect(result.summaries.map(\.isScaled) == [true, true, true])
-    #expect(result.summaries.last?.model == "naive")
+    // The model has its season from all weeks of training, the seasonal naive forecast from the last.
+    #expect(result.summaries.map(\.model) == ["lstm", "seasonal-naive", "naive"])
     #expect(Set(result.summaries.map(\.count)).count == 1)
     #expect(result.bySeries.map(\.series) == ["s1", "s1", "s1", "s2", "s2", "s2"])
     let scaled = result.bySeries.filter { $0.model == "seasonal-naive" }.compactMap {
@@ -129,6 +130,22 @@ struct BacktestTests {
       await #expect(throws: BacktestError.self) {
         try await Backtest(table, choices: [choice], options: other).run()
       }
+      // What is asked is not ignored: the model forecasts two rows.
+      var longer = Self.options()
+      longer.horizon = 3
+      let three = longer
+      await #expect(
+        throws: BacktestError.otherQuestion(
+          model: "lstm", key: "horizon", found: "2", expected: "3")
+      ) { try await Backtest(table, choices: [choice], options: three).run() }
+      longer.horizon = nil
+      longer.training.horizon = 7
+      let both = try await Backtest(
+        table, choices: [choice, try ForecasterChoice("lstm"), .baseline("naive")],
+        options: longer
+      ).run()
+      #expect(
+        both.table.rows.allSatisfy { $0.step <= 2 && $0.quantiles.allSatisfy { !$0.isEmpty } })
       let path = folder + "/out"
       try honest.write(to: path)
       #expect(try Files.names(in: path) == ["metrics.json", "predictions.csv"])
