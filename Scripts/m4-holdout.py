@@ -6,6 +6,7 @@
 
 The file is that of the competition (Makridakis, Spiliotis and Assimakopoulos, 2018): a row per series, its
 name first. Both see the same rows; the scale is the mean seasonal step of the rows before the hold-out.
+Ours is the median of the forecast, which the absolute error asks for, theirs the mean.
 """
 import argparse
 import csv
