@@ -59,6 +59,7 @@ struct BacktestCommand: AsyncParsableCommand {
   @Option(
     help: "Columns that architectures read beside the target, separated by commas. Default: none.")
   var covariates: String?
+  @OptionGroup var ahead: FutureOptions
   @Option(help: "The folder for predictions.csv and metrics.json. Default: none is written.")
   var output: String?
   @OptionGroup var training: TrainingOptions<Usual>
@@ -83,8 +84,9 @@ struct BacktestCommand: AsyncParsableCommand {
     machine.apply()
     let guardsFormulas = try cells.guardsFormulas(inCSV: output != nil)
     let choices = try commaSeparated(model).map { try ForecasterChoice($0) }
-    let file = try DataFile(
-      data, kind: .series, reading: try choices.completing(rows.reading(columns)))
+    var reading = rows.reading(columns)
+    reading.future = ahead.names
+    let file = try DataFile(data, kind: .series, reading: try choices.completing(reading))
     if !training.quiet { for note in file.notes { Printer.messages.note(note) } }
     if let output { try ModelFolder.prepare(output) }
     let progress = Progress(isQuiet: training.quiet)
@@ -104,6 +106,7 @@ struct BacktestCommand: AsyncParsableCommand {
     options.horizon = horizon
     (options.training.measure, options.training.embargo) = (measure, embargo)
     options.training.covariates = covariates.map(commaSeparated) ?? []
+    options.training.future = ahead.names
     options.training.context = training.context ?? options.training.context
     options.training.budget = training.limit ?? options.training.budget
     (options.training.width, options.training.layers) = (training.width, training.layers)

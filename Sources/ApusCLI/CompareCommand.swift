@@ -89,6 +89,7 @@ struct CompareCommand: AsyncParsableCommand {
     options.horizon = forecast.horizon ?? options.horizon
     options.patch = forecast.patch ?? options.patch
     (options.measure, options.covariates) = (forecast.measure, forecast.covariateNames)
+    options.future = forecast.ahead.names
     options.levels = forecast.levelList ?? options.levels
     (options.width, options.layers) = (training.width, training.layers)
     options.learningRate = training.learningRate

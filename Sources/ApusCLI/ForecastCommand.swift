@@ -20,6 +20,12 @@ struct ForecastCommand: ParsableCommand {
   var model: String
   @Option(help: "A CSV with the columns that the model was trained on.")
   var data: String
+  @Option(
+    help: """
+      A CSV with times and the columns that the model knows ahead. Default: they stand in --data, in rows \
+      behind the last value.
+      """)
+  var futureData: String?
   @OptionGroup var columns: ColumnOptions
   @OptionGroup var cells: CellOptions
   @OptionGroup var machine: MachineOptions
@@ -28,7 +34,7 @@ struct ForecastCommand: ParsableCommand {
     machine.apply()
     let guardsFormulas = try cells.guardsFormulas(inCSV: !machine.json)
     let forecast = try FutureForecast(
-      ModelFolder.open(model), readingCSVAt: data, options: columns.reading)
+      ModelFolder.open(model), readingCSVAt: data, futureAt: futureData, options: columns.reading)
     for note in forecast.notes { Printer.messages.note(note) }
     guard !machine.json else { return try Printer.results.print(try jsonText(forecast)) }
     try Printer.results.print(data: forecast.csv(guardsFormulas: guardsFormulas))

@@ -213,6 +213,7 @@ struct ForecastOptions: ParsableArguments {
   @Option(
     help: "Columns that models read beside the target, separated by commas. Default: none.")
   var covariates: String?
+  @OptionGroup var ahead: FutureOptions
   @Option(
     help: """
       Levels of the quantiles, separated by commas, from above 0 to below 1. Default: 0.1 to 0.9, and 0.05 \
@@ -242,7 +243,11 @@ struct ForecastOptions: ParsableArguments {
   var levelList: [Double]? { levels.map { commaSeparated($0).compactMap { Double($0) } } }
 
   /// What is known about the table.
-  var reading: SeriesOptions { rows.reading(columns, measure: measure) }
+  var reading: SeriesOptions {
+    var reading = rows.reading(columns, measure: measure)
+    reading.future = ahead.names
+    return reading
+  }
 
   /// What a file holds.
   ///
@@ -252,7 +257,8 @@ struct ForecastOptions: ParsableArguments {
     try refuse(
       columns.given + rows.given + [
         ("--horizon", horizon != nil), ("--patch", patch != nil), ("--measure", measure != nil),
-        ("--covariates", covariates != nil), ("--levels", levels != nil),
+        ("--covariates", covariates != nil), ("--future", ahead.future != nil),
+        ("--levels", levels != nil),
       ], unless: found == .series,
       because: "is for series, but '\(path)' is read as a text. Leave it out, or add --kind series."
     )
@@ -261,6 +267,19 @@ struct ForecastOptions: ParsableArguments {
 
   /// The columns beside the target.
   var covariateNames: [String] { covariates.map(commaSeparated) ?? [] }
+}
+
+/// Which columns are known before their rows come.
+struct FutureOptions: ParsableArguments {
+  @Option(
+    help: """
+      Columns that are known ahead, such as a promotion or a price, separated by commas: models and \
+      baselines read those of the rows that they forecast. Default: none.
+      """)
+  var future: String?
+
+  /// The columns.
+  var names: [String] { future.map(commaSeparated) ?? [] }
 }
 
 /// How cells of CSV are written.

@@ -19,6 +19,12 @@ struct StreamCommand: ParsableCommand {
   var model: String
   @Flag(help: "CSV lines instead of JSON: the columns of apus forecast for each step ahead.")
   var csv = false
+  @Option(
+    help: """
+      A CSV with times and the columns that the model knows ahead. Default: what the model keeps of its \
+      training file.
+      """)
+  var futureData: String?
   @OptionGroup var columns: ColumnOptions
   @OptionGroup var cells: CellOptions
   @OptionGroup var machine: MachineOptions
@@ -30,12 +36,14 @@ struct StreamCommand: ParsableCommand {
   func run() throws {
     machine.apply()
     let guardsFormulas = try cells.guardsFormulas(inCSV: csv)
-    var forecasts = try LineForecasts(ModelFolder.open(model), options: columns.reading)
+    var forecasts = try LineForecasts(
+      ModelFolder.open(model), futureAt: futureData, options: columns.reading)
     if csv { try Printer.results.print(data: forecasts.csvHeader) }
     var lines = LineReader()
     while !Printer.results.isClosed, let line = try lines.next() {
       do {
         guard let forecast = try forecasts.push(line) else { continue }
+        if let reason = forecast.reason { Printer.messages.note(reason) }
         if csv {
           try Printer.results.print(
             data: forecasts.csv(forecast, guardsFormulas: guardsFormulas))

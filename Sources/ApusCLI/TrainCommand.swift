@@ -92,9 +92,9 @@ struct TrainCommand: AsyncParsableCommand {
     options.levels = ModelTrainingOptions.usualLevels
     options.horizon = forecast.horizon ?? options.horizon
     options.context = training.context ?? options.context
-    options.measure = forecast.measure
+    (options.measure, options.future) = (forecast.measure, forecast.ahead.names)
     let kind = try forecast.kind(of: data)
-    let file = try DataFile(data, kind: kind, reading: forecast.columns.reading)
+    let file = try DataFile(data, kind: kind, reading: forecast.reading)
     if !training.quiet { for note in file.notes { Printer.messages.note(note) } }
     let (fitted, loss) = try file.fit(baseline: name, options: options, output: output)
     guard !machine.json else {
@@ -131,6 +131,7 @@ struct TrainCommand: AsyncParsableCommand {
     (options.learningRate, options.seed) = (training.learningRate, training.seed ?? 0)
     (options.precision, options.recomputesBlocks) = (precision, recompute)
     (options.measure, options.covariates) = (forecast.measure, forecast.covariateNames)
+    options.future = forecast.ahead.names
     options.levels = forecast.levelList ?? options.levels
     return options
   }

@@ -309,7 +309,7 @@ extension ColumnRoles {
   private func untouchable() throws(SeriesError) -> Set<Int> {
     var columns = Set(time.columns).union(timeLike)
     for name in options.targets where name != "*" { columns.insert(try column(named: name)) }
-    return columns
+    return columns.union(try known())
   }
 
   /// One name that every row carries, or names whose series follow one another.
@@ -405,15 +405,19 @@ extension ColumnRoles {
     }
     guard !numeric.isEmpty else { throw .noNumbers(file: file, names: layout.names) }
     if options.targets == ["*"] {
-      targets = numeric
+      let known = try known()
+      targets = numeric.filter { !known.contains($0) }
       choose("target", "every column of numbers", because: "you asked for all")
       return
     }
     let features = Features(layout, facts: facts, stamps: time.hasClock ? stamps : [])
-    let measured = numeric.filter {
+    let known = try known()
+    let free = numeric.filter { !known.contains($0) }
+    guard !free.isEmpty else { throw .noNumbers(file: file, names: layout.names) }
+    let measured = free.filter {
       !timeLike.contains($0) && !features.isFeature($0) && !isStatic($0)
     }
-    chooseTarget(among: measured.isEmpty ? numeric : measured)
+    chooseTarget(among: measured.isEmpty ? free : measured)
   }
 
   /// Whether each series has one number throughout, as a size or a price class.
@@ -431,6 +435,13 @@ extension ColumnRoles {
       }
     }
     return comesBack
+  }
+
+  /// The columns that are known ahead.
+  private func known() throws(SeriesError) -> Set<Int> {
+    var found: Set<Int> = []
+    for name in options.future { found.formUnion(try columns(named: name)) }
+    return found
   }
 
   /// The columns of a name: several where each series has one.
@@ -500,17 +511,26 @@ extension ColumnRoles {
     ignored = layout.names.indices.filter {
       !facts[$0].isNumeric && !isTaken($0) && !targets.contains($0)
     }
-    if let names = options.covariates {
-      for name in names {
-        for index in try columns(named: name) where !isTaken(index) && !targets.contains(index) {
-          try requireNumbers(index, name: name)
-          if !covariates.contains(index) { covariates.append(index) }
-        }
-      }
-    } else if targets.count == 1 || !layout.entities.isEmpty {
+    try keep(options.covariates ?? [])
+    if options.covariates == nil, targets.count == 1 || !layout.entities.isEmpty {
       let others = Set(timeLike).subtracting(targets)
       covariates = layout.names.indices.filter {
         facts[$0].isNumeric && !isTaken($0) && !targets.contains($0) && !others.contains($0)
+      }
+    }
+    try keep(options.future)
+    if !options.future.isEmpty {
+      choose(
+        "known ahead", options.future.joined(separator: ", "), because: "you named it")
+    }
+  }
+
+  /// Keeps columns beside the target.
+  private mutating func keep(_ names: [String]) throws(SeriesError) {
+    for name in names {
+      for index in try columns(named: name) where !isTaken(index) && !targets.contains(index) {
+        try requireNumbers(index, name: name)
+        if !covariates.contains(index) { covariates.append(index) }
       }
     }
   }

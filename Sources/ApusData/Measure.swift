@@ -115,18 +115,21 @@ extension Measure {
     var result = TimeSeries(
       id: series.id, timestamps: Array(series.timestamps.dropFirst()), values: values,
       covariates: columns)
-    result.future = measured(series.future, stream)
+    result.future = measured(series.future, stream, columns: series.covariates.map(\.name))
     return result
   }
 
   /// What is known of the future, in the units of the covariates.
-  private func measured(_ future: KnownFuture, _ stream: MeasureStream) -> KnownFuture {
+  private func measured(
+    _ future: KnownFuture, _ stream: MeasureStream, columns: [String]
+  ) -> KnownFuture {
     guard !future.isEmpty, !future.covariates.isEmpty else { return future }
     var result = future
     var stream = stream
     result.covariates = stream.covariateNames.map { Covariate(name: $0, values: []) }
+    let numbers = columns.map { future.covariate(named: $0) }
     for row in future.timestamps.indices {
-      let covariates = future.covariates.map { $0.values[row] }
+      let covariates = numbers.map { $0?[row] ?? .nan }
       guard let measured = stream.push(.nan, covariates: covariates) else { continue }
       for (index, value) in measured.covariates.enumerated() {
         result.covariates[index].values.append(value)

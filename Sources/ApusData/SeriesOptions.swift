@@ -12,6 +12,8 @@ public struct SeriesOptions: Sendable, Codable, Equatable {
   public var targets: [String] = []
   /// Columns to keep beside the target; nil keeps all that hold numbers, an empty list none.
   public var covariates: [String]?
+  /// Columns that are known ahead of their rows: they are kept beside the target and are never it.
+  public var future: [String] = []
   /// Whether `03/04/2015` is the 3rd of April; nil infers it from the column.
   public var dayFirst: Bool?
   /// The mark before the decimals in every column; nil infers it column by column.

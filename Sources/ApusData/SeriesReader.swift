@@ -259,11 +259,13 @@ extension SeriesReader {
   /// Empty cells, but for those of the known future.
   private mutating func noteMissing(_ roles: ColumnRoles, future: [Int: Set<Int>]) {
     let layout = layout
+    // A row ahead of every target has of the other columns what is known.
+    let ahead = future.values.reduce(future.values.first ?? []) { $0.intersection($1) }
     for column in roles.targets + roles.covariates {
       let isTarget = roles.targets.contains(column)
       let name = layout.names[column]
       for row in roles.facts[column].numbers?.missing ?? []
-      where !isTarget || future[column]?.contains(row) != true {
+      where !(isTarget ? future[column] ?? [] : ahead).contains(row) {
         report.add(
           isTarget ? .missingTarget : .missingCovariate, line: layout.line(row),
           "'\(name)' is '\(layout.text(row, column).prefix(20))'")

@@ -25,12 +25,34 @@ extension TimeSeries {
     guard dates.count == values.count else {
       throw .otherCount(dates: dates.count, values: values.count)
     }
-    let stamps = dates.map { Timestamp($0) }
-    for (place, pair) in zip(stamps, stamps.dropFirst()).enumerated() where pair.0 >= pair.1 {
-      throw .notAscending(place: place + 1, found: pair.1, before: pair.0)
-    }
-    self.init(id: id, timestamps: stamps, values: values)
+    self.init(id: id, timestamps: try ascending(dates), values: values)
   }
+}
+
+extension KnownFuture {
+  /// Creates rows ahead of dates and numbers.
+  ///
+  /// - Parameters:
+  ///   - dates: In ascending order, no two within one second, after the last row of the series.
+  ///   - covariates: What is known of them, one number for each date; NaN where missing.
+  /// - Throws: ``DatesError``.
+  public init(dates: [Date], covariates: [Covariate]) throws(DatesError) {
+    for column in covariates where column.values.count != dates.count {
+      throw .otherCount(dates: dates.count, values: column.values.count)
+    }
+    self.init()
+    timestamps = try ascending(dates)
+    self.covariates = covariates
+  }
+}
+
+/// Dates as stamps, each after the one before it.
+private func ascending(_ dates: [Date]) throws(DatesError) -> [Timestamp] {
+  let stamps = dates.map { Timestamp($0) }
+  for (place, pair) in zip(stamps, stamps.dropFirst()).enumerated() where pair.0 >= pair.1 {
+    throw .notAscending(place: place + 1, found: pair.1, before: pair.0)
+  }
+  return stamps
 }
 
 /// Why dates and numbers make no series.

@@ -84,6 +84,7 @@ extension SeriesOptions {
     var options = self
     options.format = recipe.table
     if options.targets.isEmpty, !target.isEmpty { options.targets = [target] }
+    if options.future.isEmpty { options.future = recipe.knownNames }
     return options
   }
 }
@@ -96,6 +97,8 @@ public enum ForecastError: Error, Equatable {
   case otherFrequency(found: String, expected: String)
   /// A level was asked for that the forecast has no quantile of.
   case noLevel(asked: Double, known: [Double])
+  /// Rows ahead were given to a model that reads none.
+  case nothingKnown(model: String)
   /// A series was asked for that the model keeps no rows of.
   case noSeries(asked: String?, known: [String])
   /// A row does not lie after the last one.
@@ -120,6 +123,11 @@ extension ForecastError: ApusError {
       """
     case .noLevel(let asked, let known):
       "The forecast has no quantile of level \(asked); its levels are \(known)."
+    case .nothingKnown(let model):
+      """
+      Found a file of rows ahead, but '\(model)' was fitted without columns that are known ahead. Leave \
+      --future-data out, or name the columns with --future when it is trained.
+      """
     case .noSeries(let asked, let known):
       """
       The model keeps \(known.isEmpty ? "no rows" : "rows of \(known.joined(separator: ", "))"), but \

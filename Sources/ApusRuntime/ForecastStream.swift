@@ -46,12 +46,13 @@ public struct ForecastStream {
   ///   - value: The target, measured; NaN where missing.
   ///   - covariates: The covariates in the order of the recipe.
   ///   - stamp: The row's time.
+  ///   - ahead: What is known of the rows after it. Default: nothing.
   /// - Returns: Quantiles `[P][Q]` in units of the measure.
   /// - Throws: ``NotFiniteError``.
   public mutating func push(
-    _ value: Double, covariates: [Double] = [], at stamp: Timestamp
+    _ value: Double, covariates: [Double] = [], at stamp: Timestamp, ahead: RowsAhead = .unknown
   ) throws(NotFiniteError) -> [[Double]] {
-    try memory.push(features.push(value, covariates: covariates, at: stamp))
+    try memory.push(features.push(value, covariates: covariates, at: stamp, ahead: ahead))
   }
 }
 
@@ -78,9 +79,10 @@ struct BlockMemory {
     current = forecaster.initialState()
     next = forecaster.initialState()
     let config = forecaster.config
-    var frame = SeriesFrame(inputs: config.inputs)
+    var frame = SeriesFrame(inputs: config.inputs, known: config.known)
     for row in block.suffix(config.context) { frame.append(row) }
-    let input = frame.rows(frame.count - config.context..<frame.count, window: config.window)
+    let input = frame.rows(
+      frame.count - config.context..<frame.count, window: config.window, horizon: config.horizon)
     forecaster.advance(
       Tensor(input, [1, config.context, forecaster.rowWidth]), state: &current)
     remember(frame.values[...])
@@ -98,8 +100,10 @@ struct BlockMemory {
     if config.window > 0 {
       writeWindow(
         values.suffix(count - 1) + [row.value], location: row.location, scale: row.scale,
-        endingAt: width, in: &numbers)
+        endingAt: numbers.count, in: &numbers)
     }
+    for known in row.ahead.prefix(config.horizon) { numbers += known.inputs }
+    numbers += [Float](repeating: 0, count: width - numbers.count)
     return Tensor(numbers, [1, 1, width])
   }
 
@@ -118,7 +122,8 @@ struct BlockMemory {
     remember([row.value])
     let result = unscaled(
       quantiles.values, location: row.location, scale: row.scale, season: row.season,
-      horizon: forecaster.config.horizon)
+      horizon: forecaster.config.horizon
+    ) { $0 <= row.ahead.count ? row.ahead[$0 - 1].shift : .none }
     try forecaster.requireFinite(result, for: "the rows ahead")
     return result
   }

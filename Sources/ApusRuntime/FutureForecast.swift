@@ -74,21 +74,23 @@ public struct FutureForecast: Encodable, Sendable {
     // A few rows do not tell how they follow each other; the training rows did.
     let cadence = table.cadence.frequency == .irregular ? recipe.cadence : table.cadence
     let measured = try table.measured(as: recipe.measure).series
-    let outcomes = try measured.map { one in try model.outcome(one) }
+    let ahead = try measured.map { one in
+      try one.timestamps.last.map { try cadence.stamps(after: $0, count: model.horizon) } ?? []
+    }
+    let outcomes = try zip(measured, ahead).map { try model.outcome($0, at: $1) }
     if let first = outcomes.first?.failure, outcomes.allSatisfy({ $0.failure != nil }) {
       throw first
     }
     let naive = model.naive
     var (series, skipped) = ([Series](), [Skipped]())
-    for (one, outcome) in zip(measured, outcomes) {
+    for ((one, ahead), outcome) in zip(zip(measured, ahead), outcomes) {
       let reason = outcome.failure.map { "\($0)" }
-      let fallback = reason == nil ? nil : try? naive.outcome(one)
+      let fallback = reason == nil ? nil : try? naive.outcome(one, at: ahead)
       guard let quantiles = outcome.quantiles ?? fallback?.quantiles, let last = one.timestamps.last
       else {
         skipped.append(Skipped(uniqueId: one.id, reason: reason ?? ""))
         continue
       }
-      let ahead = try cadence.stamps(after: last, count: model.horizon)
       series.append(
         Series(
           uniqueId: one.id, cutoff: cadence.text(last), ds: ahead.map(cadence.text),
@@ -113,11 +115,15 @@ public struct FutureForecast: Encodable, Sendable {
   ///
   /// - Parameters:
   ///   - folder: A forecaster, or a composition of them.
-  ///   - path: A CSV with the columns that the model was trained on.
+  ///   - path: A CSV with the columns that the model was trained on. What is known ahead stands in rows
+  ///     behind the last value.
+  ///   - future: A CSV with times and columns that are known ahead. Default: those of `path` are all.
   ///   - options: What is known about the columns; the target is the model's where none is named.
-  /// - Throws: ``ModelFolderError``, `SeriesError`, `MeasureError`, ``RecipeError``, ``ForecastError``.
+  /// - Throws: ``ModelFolderError``, `SeriesError`, `MeasureError`, ``RecipeError``, ``ForecastError``,
+  ///   `KnownFutureError`.
   public init(
-    _ folder: ModelFolder, readingCSVAt path: String, options: SeriesOptions = SeriesOptions()
+    _ folder: ModelFolder, readingCSVAt path: String, futureAt future: String? = nil,
+    options: SeriesOptions = SeriesOptions()
   ) throws {
     if case .composition(let composition) = folder.contents {
       try composition.require(.forecast)
@@ -127,8 +133,11 @@ public struct FutureForecast: Encodable, Sendable {
         table: try SeriesTable(readingCSVAt: path, options: options.completed(by: base)))
     } else {
       let model = try Model(folder)
-      let options = options.completed(by: model)
-      try self.init(model, table: try SeriesTable(readingCSVAt: path, options: options))
+      var table = try SeriesTable(readingCSVAt: path, options: options.completed(by: model))
+      if let future {
+        table = table.withFuture(try model.knownTable(readingCSVAt: future, options: options))
+      }
+      try self.init(model, table: table)
     }
   }
 

@@ -15,12 +15,17 @@ public struct LineForecast: Sendable, Equatable {
   public var levels: [Double]
   /// `[P][Q]`; nil after a row from which nothing follows yet: the first price makes no return.
   public var quantiles: [[Double]]?
+  /// Why there are none, where a row ahead is not known; nil otherwise.
+  public var reason: String?
 }
 
 extension LineForecast: Encodable {
-  private enum CodingKeys: String, CodingKey { case uniqueId, cutoff, ds, levels, quantiles }
+  private enum CodingKeys: String, CodingKey {
+    case uniqueId, cutoff, ds, levels, quantiles, reason
+  }
 
-  /// Encodes all keys but that of a series without a name; `quantiles` is null where there are none.
+  /// Encodes all keys but the name of a series without one and the reason where there is none; `quantiles`
+  /// is null where there are none.
   public func encode(to encoder: any Encoder) throws {
     var container = encoder.container(keyedBy: CodingKeys.self)
     try container.encodeIfPresent(uniqueId, forKey: .uniqueId)
@@ -28,6 +33,7 @@ extension LineForecast: Encodable {
     try container.encode(ds, forKey: .ds)
     try container.encode(levels, forKey: .levels)
     try container.encode(quantiles, forKey: .quantiles)
+    try container.encodeIfPresent(reason, forKey: .reason)
   }
 }
 
@@ -41,6 +47,8 @@ public struct LineForecasts {
   private let name: String
   private let composition: Composed?
   private let history: [String: TimeSeries]
+  /// Rows that are known ahead beside those of the history, by series.
+  private var future: [String: TimeSeries] = [:]
   private var reader: RowReader
   private var streams: [String: One] = [:]
 
@@ -55,19 +63,30 @@ public struct LineForecasts {
   private struct One {
     var live: LiveSeries
     var pace: Pace
+    let known: KnownRows
   }
 
   /// Starts before the first line, with the model of a folder.
   ///
   /// - Parameters:
   ///   - folder: A forecaster, trained or classical, or a composition of trained ones.
+  ///   - future: A CSV with times and the columns that the model knows ahead. Default: what the model keeps.
   ///   - options: What is known about the columns; the target is the model's where none is named.
   /// - Throws: What is wrong with the folder.
-  public init(_ folder: ModelFolder, options: SeriesOptions = SeriesOptions()) throws {
+  public init(
+    _ folder: ModelFolder, futureAt future: String? = nil,
+    options: SeriesOptions = SeriesOptions()
+  ) throws {
     if case .composition(let composition) = folder.contents {
       try self.init(composition, options: options)
+      if future != nil { throw ForecastError.nothingKnown(model: name) }
     } else {
-      self.init(try Model(folder), options: options)
+      let model = try Model(folder)
+      self.init(model, options: options)
+      guard let future else { return }
+      for series in try model.knownTable(readingCSVAt: future, options: options).series {
+        self.future[series.id] = series
+      }
     }
   }
 
@@ -131,10 +150,14 @@ public struct LineForecasts {
     var one = try streams.removeValue(forKey: row.series) ?? started(row)
     defer { streams[row.series] = one }
     try one.pace.take(row.stamp)
+    var (known, reason) = (RowsAhead.unknown, String?.none)
+    do throws(KnownFutureError) { known = try one.known(at: ahead) } catch { reason = "\(error)" }
+    let quantiles = try one.live.push(
+      row.value, covariates: row.covariates, at: row.stamp, ahead: known)
     return LineForecast(
       uniqueId: row.series.isEmpty ? nil : row.series, cutoff: cadence.text(row.stamp),
       ds: ahead.map(cadence.text), levels: model.levels,
-      quantiles: try one.live.push(row.value, covariates: row.covariates, at: row.stamp))
+      quantiles: reason == nil ? quantiles : nil, reason: quantiles == nil ? nil : reason)
   }
 
   private func started(_ row: LiveRow) throws -> One {
@@ -144,14 +167,23 @@ public struct LineForecasts {
       return One(
         live: try LiveSeries(
           composition.composition, recipes: composition.recipes, shelf: composition.shelf,
-          series: row.series, covariates: names), pace: pace)
+          series: row.series, covariates: names), pace: pace,
+        known: try KnownRows(model.recipe, series: nil, name: row.series))
     }
     let known = kept(row.series)?.withCovariates(names)
     let goesOn = known?.timestamps.last.map { $0 < row.stamp } ?? false
     return One(
       live: try LiveSeries(
         model, series: row.series, covariates: names, after: goesOn ? known : nil, fitting: known),
-      pace: pace)
+      pace: pace, known: try knownRows(row.series))
+  }
+
+  /// What is known ahead of a series: the rows that the model keeps, and those of a file.
+  private func knownRows(_ id: String) throws -> KnownRows {
+    let more = future[id] ?? (id.isEmpty && future.count == 1 ? future.values.first : nil)
+    var rows = try KnownRows(model.recipe, series: kept(id), name: id)
+    if let more { rows.know(more, measure: model.recipe.measure) }
+    return rows
   }
 
   /// The rows that the model keeps of a series; a table without names has one.

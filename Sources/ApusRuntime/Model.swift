@@ -210,9 +210,13 @@ extension Model {
 
   /// Forecasts after the last row of a measured series.
   ///
+  /// - Parameters:
+  ///   - series: The series.
+  ///   - stamps: The P times ahead.
+  /// - Returns: What became of it.
   /// - Throws: What is wrong with the model or the columns, not with the rows alone.
-  func outcome(_ series: TimeSeries) throws -> Outcome {
-    do { return Outcome(quantiles: try quantiles(after: series)) } catch {
+  func outcome(_ series: TimeSeries, at stamps: [Timestamp]) throws -> Outcome {
+    do { return Outcome(quantiles: try quantiles(after: series, at: stamps)) } catch {
       switch error {
       case let error as ForecastError: return Outcome(failure: error)
       case let error as BaselineError: return Outcome(failure: error)
@@ -221,13 +225,16 @@ extension Model {
     }
   }
 
-  private func quantiles(after series: TimeSeries) throws -> [[Double]] {
+  private func quantiles(after series: TimeSeries, at stamps: [Timestamp]) throws -> [[Double]] {
+    let ahead = try recipe.rowsAhead(of: series, at: stamps)
     switch kind {
     case .baseline(var baseline, let task, _):
-      try baseline.fit(series.values, task: task)
-      return try baseline.forecast(series.values[...], task: task)
+      let rest = recipe.rest(of: series)
+      try baseline.fit(rest, task: task)
+      let forecast = try baseline.forecasts(rest, origins: [rest.count], task: task)[0]
+      return forecast.shifted(by: recipe.shifts(of: series.id, ahead)).quantiles
     case .trained(let forecaster):
-      let frame = try recipe.frame(series)
+      let frame = try recipe.frame(series, ahead: ahead)
       let last = frame.count - 1
       guard last >= 0, frame.isScaled[last] else {
         throw ForecastError.noHistory(series: series.id, rows: frame.count)

@@ -38,6 +38,7 @@ public struct ForecastRow: Sendable, Hashable {
 /// A ``Model`` at work on a live series: one row in, one forecast out.
 public struct ModelStream {
   private var live: LiveSeries
+  private var known: KnownRows
   private let model: Model
   private let id: String
   private let columns: Int
@@ -50,8 +51,18 @@ public struct ModelStream {
     }
     (self.model, self.last, id) = (model, last, series.id)
     columns = series.covariates.count
+    known = try KnownRows(model.recipe, series: series, name: series.id)
     live = try LiveSeries(
       model, series: series.id, covariates: series.covariates.map(\.name), after: series)
+  }
+
+  /// Adds what is known of a row before it comes, beside what the future of ``Model/history`` says.
+  ///
+  /// - Parameters:
+  ///   - values: Numbers by the names of columns that the model knows ahead; others are left.
+  ///   - date: The time of the row.
+  public mutating func know(_ values: [String: Double], at date: Date) {
+    known.know(values, at: Timestamp(date))
   }
 
   /// Appends a row and forecasts the rows after it.
@@ -62,17 +73,19 @@ public struct ModelStream {
   ///   - date: The time of the row, after the last one.
   /// - Returns: One row for each step ahead.
   /// - Throws: ``ForecastError/notLater(found:last:)``, ``NotFiniteError``, `BaselineError`,
-  ///   `CadenceError`.
+  ///   `CadenceError`; `KnownFutureError` where a row ahead is not known, and then nothing is appended.
   public mutating func push(
     _ value: Double, covariates: [Double]? = nil, at date: Date
   ) throws -> [ForecastRow] {
     let stamp = Timestamp(date)
     guard stamp > last else { throw ForecastError.notLater(found: stamp, last: last) }
     let ahead = try model.recipe.cadence.stamps(after: stamp, count: model.horizon)
+    let rows = try known(at: ahead)
     var beside = covariates ?? []
     beside += [Double](repeating: .nan, count: max(0, columns - beside.count))
     last = stamp
-    let quantiles = try live.push(value, covariates: Array(beside.prefix(columns)), at: stamp)
+    let quantiles = try live.push(
+      value, covariates: Array(beside.prefix(columns)), at: stamp, ahead: rows)
     return zip(ahead, quantiles ?? []).map { stamp, quantiles in
       ForecastRow(series: id, date: stamp.date, levels: model.levels, quantiles: quantiles)
     }
@@ -92,6 +105,8 @@ struct LiveSeries {
   private let quantity: Measure
   /// Where the covariates of each recipe stand among the measured ones.
   private let places: [[Int]]
+  /// How a baseline knows rows ahead; trained models do it themselves.
+  private let known: KnownView
 
   /// Starts a live series of a model.
   ///
@@ -109,7 +124,7 @@ struct LiveSeries {
   ) throws {
     let recipe = model.recipe
     (measure, places) = try Self.start([recipe], covariates: names)
-    quantity = recipe.measure
+    (quantity, known) = (recipe.measure, KnownView(recipe, series: series))
     for row in 0..<(history?.count ?? 0) {
       guard let history else { break }
       _ = measure.push(history.values[row], covariates: history.covariates.map { $0.values[row] })
@@ -124,9 +139,9 @@ struct LiveSeries {
       var live = LiveBaseline(baseline, task: task)
       if let known = try measured ?? fitting.map({ try recipe.measure.apply(to: $0) }) {
         // Too few of them: it is fitted as rows come.
-        do { try live.fit(known.values) } catch BaselineError.historyTooShort {}
+        do { try live.fit(recipe.rest(of: known)) } catch BaselineError.historyTooShort {}
       }
-      for value in measured?.values ?? [] { try live.take(value) }
+      for value in measured.map(recipe.rest) ?? [] { try live.take(value) }
       kind = .baseline(live)
     }
   }
@@ -137,7 +152,7 @@ struct LiveSeries {
     shelf: ExpertShelf<ModelFolder.SavedForecaster>, series: String, covariates names: [String]
   ) throws {
     (measure, places) = try Self.start(recipes, covariates: names)
-    quantity = measure.measure
+    (quantity, known) = (measure.measure, KnownView(recipes[0], series: series))
     kind = .composed(
       try ComposedStream(
         composition, recipes: recipes, shelf: shelf, series: series))
@@ -165,10 +180,11 @@ struct LiveSeries {
   ///   - value: The target, not measured; NaN where missing.
   ///   - covariates: In the order of the initializer's names.
   ///   - stamp: The time of the row.
+  ///   - ahead: What is known of the rows after it. Default: nothing.
   /// - Returns: `[P][Q]` in units of the measure; nil while nothing follows from the rows yet.
   /// - Throws: ``NotFiniteError``, `BaselineError`, and what loading an expert throws.
   mutating func push(
-    _ value: Double, covariates: [Double], at stamp: Timestamp
+    _ value: Double, covariates: [Double], at stamp: Timestamp, ahead: RowsAhead = .unknown
   ) throws -> [[Double]]? {
     guard let row = measure.push(value, covariates: covariates) else { return nil }
     let own = places.map { $0.map { row.covariates[$0] } }
@@ -176,14 +192,15 @@ struct LiveSeries {
     switch kind {
     case .trained(var stream):
       defer { kind = .trained(stream) }
-      quantiles = try stream.push(row.value, covariates: own.first ?? [], at: stamp)
+      quantiles = try stream.push(row.value, covariates: own.first ?? [], at: stamp, ahead: ahead)
     case .composed(var stream):
       defer { kind = .composed(stream) }
       quantiles = try stream.push(row.value, covariates: own, at: stamp)
     case .baseline(var stream):
       defer { kind = .baseline(stream) }
-      try stream.take(row.value)
-      quantiles = try stream.forecast()
+      let shift = known.row(own.first ?? [], at: stamp).shift
+      try stream.take(shift.removed(from: row.value))
+      quantiles = try stream.forecast()?.shifted(by: known.rows(ahead).map(\.shift)).quantiles
     }
     return quantiles.map(quantity.possible)
   }
@@ -232,11 +249,11 @@ struct LiveBaseline {
     if rows.count >= Model.mostRows { (isFixed, rows) = (true, []) }
   }
 
-  /// The quantiles ahead, `[P][Q]`; nil while too few rows are there.
+  /// What comes next; nil while too few rows are there.
   ///
   /// - Throws: `BaselineError` when numbers leave their range.
-  func forecast() throws -> [[Double]]? {
-    do { return try stream?.forecast().quantiles } catch BaselineError.nothingBeforeOrigin {
+  func forecast() throws -> BaselineForecast? {
+    do { return try stream?.forecast() } catch BaselineError.nothingBeforeOrigin {
       return nil
     } catch BaselineError.historyTooShort {
       return nil

@@ -52,6 +52,9 @@ public struct DataFile: Sendable {
       data: try Files.contents(of: path, limit: reading.maximumBytes))
   }
 
+  /// Takes series that are in memory.
+  public init(_ table: SeriesTable) { (contents, source) = (.series(table), DataSource(table)) }
+
   /// What reading the file decided or found, in sentences.
   public var notes: [String] {
     if case .series(let table) = contents { table.report.sentences } else { [] }

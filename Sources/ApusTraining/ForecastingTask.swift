@@ -132,7 +132,8 @@ public struct ForecastingTask: TrainingTask {
       let before = series > 0 ? cumulative[series - 1] : 0
       let start = starts[series].lowerBound + number - before
       let frame = frames[series]
-      rows += frame.rows(start..<start + length, window: config.window)
+      rows += frame.rows(
+        start..<start + length, window: config.window, horizon: config.horizon)
       let end = split.rows(.train, series: series).upperBound
       for row in start + config.context..<start + length {
         // Errors count as they do when forecasts are judged: in one unit for all rows of a series.
@@ -160,7 +161,10 @@ public struct ForecastingTask: TrainingTask {
     guard row >= 0, place < end, place < frame.count, frame.isScaled[row] else { return (0, 0) }
     let value = frame.values[place]
     guard value.isFinite else { return (0, 0) }
-    return (Float((value - frame.locations[row]) / frame.scales[row]), 1)
+    // An error of the rest counts as much as what known inputs make of it.
+    return (
+      Float((value - frame.locations[row]) / frame.scales[row]), Float(frame.shift(place).factor)
+    )
   }
 
   /// Mean pinball loss of the validation part, in units of the measure or of the scales.

@@ -226,6 +226,12 @@ struct FlagTests {
         ] + small)
     }
     try make(
+      [
+        "train", "--model", "lstm", "--data", inputs.prices, "--target", "close", "--future",
+        "volume", "--output", inputs.path("ahead"),
+      ] + small)
+    let later = try inputs.folder.write(priceTable(rows: 260), to: "later.csv")
+    try make(
       ["train", "--model", "lstm", "--data", inputs.days, "--output", inputs.path("dated")] + small)
     try make(
       ["train", "--model", "lstm", "--data", inputs.text, "--output", inputs.path("writer")] + small
@@ -346,6 +352,7 @@ struct FlagTests {
       trials["\(path) --patch"] = .with(["--patch", "4"])
       trials["\(path) --measure"] = .with(["--measure", "level"])
       trials["\(path) --covariates"] = .with(["--covariates", "volume"])
+      trials["\(path) --future"] = .with(["--future", "volume"])
       trials["\(path) --kind"] = .refused(["--kind", "text"], "--target is for series")
       trials["\(path) --context"] = .with(["--context", "8"])
       trials["\(path) --budget"] = .refused(["--budget", "1s"], "not both")
@@ -414,6 +421,12 @@ struct FlagTests {
       "backtest --step": .with(["--step", "1"]), "backtest --refit": .with(["--refit", "1"]),
       "backtest --embargo": .with(["--embargo", "20"]),
       "backtest --covariates": .with(["--covariates", "volume"]),
+      "backtest --future": .with(["--future", "volume"]),
+      "forecast --future-data": .base(
+        ["forecast", "--model", inputs.path("ahead"), "--data", inputs.prices],
+        with: ["--future-data", later]),
+      "stream --future-data": .base(
+        ["stream", "--model", inputs.path("ahead"), "--csv"], with: ["--future-data", later]),
       "backtest --output": .with(["--output", "OUT/deeper"]),
       "backtest --context": .with(["--context", "8"]),
       "backtest --budget": .refused(["--budget", "1s"], "not both"),

@@ -15,7 +15,10 @@ public import ApusTensor
 /// normalization is that of the last value, as in NLinear (Zeng et al., 2023, arXiv:2205.13504), the sum
 /// of a linear and a deep part that of Kim et al., 2022, *Reversible Instance Normalization*, with Li et
 /// al., 2023, *Revisiting Long-term Time Series Forecasting*, arXiv:2305.10721.
-/// Shapes: B batch, T time, F features, W window, D width, P horizon, Q levels.
+///
+/// Behind them stands what is known of each of the P rows ahead, K numbers a row; those of a step are read
+/// with the forecast of that step (``KnownHead``).
+/// Shapes: B batch, T time, F features, W window, D width, P horizon, Q levels, K known numbers.
 public struct Forecaster {
   /// The configuration.
   public let config: ForecasterConfig
@@ -29,6 +32,7 @@ public struct Forecaster {
   private let view: Linear?
   /// The linear map from a row's window to the rows ahead: `[P, W]`.
   private let direct: Parameter?
+  private let knownHead: KnownHead?
 
   /// Creates the forecaster of `config`, with weights from `scope`.
   ///
@@ -52,6 +56,11 @@ public struct Forecaster {
       config.window > 0
       ? try scope["direct"].parameter(
         "weight", [config.horizon, config.window], .zeros, isTrainable: false) : nil
+    knownHead =
+      config.known > 0
+      ? try KnownHead(
+        config.known, state: backbone.outputWidth, horizon: config.horizon,
+        levels: config.levels.count, in: scope["known"]) : nil
     parameters = try scope.finish()
   }
 
@@ -62,13 +71,13 @@ public struct Forecaster {
     try self.init(config, in: Scope(key: key))
   }
 
-  /// Numbers of one row: its features, then its window.
-  public var rowWidth: Int { config.inputs + config.window }
+  /// Numbers of one row: its features, then its window, then what is known of the rows ahead.
+  public var rowWidth: Int { config.inputs + config.window + config.horizon * config.known }
 
   /// Mean pinball loss over rows, horizon and levels, in normalized units.
   ///
   /// - Parameters:
-  ///   - rows: `[B, T, F + W]`.
+  ///   - rows: `[B, T, F + W + P · K]`.
   ///   - targets: Of the last N rows, N ≤ T: `[B, N, P]`, normalized like the rows.
   ///   - weights: `[B, N, P]`; 0 leaves a target out.
   /// - Returns: A scalar.
@@ -81,14 +90,16 @@ public struct Forecaster {
         targets.after(zeros: time - last), weights.after(zeros: time - last)
       )
       return output.added(
-        to: head(output.hidden).pinballLoss(
+        to: outputs(output.hidden, known: row.known.map(patches.byPhase)).pinballLoss(
           targets: patches.byPhase(left(targets, by: row.window)),
           levels: config.levels.map(Float.init), weights: patches.byPhase(weights)))
     }
-    let hidden = last < time ? output.hidden[times: time - last..<time] : output.hidden
-    let window = row.window.map { last < time ? $0[times: time - last..<time] : $0 }
+    func end(_ tensor: Tensor) -> Tensor {
+      last < time ? tensor[times: time - last..<time] : tensor
+    }
+    let (hidden, window) = (end(output.hidden), row.window.map(end))
     return output.added(
-      to: head(hidden).pinballLoss(
+      to: outputs(hidden, known: row.known.map(end)).pinballLoss(
         targets: left(targets, by: window), levels: config.levels.map(Float.init),
         weights: weights))
   }
@@ -96,7 +107,7 @@ public struct Forecaster {
   /// Quantiles in normalized units, ascending.
   ///
   /// - Parameters:
-  ///   - rows: `[B, T, F + W]`.
+  ///   - rows: `[B, T, F + W + P · K]`.
   ///   - last: N, for how many rows at the end there are to be quantiles; nil for all.
   /// - Returns: `[B, N, P · Q]`: for each row and step ahead the Q quantiles.
   public func quantiles(_ rows: Tensor, last: Int? = nil) -> Tensor {
@@ -104,7 +115,9 @@ public struct Forecaster {
       let (row, time) = (Row(rows, config), rows.shape[1])
       let asked = time - min(last ?? time, time)..<time
       let hidden = patches.byRow(backbone(tokens(row)), time: time)
-      return quantiles(of: hidden[times: asked], window: row.window?[times: asked])
+      return quantiles(
+        of: hidden[times: asked], window: row.window?[times: asked], known: row.known?[times: asked]
+      )
     }
   }
 
@@ -119,13 +132,13 @@ public struct Forecaster {
   /// however many came before.
   ///
   /// - Parameters:
-  ///   - rows: `[B, T, F + W]`.
+  ///   - rows: `[B, T, F + W + P · K]`.
   ///   - state: What earlier rows left; advanced by T.
   /// - Returns: `[B, T, P · Q]`.
   public func quantiles(_ rows: Tensor, state: inout ForecasterState) -> Tensor {
     withoutGradient {
       let row = Row(rows, config)
-      return quantiles(of: hidden(row, state: &state), window: row.window)
+      return quantiles(of: hidden(row, state: &state), window: row.window, known: row.known)
     }
   }
 
@@ -157,10 +170,16 @@ public struct Forecaster {
     return patches.woven(parts, time: time)
   }
 
-  /// Quantiles from what the backbone made of N rows: those of the head around the linear map.
-  private func quantiles(of hidden: Tensor, window: Tensor?) -> Tensor {
+  /// What quantiles are made of, `[B, N, P · Q]`: the head of the state, and what known inputs add.
+  private func outputs(_ hidden: Tensor, known: Tensor?) -> Tensor {
+    guard let knownHead, let known else { return head(hidden) }
+    return head(hidden) + knownHead(hidden, known: known)
+  }
+
+  /// Quantiles from what the backbone made of N rows: those of the heads around the linear map.
+  private func quantiles(of hidden: Tensor, window: Tensor?, known: Tensor?) -> Tensor {
     let levels = config.levels.count
-    let quantiles = head(hidden).monotoneQuantiles(count: levels)
+    let quantiles = outputs(hidden, known: known).monotoneQuantiles(count: levels)
     guard let starts = window.flatMap(start)?.values else { return quantiles }
     var values = quantiles.values
     for (step, start) in starts.enumerated() {
@@ -226,20 +245,19 @@ extension Forecaster {
   private static var fewestErrors: Int { 16 }
 }
 
-/// The two parts of rows: `[B, T, F]` and `[B, T, W]`.
+/// The parts of rows: `[B, T, F]`, `[B, T, W]` and `[B, T, P · K]`.
 private struct Row {
   let features: Tensor
   let window: Tensor?
+  let known: Tensor?
 
   init(_ rows: Tensor, _ config: ForecasterConfig) {
-    let width = config.inputs + config.window
+    let (inputs, windowed) = (config.inputs, config.inputs + config.window)
+    let width = windowed + config.horizon * config.known
     precondition(rows.shape.last == width, "Forecaster: rows \(rows.shape), expected \(width)")
-    guard config.window > 0 else {
-      (features, window) = (rows, nil)
-      return
-    }
-    features = rows[features: 0..<config.inputs]
-    window = rows[features: config.inputs..<width]
+    features = inputs < width ? rows[features: 0..<inputs] : rows
+    window = config.window > 0 ? rows[features: inputs..<windowed] : nil
+    known = config.known > 0 ? rows[features: windowed..<width] : nil
   }
 }
 

@@ -18,15 +18,18 @@ public struct ForecasterConfig: Sendable, Hashable {
   /// Rows, the row itself the last, that every row is shown with, W: the window that a forecast starts
   /// from by a linear map. 0 for none, as forecasters saved before there were windows have it.
   public var window: Int
+  /// Numbers that are known of a row before it comes, K: those of each step ahead are read with the forecast
+  /// of that step. 0 for none.
+  public var known: Int
 
   /// Creates a configuration.
   public init(
     _ backbone: Blueprint, context: Int, inputs: Int, horizon: Int, levels: [Double],
-    patch: Int = 1, window: Int = 0
+    patch: Int = 1, window: Int = 0, known: Int = 0
   ) {
     (self.backbone, self.context, self.inputs) = (backbone, context, inputs)
     (self.horizon, self.levels, self.patch) = (horizon, levels, patch)
-    self.window = window
+    (self.window, self.known) = (window, known)
   }
 
   /// The usual window for a look-back: all of it, as far as a linear map gains by more rows.
@@ -37,23 +40,24 @@ public struct ForecasterConfig: Sendable, Hashable {
   /// - Throws: ``ConfigError``.
   public init(
     _ architecture: Architecture, size: BackboneSize, inputs: Int, horizon: Int, levels: [Double],
-    patch: Int = 1, window: Int = 0
+    patch: Int = 1, window: Int = 0, known: Int = 0
   ) throws {
     var tokens = size
     tokens.context = max(1, size.context / max(1, patch))
     self.init(
       try architecture.configured(size: tokens), context: size.context, inputs: inputs,
-      horizon: horizon, levels: levels, patch: patch, window: window)
+      horizon: horizon, levels: levels, patch: patch, window: window, known: known)
   }
 }
 
 extension ForecasterConfig: Codable {
   private enum CodingKeys: String, CodingKey {
-    case backbone, context, inputs, horizon, levels, patch, window, architecture, size
+    case backbone, context, inputs, horizon, levels, patch, window, known, architecture, size
   }
 
   /// Reads a configuration. What was saved before a backbone's configuration was has its size, and
-  /// before there were patches no patch, and before there were windows no window.
+  /// before there were patches no patch, before there were windows no window, and before anything could be
+  /// known ahead nothing known.
   public init(from decoder: any Decoder) throws {
     let keys = try decoder.container(keyedBy: CodingKeys.self)
     let inputs = try keys.decode(Int.self, forKey: .inputs)
@@ -64,7 +68,8 @@ extension ForecasterConfig: Codable {
       self.init(
         backbone, context: try keys.decode(Int.self, forKey: .context), inputs: inputs,
         horizon: horizon, levels: levels, patch: patch,
-        window: try keys.decodeIfPresent(Int.self, forKey: .window) ?? 0)
+        window: try keys.decodeIfPresent(Int.self, forKey: .window) ?? 0,
+        known: try keys.decodeIfPresent(Int.self, forKey: .known) ?? 0)
     } else {
       try self.init(
         .named(try keys.decode(String.self, forKey: .architecture)),
@@ -84,6 +89,7 @@ extension ForecasterConfig: Codable {
     try keys.encode(levels, forKey: .levels)
     try keys.encode(patch, forKey: .patch)
     if window > 0 { try keys.encode(window, forKey: .window) }
+    if known > 0 { try keys.encode(known, forKey: .known) }
   }
 }
 
@@ -97,6 +103,10 @@ extension ForecasterConfig: CheckedConfig {
     try require(
       (0...min(context, 4096)).contains(window), "window", window,
       "it must be in 0...\(min(context, 4096)), as the context is \(context)")
+    try require((0...4096).contains(known), "known", known, "it must be in 0...4096")
+    try require(
+      known * horizon <= 262_144, "known", known,
+      "with a horizon of \(horizon) it must be at most \(262_144 / horizon)")
     try require(context % patch == 0, "patch", patch, "it must divide the context, \(context)")
     try require(
       inputs * patch <= 65536, "patch", patch,

@@ -66,13 +66,28 @@ struct StoredSeries: Codable {
   var times: String
   var values: String
   var columns: [Column]
+  /// The rows of which only such columns are known; nil where there are none.
+  var future: Future?
+
+  /// Rows behind the last value.
+  struct Future: Codable {
+    var times: String
+    var columns: [Column]
+  }
 
   init(_ series: TimeSeries) {
     func text(_ values: [Double]) -> String { values.map { "\($0)" }.joined(separator: " ") }
     id = series.id
     times = series.timestamps.map { "\($0.secondsSinceEpoch)" }.joined(separator: " ")
     values = text(series.values)
-    columns = series.covariates.map { Column(name: $0.name, values: text($0.values)) }
+    func columns(_ covariates: [Covariate]) -> [Column] {
+      covariates.map { Column(name: $0.name, values: text($0.values)) }
+    }
+    self.columns = columns(series.covariates)
+    guard !series.future.isEmpty else { return }
+    future = Future(
+      times: series.future.timestamps.map { "\($0.secondsSinceEpoch)" }.joined(separator: " "),
+      columns: columns(series.future.covariates))
   }
 
   /// The rows, checked.
@@ -80,19 +95,26 @@ struct StoredSeries: Codable {
     func numbers(_ text: String) -> [Double] {
       text.split(separator: " ").compactMap { Double($0) }
     }
-    let stamps = times.split(separator: " ").compactMap { Int64($0) }
-      .map { Timestamp(secondsSinceEpoch: $0) }
+    func moments(_ text: String) -> [Timestamp] {
+      text.split(separator: " ").compactMap { Int64($0) }.map { Timestamp(secondsSinceEpoch: $0) }
+    }
+    let (stamps, later) = (moments(times), moments(future?.times ?? ""))
+    let known = future?.columns.map { Covariate(name: $0.name, values: numbers($0.values)) } ?? []
     let (target, beside) = (numbers(values), columns.map { numbers($0.values) })
     let limits = Timestamp(.distantPast)...Timestamp(.distantFuture)
     guard target.count == stamps.count, beside.allSatisfy({ $0.count == stamps.count }),
-      zip(stamps, stamps.dropFirst()).allSatisfy(<), stamps.allSatisfy(limits.contains)
+      known.allSatisfy({ $0.values.count == later.count }),
+      zip(stamps + later, (stamps + later).dropFirst()).allSatisfy(<),
+      (stamps + later).allSatisfy(limits.contains)
     else {
       throw ModelFolderError.damaged(
         path: folder + "/" + FolderFiles.card,
         reason: "the rows of series '\(id)' do not ascend, or some are incomplete")
     }
-    return TimeSeries(
+    var series = TimeSeries(
       id: id, timestamps: stamps, values: target,
       covariates: zip(columns, beside).map { Covariate(name: $0.name, values: $1) })
+    (series.future.timestamps, series.future.covariates) = (later, known)
+    return series
   }
 }

@@ -31,6 +31,13 @@ public struct ForecasterFolder: Sendable {
         path: weights.folder + "/" + FolderFiles.card,
         reason: "the recipe makes \(recipe.inputs) inputs, the model reads \(config.inputs)")
     }
+    guard recipe.known?.count ?? 0 == config.known else {
+      throw ModelFolderError.damaged(
+        path: weights.folder + "/" + FolderFiles.card,
+        reason:
+          "the recipe knows \(recipe.known?.count ?? 0) numbers ahead, the model reads \(config.known)"
+      )
+    }
     (self.config, self.recipe, target) = (config, recipe, card.target ?? "")
     history = try (card.history ?? []).map { try $0.series(in: weights.folder) }
     seen = card.seen.map { Timestamp(secondsSinceEpoch: $0) }

@@ -49,13 +49,14 @@ struct Entrant {
     let split = Split(
       training: training, horizon: question.horizon, validation: Self.validation)
     let recipe = try FeatureRecipe(
-      fitting: training, measure: question.measure, covariates: options.covariates, split: split,
+      fitting: training, measure: question.measure, covariates: options.covariates,
+      future: options.future, split: split,
       window: ForecasterConfig.usualWindow(context: options.lookBack))
     let seed = options.seeds.first ?? 0
     var asked = options
     asked.horizon = question.horizon
     let task = try ForecastingTask(
-      asked.forecaster(model, inputs: recipe.inputs), seed: seed, recipe: recipe,
+      asked.forecaster(model, recipe: recipe), seed: seed, recipe: recipe,
       frames: training.series.map { try recipe.frame($0) }, split: split,
       scales: question.measure == .level
         ? SeriesProblem.units(training.series.map(\.values), season: question.season) : nil)
@@ -84,20 +85,36 @@ struct Entrant {
   ) throws -> [[[Double]]?] {
     var result = [[[Double]]?](repeating: nil, count: windows.count)
     let groups = Dictionary(grouping: windows.indices) { windows[$0].series }
+    let recipe = try knownRecipe(plan, before: fold.lowerBound)
     for (number, places) in groups {
       try Task.checkCancellation()
       let origins = places.map { windows[$0].row + 1 }
+      let series = plan.table.series[number]
+      let shifts = recipe?.shifts(series) ?? []
+      let rest = recipe?.rest(of: series) ?? series.values
       var baseline = rule
       do {
-        try baseline.fit(plan.training(series: number, before: fold.lowerBound), task: task)
-        let found = try baseline.forecasts(
-          plan.table.series[number].values, origins: origins, task: task)
-        for (place, forecast) in zip(places, found) { result[place] = forecast.quantiles }
+        let count = plan.training(series: number, before: fold.lowerBound).count
+        try baseline.fit(Array(rest.prefix(count)), task: task)
+        let found = try baseline.forecasts(rest, origins: origins, task: task)
+        for (place, forecast) in zip(places, found) {
+          result[place] = forecast.shifted(by: shifts.dropFirst(windows[place].row + 1)).quantiles
+        }
       } catch is BaselineError {
         continue  // too short: its windows are told as not scored
       }
     }
     return result
+  }
+
+  /// How known inputs are seen by what was known before an origin; nil where there are none.
+  private func knownRecipe(_ plan: BacktestPlan, before origin: Int) throws -> FeatureRecipe? {
+    let future = saved?.recipe.known?.columns ?? options.future
+    guard !future.isEmpty else { return nil }
+    let training = plan.training(before: origin)
+    return try FeatureRecipe(
+      fitting: training, measure: question.measure, covariates: [], future: future,
+      split: Split(training: training, horizon: question.horizon))
   }
 
   private static func forecasts(

@@ -1,5 +1,6 @@
 public import ApusData
 import ApusModels
+import ApusRuntime
 import Foundation
 
 /// How a comparison is to be made. The defaults suit one daily series and a laptop.
@@ -24,6 +25,9 @@ public struct ComparisonOptions: Sendable {
   public var measure: Measure?
   /// Columns to read beside the target; only models read them, so baselines are at a disadvantage.
   public var covariates: [String] = []
+  /// Columns that are known ahead, such as a promotion: models and baselines read those of the rows that they
+  /// forecast.
+  public var future: [String] = []
   /// How the rows are split.
   public var sizes = Split.usual
   /// Rows left out between the parts.
@@ -90,13 +94,14 @@ public struct ComparisonOptions: Sendable {
   ///
   /// - Parameters:
   ///   - choice: The model.
-  ///   - inputs: Features of a row.
+  ///   - recipe: How its rows are made.
   /// - Returns: Its configuration.
   /// - Throws: `ConfigError`.
-  func forecaster(_ choice: ModelChoice, inputs: Int) throws -> ForecasterConfig {
+  func forecaster(_ choice: ModelChoice, recipe: FeatureRecipe) throws -> ForecasterConfig {
     ForecasterConfig(
-      try blueprint(choice, usual: usualSize), context: lookBack, inputs: inputs, horizon: horizon,
-      levels: levels, patch: patch, window: ForecasterConfig.usualWindow(context: lookBack))
+      try blueprint(choice, usual: usualSize), context: lookBack, inputs: recipe.inputs,
+      horizon: horizon, levels: levels, patch: patch,
+      window: ForecasterConfig.usualWindow(context: lookBack), known: recipe.known?.count ?? 0)
   }
 
   /// The backbone of a model, of which a person's sizes go first.

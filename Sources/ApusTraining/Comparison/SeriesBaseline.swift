@@ -28,7 +28,7 @@ struct SeriesBaseline {
     let start = ContinuousClock.now
     var fitted: [Baseline?] = []
     var first: String?
-    for (index, series) in problem.table.series.enumerated() {
+    for index in problem.table.series.indices {
       try Task.checkCancellation()
       var baseline = prototype
       do {
@@ -37,7 +37,8 @@ struct SeriesBaseline {
           continue
         }
         try baseline.fit(
-          Array(series.values[problem.split.fittingRows(series: index)]), task: problem.task)
+          Array(problem.rest(index)[problem.split.fittingRows(series: index)]),
+          task: problem.task)
         fitted.append(baseline)
       } catch {
         first = first ?? "\(error)"
@@ -81,16 +82,17 @@ struct SeriesBaseline {
       guard !rows.isEmpty else { continue }
       try Task.checkCancellation()
       var forecasts: [BaselineForecast]?
+      let rest = problem.rest(number)
       do {
-        forecasts = try fitted[number]?.forecasts(series.values, origins: rows, task: task)
+        forecasts = try fitted[number]?.forecasts(rest, origins: rows, task: task)
       } catch {
         first = first ?? error
       }
       if forecasts == nil {
         result.standIns.append(series.id)
-        forecasts = try problem.naive[number]?.forecasts(
-          series.values, origins: rows, task: task)
+        forecasts = try problem.naive[number]?.forecasts(rest, origins: rows, task: task)
       }
+      forecasts = forecasts.map { problem.shifted($0, series: number, origins: rows) }
       result.quantiles += forecasts?.map(\.quantiles) ?? []
       result.means += forecasts?.map(\.mean) ?? []
     }

@@ -72,7 +72,7 @@ public struct SeriesComparison: Sendable {
     _ problem: SeriesProblem, progress: @escaping (WorkProgress) async -> Void
   ) async throws -> [Contender<Forecaster>] {
     func config(_ choice: ModelChoice) throws -> ForecasterConfig {
-      try options.forecaster(choice, inputs: problem.recipe.inputs)
+      try options.forecaster(choice, recipe: problem.recipe)
     }
     // What no model can do is wrong with the options, not with a row.
     try options.usualSize.validate()

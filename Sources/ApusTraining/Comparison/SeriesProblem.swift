@@ -18,6 +18,10 @@ struct SeriesProblem {
   let scales: [Double]?
   /// The question to the classical baselines.
   let task: ForecastTask
+  /// What inputs that are known ahead do to every row; nil where they do nothing.
+  private let shifts: [[Shift]]?
+  /// The values without that; nil where it is nothing.
+  private let rests: [[Double]]?
   private let validation, test: ForecastOrigins
 
   /// Reads nothing but the table: fits scalers on the training part and makes the frames.
@@ -28,8 +32,8 @@ struct SeriesProblem {
     let split = try Split(
       measured, sizes: options.sizes, horizon: options.horizon, embargo: options.embargo)
     let recipe = try FeatureRecipe(
-      fitting: measured, measure: measure, covariates: options.covariates, split: split,
-      window: ForecasterConfig.usualWindow(context: options.lookBack))
+      fitting: measured, measure: measure, covariates: options.covariates, future: options.future,
+      split: split, window: ForecasterConfig.usualWindow(context: options.lookBack))
     (self.table, self.split, self.recipe) = (measured, split, recipe)
     frames = try measured.series.map { try recipe.frame($0) }
     let season = measure == .level ? measured.cadence.seasonLength : 1
@@ -37,10 +41,15 @@ struct SeriesProblem {
       horizon: options.horizon, levels: options.levels, seasonLength: season,
       measure: ForecastTask.Kind(measure))
     self.task = task
+    shifts = recipe.effect == nil ? nil : measured.series.map { recipe.shifts($0) }
+    let rests = recipe.effect == nil ? nil : measured.series.map { recipe.rest(of: $0) }
+    self.rests = rests
     let training = measured.series.enumerated().map { index, series in
       Array(series.values[split.fittingRows(series: index)])
     }
-    let naive = training.map { rows in
+    let naive = measured.series.indices.map { index in
+      let rows = Array(
+        (rests?[index] ?? measured.series[index].values)[split.fittingRows(series: index)])
       var baseline = Baseline.naive
       return (try? baseline.fit(rows, task: task)).map { baseline }
     }
@@ -50,6 +59,17 @@ struct SeriesProblem {
       ForecastOrigins(measured, split: split, part: part) { naive[$0] != nil }
     }
     (validation, test) = (origins(.validation), origins(.test))
+  }
+
+  /// A series without what known inputs do, as the classical baselines see it.
+  func rest(_ series: Int) -> [Double] { rests?[series] ?? table.series[series].values }
+
+  /// Forecasts of the rest with what known inputs do to the rows after each origin.
+  func shifted(
+    _ forecasts: [BaselineForecast], series: Int, origins: [Int]
+  ) -> [BaselineForecast] {
+    guard let shifts = shifts?[series] else { return forecasts }
+    return zip(forecasts, origins).map { $0.shifted(by: shifts.dropFirst($1)) }
   }
 
   func origins(_ part: Split.Part) -> ForecastOrigins { part == .test ? test : validation }

@@ -113,8 +113,8 @@ extension SeriesComparison {
     guard let name = verdict.baseline else { return nil }
     let model = Model(
       try Baseline.named(name, lookback: options.lookBack), task: problem.task,
-      lookback: options.lookBack, recipe: problem.recipe, target: table.targetName,
-      history: table.series)
+      lookback: options.lookBack, recipe: try wholeRecipe(problem).recipe,
+      target: table.targetName, history: table.series)
     return (model, "\(name) is fitted to all rows.")
   }
 
@@ -146,14 +146,23 @@ extension SeriesComparison {
     }
   }
 
+  /// How rows are seen when all of them are fitted to.
+  private func wholeRecipe(
+    _ problem: SeriesProblem
+  ) throws -> (recipe: FeatureRecipe, split: Split) {
+    let whole = Split(training: problem.table, horizon: options.horizon)
+    let recipe = try FeatureRecipe(
+      fitting: problem.table, measure: problem.measure, covariates: options.covariates,
+      future: options.future, split: whole,
+      window: ForecasterConfig.usualWindow(context: options.lookBack))
+    return (recipe, whole)
+  }
+
   private func refitted(
     _ run: Contender<Forecaster>.Run, _ problem: SeriesProblem,
     progress: @escaping (TrainingProgress) async -> Void
   ) async throws -> (ModelFolder.SavedForecaster, fit: String) {
-    let whole = Split(training: problem.table, horizon: options.horizon)
-    let recipe = try FeatureRecipe(
-      fitting: problem.table, measure: problem.measure, covariates: options.covariates,
-      split: whole, window: ForecasterConfig.usualWindow(context: options.lookBack))
+    let (recipe, whole) = try wholeRecipe(problem)
     let task = try ForecastingTask(
       run.model.config, seed: run.seed, recipe: recipe,
       frames: problem.table.series.map { try recipe.frame($0) }, split: whole,

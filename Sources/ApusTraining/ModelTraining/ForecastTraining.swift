@@ -25,7 +25,7 @@ public struct ForecastTraining: Sendable {
     var problemOptions = ComparisonOptions()
     problemOptions.horizon = options.horizon
     problemOptions.measure = options.measure
-    problemOptions.covariates = options.covariates
+    (problemOptions.covariates, problemOptions.future) = (options.covariates, options.future)
     problemOptions.patch = options.patch
     let context = options.context ?? problemOptions.fitting(table).lookBack
     problemOptions.context = context
@@ -36,7 +36,8 @@ public struct ForecastTraining: Sendable {
       try options.model.blueprint(usual, width: options.width, layers: options.layers),
       context: context, inputs: problem.recipe.inputs, horizon: options.horizon,
       levels: options.levels, patch: options.patch,
-      window: ForecasterConfig.usualWindow(context: context))
+      window: ForecasterConfig.usualWindow(context: context),
+      known: problem.recipe.known?.count ?? 0)
     var task = try ForecastingTask(
       config, seed: options.seed, recipe: problem.recipe, frames: problem.frames,
       split: problem.split, batch: options.batch ?? 8, scales: problem.scales)

@@ -63,6 +63,18 @@ public struct BaselineForecast: Sendable, Codable, Hashable {
   }
 }
 
+extension BaselineForecast {
+  /// The same with what known inputs do to each step, as far as that is known.
+  package func shifted(by shifts: some Collection<Shift>) -> BaselineForecast {
+    var result = self
+    for (step, shift) in zip(quantiles.indices, shifts) {
+      result.quantiles[step] = quantiles[step].map { shift.applied(to: $0) }
+      if step < mean.count { result.mean[step] = shift.applied(to: mean[step]) }
+    }
+    return result
+  }
+}
+
 /// A forecaster of one series: learns on a training history, then forecasts from any origin.
 ///
 /// Missing values are NaN. What is forecast at an origin depends only on the values before it and
