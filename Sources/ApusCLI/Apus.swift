@@ -15,7 +15,8 @@ struct ApusCommand: AsyncParsableCommand {
       """,
     version: ApusVersion.current,
     subcommands: [
-      CheckCommand.self, CompareCommand.self, TrainCommand.self, ForecastCommand.self,
+      CheckCommand.self, AuditCommand.self, CompareCommand.self, TrainCommand.self,
+      ForecastCommand.self,
       StreamCommand.self, BacktestCommand.self, EvaluateCommand.self,
       ComposeCommand.self, ScoreCommand.self, EmbedCommand.self, InspectCommand.self,
       ConvertCommand.self, ProbeCommand.self, BenchCommand.self, CostCommand.self,

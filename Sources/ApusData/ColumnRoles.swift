@@ -26,9 +26,18 @@ struct ColumnRoles {
   private let file: String
   /// Columns that are written like a time, whether or not they are the time of the rows.
   private var timeLike: Set<Int> = []
+  /// Columns that play another part.
+  private let barred: Set<Int>
 
-  init(_ layout: CSVLayout, options: SeriesOptions) throws(SeriesError) {
+  /// Decides.
+  ///
+  /// - Parameters:
+  ///   - layout: The table.
+  ///   - options: What a person says.
+  ///   - barred: Columns that are neither time, name, target nor beside it. Default: none.
+  init(_ layout: CSVLayout, options: SeriesOptions, barred: Set<Int> = []) throws(SeriesError) {
     self.layout = layout
+    self.barred = barred
     self.options = options
     file = layout.table.source.name
     facts = layout.names.indices.map { ColumnFacts(layout, $0) }
@@ -59,7 +68,7 @@ struct ColumnRoles {
 
   /// The columns beside the time and the names.
   private func isTaken(_ column: Int) -> Bool {
-    time.columns.contains(column) || keys.contains(column)
+    time.columns.contains(column) || keys.contains(column) || barred.contains(column)
   }
 }
 
@@ -76,7 +85,7 @@ extension ColumnRoles {
       return
     }
     if let known = options.format, try chooseTime(like: known.time) { return }
-    let search = try TimeSearch(layout, options: options, facts: facts)
+    let search = try TimeSearch(layout, options: options, facts: facts, barred: barred)
     months = search.months
     let parts = TimeParts(search)
     let settled = search.open.sorted { $0.key < $1.key }.compactMap { parts.settled($0.value) }
@@ -159,7 +168,7 @@ extension ColumnRoles {
       var isResolved = hasFewRepeats(one.stamps)
       if !isResolved {
         let search = KeySearch(layout, facts: facts, stamps: one.stamps)
-        let found = search.keys(fixed: keys, excluding: Set(one.parts.map(\.column)))
+        let found = search.keys(fixed: keys, excluding: barred.union(one.parts.map(\.column)))
         isResolved = found != nil
         names = found?.columns.count ?? 0
       }
@@ -307,7 +316,7 @@ extension ColumnRoles {
 
   /// Columns that name no series.
   private func untouchable() throws(SeriesError) -> Set<Int> {
-    var columns = Set(time.columns).union(timeLike)
+    var columns = Set(time.columns).union(timeLike).union(barred)
     for name in options.targets where name != "*" { columns.insert(try column(named: name)) }
     return columns.union(try known())
   }
@@ -346,7 +355,7 @@ extension ColumnRoles {
   /// Without a clock a label that comes back marks the rows of one series.
   private mutating func chooseLabels() {
     let sample = layout.rows.indices.prefix(2_000)
-    for column in layout.names.indices where !facts[column].isNumeric {
+    for column in layout.names.indices where !facts[column].isNumeric && !isTaken(column) {
       let labels = Set(sample.map { layout.cell($0, column) })
       guard labels.count > 1, labels.count * 3 < sample.count else { continue }
       keys = [column]

@@ -19,9 +19,10 @@ struct TimeSearch {
 
   private let file: String
 
-  /// Looks at every column, or at those named.
+  /// Looks at every column but those barred, or at those named.
   init(
-    _ layout: CSVLayout, options: SeriesOptions, facts: [ColumnFacts], only: [Int]? = nil
+    _ layout: CSVLayout, options: SeriesOptions, facts: [ColumnFacts], only: [Int]? = nil,
+    barred: Set<Int> = []
   ) throws(SeriesError) {
     self.layout = layout
     self.options = options
@@ -34,7 +35,7 @@ struct TimeSearch {
     } else {
       months = .english
     }
-    for column in only ?? Array(layout.names.indices) {
+    for column in only ?? layout.names.indices.filter({ !barred.contains($0) }) {
       if facts[column].isNumeric {
         addNumbers(column, isAsked: only != nil)
       } else {

@@ -212,6 +212,52 @@ struct FlagTests {
     }
   }
 
+  /// What tries the flags of `apus audit`.
+  private static func audits(_ inputs: Inputs, calm: String) throws -> [String: Trial] {
+    let rows = try String(contentsOfFile: inputs.prices, encoding: .utf8).split(separator: "\n")
+    func file(_ name: String, _ header: String, _ cell: (Int) -> String) throws -> String {
+      let body = rows.dropFirst().enumerated().map { "\($1),\(cell($0))" }
+      return try inputs.folder.write(
+        (["\(rows[0]),\(header)"] + body).joined(separator: "\n"), to: name)
+    }
+    let parts = try file("parts.csv", "half") { $0 < 120 ? "train" : "test" }
+    let published = try file("published.csv", "seen") { "2019-01-\(10 + $0 % 20)" }
+    let spans = try inputs.folder.write(
+      "split,start,end\ntrain,2018-01-01,2018-06-30\ntest,2018-07-01,2018-12-31\n",
+      to: "spans.csv")
+    let windows = try inputs.folder.write(
+      "window,step,role,y\n"
+        + (0..<40).map { "w\($0 / 10),\($0 % 10),\($0 % 10 < 7 ? "input" : "target"),\($0 * $0)" }
+        .joined(separator: "\n"), to: "windows.csv")
+    let parted = ["audit", inputs.prices, "--target", "close", "--test-from", "2018-06-01"]
+    let rerun = ["audit", inputs.prices, "--target", "close", "--rerun", inputs.prices]
+    return [
+      "audit data": .instead(["audit", inputs.days, "--target", "close"]),
+      "audit --model": .with(["--model", calm]),
+      "audit --target": .with(["--target", "open"]), "audit --id": .with(["--id", "volume"]),
+      "audit --time": .base(parted.dropLast(2) + ["--test-from", "50"], with: ["--time", "none"]),
+      "audit --day-first": .base(
+        ["audit", inputs.days, "--target", "close"], with: ["--no-day-first"]),
+      "audit --decimal": .with(["--decimal", "comma"]),
+      "audit --missing": .base(parted, with: ["--missing", "100.0"]),
+      "audit --locale": .refused(["--locale", "xx"], "must be one of"),
+      "audit --split": .base(
+        ["audit", parts, "--target", "close"], with: ["--split", "volume"]),
+      "audit --test-from": .with(["--test-from", "2018-06-01"]),
+      "audit --splits": .with(["--splits", spans]),
+      "audit --horizon": .base(parted, with: ["--horizon", "3"]),
+      "audit --embargo": .base(parted, with: ["--embargo", "3"]),
+      "audit --same-row": .with(["--same-row"]), "audit --future": .with(["--future", "open"]),
+      "audit --raw": .with(["--raw", inputs.prices]),
+      "audit --published": .base(
+        ["audit", published, "--target", "close"], with: ["--published", "seen"]),
+      "audit --vintages": .with(["--vintages", published]),
+      "audit --windows": .with(["--windows", windows]),
+      "audit --rerun": .with(["--rerun", inputs.prices]),
+      "audit --cut": .base(rerun, with: ["--cut", "2018-03-01"]),
+    ]
+  }
+
   private static func table(_ inputs: Inputs) throws -> ([String: [String]], [String: Trial]) {
     let small = ["--steps", "2", "--context", "16", "--width", "8", "--layers", "1", "-q"]
     let make = { (words: [String]) in
@@ -286,6 +332,7 @@ struct FlagTests {
     let bases: [String: [String]] = [
       "compare": compare, "train": train,
       "check": ["check", inputs.prices, "--target", "close"],
+      "audit": ["audit", inputs.prices, "--target", "close"],
       "backtest": [
         "backtest", "--model", "lstm,naive", "--data", inputs.prices, "--target", "close",
         "--windows", "3", "--horizon", "2", "--output", "OUT", "--json",
@@ -378,6 +425,7 @@ struct FlagTests {
       "check --measure": .with(["--measure", "level"]),
       "check --output": .with(["--output", "OUT"]),
     ]) { $1 }
+    trials.merge(try audits(inputs, calm: calm)) { $1 }
     trials.merge([
       "compare --models": .with(["--models", "mamba"]), "compare --seeds": .with(["--seeds", "2"]),
       "compare --gate": .with(["--gate"]),
