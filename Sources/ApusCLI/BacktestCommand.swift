@@ -91,7 +91,7 @@ struct BacktestCommand: AsyncParsableCommand {
     if let output { try ModelFolder.prepare(output) }
     let progress = Progress(isQuiet: training.quiet)
     defer { progress.end() }
-    let result = try await file.backtest(choices, options: options()) { progress.show($0) }
+    let result = try await file.backtest(choices, options: try options()) { progress.show($0) }
     progress.end()
     for note in result.notes { Printer.messages.note(note) }
     if let output { try result.write(to: output, guardsFormulas: guardsFormulas) }
@@ -101,12 +101,12 @@ struct BacktestCommand: AsyncParsableCommand {
     try show(result)
   }
 
-  private func options() -> BacktestOptions {
+  private func options() throws -> BacktestOptions {
     var options = BacktestOptions()
     options.horizon = horizon
     (options.training.measure, options.training.embargo) = (measure, embargo)
     options.training.covariates = covariates.map(commaSeparated) ?? []
-    options.training.future = ahead.names
+    (options.training.future, options.training.holidays) = (ahead.names, try ahead.days())
     options.training.context = training.context ?? options.training.context
     options.training.budget = training.limit ?? options.training.budget
     (options.training.width, options.training.layers) = (training.width, training.layers)

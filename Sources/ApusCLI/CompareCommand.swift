@@ -89,7 +89,7 @@ struct CompareCommand: AsyncParsableCommand {
     options.horizon = forecast.horizon ?? options.horizon
     options.patch = forecast.patch ?? options.patch
     (options.measure, options.covariates) = (forecast.measure, forecast.covariateNames)
-    options.future = forecast.ahead.names
+    (options.future, options.holidays) = (forecast.ahead.names, try forecast.ahead.days())
     options.levels = forecast.levelList ?? options.levels
     (options.width, options.layers) = (training.width, training.layers)
     options.learningRate = training.learningRate

@@ -174,18 +174,23 @@ struct RowOptions: ParsableArguments {
   var duplicates: SeriesOptions.DuplicateRule?
   @Option(help: "The distance between rows, such as 15min, 1h, 1d, B, 1w, 1mo. Default: inferred.")
   var freq: Frequency?
-  @Option(parsing: .unconditional, help: "Rows in a season. Default: by the frequency.")
-  var season: Int?
+  @Option(
+    parsing: .unconditional,
+    help: """
+      Rows in a season, or in several, from the shortest on, such as 24,168. Default: by the frequency.
+      """)
+  var season: SeasonList?
 
   func validate() throws {
-    try requireRange([("--header", header, 0...16), ("--season", season, 1...1_000_000)])
+    try requireRange([("--header", header, 0...16)])
   }
 
   /// Adds them to what is said about the columns.
   func reading(_ columns: ColumnOptions, measure: Measure? = nil) -> SeriesOptions {
     var reading = columns.reading
     (reading.headerLines, reading.duplicates) = (header, duplicates)
-    (reading.frequency, reading.season, reading.measure) = (freq, season, measure)
+    (reading.frequency, reading.season, reading.measure) = (freq, season?.lengths.first, measure)
+    reading.longerSeasons = Array(season?.lengths.dropFirst() ?? [])
     return reading
   }
 
@@ -195,6 +200,20 @@ struct RowOptions: ParsableArguments {
       ("--header", header != nil), ("--duplicates", duplicates != nil), ("--freq", freq != nil),
       ("--season", season != nil),
     ]
+  }
+}
+
+/// Rows in each of several seasons, rising.
+struct SeasonList: ExpressibleByArgument {
+  let lengths: [Int]
+
+  init?(argument: String) {
+    let words = argument.split(separator: ",", omittingEmptySubsequences: false)
+    lengths = words.compactMap { Int($0.trimmingCharacters(in: .whitespaces)) }
+    let isRising = zip(lengths, lengths.dropFirst()).allSatisfy { $0 < $1 }
+    guard lengths.count == words.count, lengths.count <= 8, isRising,
+      lengths.allSatisfy({ (1...1_000_000).contains($0) }), lengths.count == 1 || lengths[0] > 1
+    else { return nil }
   }
 }
 
@@ -258,6 +277,7 @@ struct ForecastOptions: ParsableArguments {
       columns.given + rows.given + [
         ("--horizon", horizon != nil), ("--patch", patch != nil), ("--measure", measure != nil),
         ("--covariates", covariates != nil), ("--future", ahead.future != nil),
+        ("--holidays", ahead.holidays != nil),
         ("--levels", levels != nil),
       ], unless: found == .series,
       because: "is for series, but '\(path)' is read as a text. Leave it out, or add --kind series."
@@ -278,8 +298,20 @@ struct FutureOptions: ParsableArguments {
       """)
   var future: String?
 
+  @Option(
+    help: """
+      Countries by their two letters, such as DE,US, and files with a date in each line, separated by commas: \
+      their holidays are known ahead. Default: none.
+      """)
+  var holidays: String?
+
   /// The columns.
   var names: [String] { future.map(commaSeparated) ?? [] }
+
+  /// The holidays; nil for none.
+  ///
+  /// - Throws: `HolidayError`, and what is wrong with a file.
+  func days() throws -> Holidays? { try holidays.map { try Holidays(commaSeparated($0)) } }
 }
 
 /// How cells of CSV are written.

@@ -93,6 +93,7 @@ struct TrainCommand: AsyncParsableCommand {
     options.horizon = forecast.horizon ?? options.horizon
     options.context = training.context ?? options.context
     (options.measure, options.future) = (forecast.measure, forecast.ahead.names)
+    options.holidays = try forecast.ahead.days()
     let kind = try forecast.kind(of: data)
     let file = try DataFile(data, kind: kind, reading: forecast.reading)
     if !training.quiet { for note in file.notes { Printer.messages.note(note) } }
@@ -131,7 +132,7 @@ struct TrainCommand: AsyncParsableCommand {
     (options.learningRate, options.seed) = (training.learningRate, training.seed ?? 0)
     (options.precision, options.recomputesBlocks) = (precision, recompute)
     (options.measure, options.covariates) = (forecast.measure, forecast.covariateNames)
-    options.future = forecast.ahead.names
+    (options.future, options.holidays) = (forecast.ahead.names, try forecast.ahead.days())
     options.levels = forecast.levelList ?? options.levels
     return options
   }

@@ -140,6 +140,8 @@ public struct Cadence: Hashable, Codable, Sendable {
   public private(set) var monthEnd: MonthEnd
   /// Rows in a season, where a person says it; nil for the natural one.
   public var season: Int?
+  /// Rows in each longer season beside it, where a person says them, in ascending order.
+  public var longerSeasons: [Int] = []
 
   /// The day of the month of a monthly row.
   public enum MonthEnd: String, Codable, Sendable {
@@ -173,6 +175,10 @@ public struct Cadence: Hashable, Codable, Sendable {
     phaseSeconds = try keys.decode(Int.self, forKey: .phaseSeconds)
     monthEnd = try keys.decode(MonthEnd.self, forKey: .monthEnd)
     season = try keys.decodeIfPresent(Int.self, forKey: .season)
+    longerSeasons = try keys.decodeIfPresent([Int].self, forKey: .longerSeasons) ?? []
+    try keys.require(
+      longerSeasons.allSatisfy { (2...1_000_000).contains($0) }, .longerSeasons,
+      "2 to 1000000 rows are expected")
     try keys.require(season.map { $0 >= 1 } ?? true, .season, "it must be at least 1")
     try keys.require(frequency.isPossible, .frequency, "there is no frequency \(frequency)")
     try keys.require(

@@ -1,27 +1,53 @@
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+#if canImport(Glibc)
+  import Glibc
+#endif
 public import ApusTensor
 
-/// What is known of rows before they come, as numbers of one size: columns such as a promotion or a price.
+/// What is known of rows before they come, as numbers of one size: columns such as a promotion or a price, and
+/// what follows from the time of a row, holidays and the place in long seasons.
 ///
 /// Stored with the model, so that rows ahead are seen as those of training were.
 public struct KnownInputs: Codable, Sendable, Equatable {
   /// The columns, by name, after the measure.
   public let columns: [String]
+  /// The holidays; nil for none.
+  public let holidays: Holidays?
   /// Means and deviations over the training part, of the columns and then of what follows from the time.
   public let scaler: StandardScaler
+  /// How rows follow each other, with the seasons that a person says.
+  private let cadence: Cadence
 
   /// Fits the inputs of a table; nil where there are none.
   ///
+  /// A season beside the first one is seen by up to ten sines and cosines of its place, without those that a
+  /// shorter season has too (Hyndman and Athanasopoulos, *Forecasting: Principles and Practice*, 3rd edition,
+  /// section 7.4).
   /// - Parameters:
   ///   - table: The series, measured.
   ///   - columns: The columns that are known ahead, which every series has.
+  ///   - holidays: The holidays. Default: none.
   ///   - rows: Of each series the rows to fit on.
-  public init?(fitting table: SeriesTable, columns: [String], rows: [Range<Int>]) {
-    guard !columns.isEmpty else { return nil }
-    self.columns = columns
-    let values = columns.map { name in
+  public init?(
+    fitting table: SeriesTable, columns: [String], holidays: Holidays? = nil, rows: [Range<Int>]
+  ) {
+    (self.columns, self.holidays, cadence) = (columns, holidays, table.cadence)
+    let fromTime = Self.fromTime(Timestamp(secondsSinceEpoch: 0), holidays, table.cadence).count
+    guard !columns.isEmpty || fromTime > 0 else { return nil }
+    var values = columns.map { name in
       zip(table.series, rows).flatMap { series, rows in
         series.covariate(named: name).map { Array($0[rows]) } ?? []
       }
+    }
+    if fromTime > 0 {
+      let times = zip(table.series, rows).flatMap { series, rows in
+        series.timestamps[rows].map { Self.fromTime($0, holidays, table.cadence) }
+      }
+      values += (0..<fromTime).map { input in times.map { $0[input] } }
     }
     scaler = StandardScaler(fitting: values)
   }
@@ -30,10 +56,13 @@ public struct KnownInputs: Codable, Sendable, Equatable {
   public init(from decoder: any Decoder) throws {
     let keys = try decoder.container(keyedBy: CodingKeys.self)
     columns = try keys.decode([String].self, forKey: .columns)
+    holidays = try keys.decodeIfPresent(Holidays.self, forKey: .holidays)
     scaler = try keys.decode(StandardScaler.self, forKey: .scaler)
+    cadence = try keys.decode(Cadence.self, forKey: .cadence)
+    let count =
+      columns.count + Self.fromTime(Timestamp(secondsSinceEpoch: 0), holidays, cadence).count
     try keys.require(
-      scaler.means.count == columns.count, .scaler,
-      "a mean for each of the \(columns.count) inputs is expected")
+      scaler.means.count == count, .scaler, "a mean for each of the \(count) inputs is expected")
   }
 
   /// Numbers of one row, K.
@@ -46,7 +75,29 @@ public struct KnownInputs: Codable, Sendable, Equatable {
   ///   - stamp: The time of the row.
   /// - Returns: `[K]`.
   public func callAsFunction(_ values: [Double], at stamp: Timestamp) -> [Double] {
-    values.enumerated().map { min(max(scaler.scaled($1, column: $0), -8), 8) }
+    (values + Self.fromTime(stamp, holidays, cadence)).enumerated().map {
+      min(max(scaler.scaled($1, column: $0), -8), 8)
+    }
+  }
+
+  /// What follows from the time of a row.
+  private static func fromTime(
+    _ stamp: Timestamp, _ holidays: Holidays?, _ cadence: Cadence
+  ) -> [Double] {
+    var inputs = holidays?.inputs(at: stamp, cadence.frequency) ?? []
+    guard !cadence.longerSeasons.isEmpty, let place = cadence.ordinal(of: stamp) else {
+      return inputs
+    }
+    var shorter = [cadence.seasonLength]
+    for season in cadence.longerSeasons {
+      for turns in 1...max(1, min(10, season / 2))
+      where !shorter.contains(where: { $0 * turns % season == 0 }) {
+        let phase = Double(((place % season) * turns) % season) / Double(season)
+        inputs += [sin(2 * .pi * phase), cos(2 * .pi * phase)]
+      }
+      shorter.append(season)
+    }
+    return inputs
   }
 }
 

@@ -179,7 +179,7 @@ extension Cadence {
   }
 
   /// The number of a row on an axis without holes; nil where there is no such axis.
-  private func ordinal(of stamp: Timestamp) -> Int? {
+  package func ordinal(of stamp: Timestamp) -> Int? {
     switch frequency {
     case .steps: Int(stamp.secondsSinceEpoch)
     case .seconds(let step) where openSlots.isEmpty:

@@ -47,6 +47,7 @@ struct SeriesChecks {
       table.noteWeekdays()
       table.noteHoles(lines)
     }
+    table.cadence.longerSeasons = options.longerSeasons
     table.cadence.season =
       options.season ?? (hasClock ? nil : options.frequency.map { Cadence($0).seasonLength })
     for (index, one) in series.enumerated() {

@@ -28,6 +28,8 @@ public struct SeriesOptions: Sendable, Codable, Equatable {
   public var frequency: Frequency?
   /// Rows in a season; nil takes the usual number of the frequency.
   public var season: Int?
+  /// Rows in each longer season beside it, in ascending order.
+  public var longerSeasons: [Int] = []
   /// The quantity that is to be forecast, for the report; nil infers it.
   public var measure: Measure?
   /// How a table of this kind was written when a model was trained; what is said above counts more.

@@ -15,7 +15,9 @@ extension FeatureRecipe {
         places: length > 1
           ? series.timestamps[rows].map { table.cadence.seasonPlace(of: $0) ?? 0 } : [])
     }
-    return CovariateEffect(fitting: histories, season: length)
+    return CovariateEffect(
+      fitting: histories, season: length,
+      longest: max(length, table.cadence.longerSeasons.max() ?? 1))
   }
 
   /// The columns that are known ahead, by the names of a person's file and not of what the measure made of
@@ -103,6 +105,7 @@ struct KnownView: Sendable {
 struct KnownRows: Sendable {
   private let columns: [String]
   private let series: String
+  private let isAnythingKnown: Bool
   private var rows: [Timestamp: [Double]] = [:]
 
   /// Takes what is known in the rows of a series, not measured yet, and in its future.
@@ -110,6 +113,7 @@ struct KnownRows: Sendable {
   /// - Throws: `MeasureError`.
   init(_ recipe: FeatureRecipe, series: TimeSeries?, name: String) throws {
     (columns, self.series) = (recipe.known?.columns ?? [], name)
+    isAnythingKnown = recipe.known != nil
     guard !columns.isEmpty, let series else { return }
     let measured = try recipe.measure.apply(to: series)
     let past = columns.map { measured.covariate(named: $0) }
@@ -148,7 +152,7 @@ struct KnownRows: Sendable {
   ///
   /// - Throws: `KnownFutureError` for the first number that is not there.
   func callAsFunction(at stamps: [Timestamp]) throws(KnownFutureError) -> RowsAhead {
-    guard !columns.isEmpty else { return .unknown }
+    guard isAnythingKnown else { return .unknown }
     var ahead = RowsAhead(stamps: stamps)
     for stamp in stamps {
       let numbers = rows[stamp] ?? columns.map { _ in .nan }
@@ -183,7 +187,9 @@ extension Model {
   public func knownTable(
     readingCSVAt path: String, options: SeriesOptions = SeriesOptions()
   ) throws -> SeriesTable {
-    guard recipe.known != nil else { throw ForecastError.nothingKnown(model: name) }
+    guard recipe.known?.columns.isEmpty == false else {
+      throw ForecastError.nothingKnown(model: name)
+    }
     let names = recipe.knownNames
     var options = options.completed(by: self)
     options.targets = Array(names.prefix(1))

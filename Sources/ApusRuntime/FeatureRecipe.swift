@@ -39,17 +39,22 @@ public struct FeatureRecipe: Codable, Sendable, Equatable {
   ///   - measure: What it was measured as.
   ///   - covariates: Columns to read; others are left out.
   ///   - future: Columns to read that are known ahead.
+  ///   - holidays: Holidays, which are known ahead too.
   ///   - split: Says which rows are training.
   ///   - window: Rows whose deviation is the scale of a forecast of levels; nil for the size of the last
   ///     steps.
-  /// - Throws: ``RecipeError`` when a column is not there.
+  /// - Throws: ``RecipeError`` when a column is not there, or times do not tell the place in a longer season.
   public init(
     fitting table: SeriesTable, measure: Measure, covariates: [String], future: [String] = [],
-    split: Split, window: Int? = nil
+    holidays: Holidays? = nil, split: Split, window: Int? = nil
   ) throws {
     self.measure = measure
     kind = ScaleKind(measure)
     self.window = kind == .level ? window : nil
+    let longer = table.cadence.longerSeasons
+    guard longer.isEmpty || table.cadence.ordinal(of: Timestamp(secondsSinceEpoch: 0)) != nil else {
+      throw RecipeError.noPlace(seasons: longer, frequency: table.cadence.frequency.name)
+    }
     let ahead = future.map { Self.measured($0, measure, table) }
     self.covariates =
       covariates.map { Self.measured($0, measure, table) }.filter { !ahead.contains($0) } + ahead
@@ -66,7 +71,7 @@ public struct FeatureRecipe: Codable, Sendable, Equatable {
     let features = CalendarFeatures(table.cadence)
     calendar = features.count > 0 ? features : nil
     let rows = table.series.indices.map { split.fittingRows(series: $0) }
-    known = KnownInputs(fitting: table, columns: ahead, rows: rows)
+    known = KnownInputs(fitting: table, columns: ahead, holidays: holidays, rows: rows)
     effect = known.flatMap { Self.effect(of: $0, on: table, rows: rows) }
     var rest = table
     if effect != nil {
@@ -151,6 +156,8 @@ public struct FeatureRecipe: Codable, Sendable, Equatable {
 public enum RecipeError: Error, Equatable {
   /// The data lacks a covariate.
   case missingCovariate(String, known: [String])
+  /// The times of rows do not tell their place in a longer season.
+  case noPlace(seasons: [Int], frequency: String)
 }
 
 extension RecipeError: ApusError {
@@ -164,6 +171,12 @@ extension RecipeError: ApusError {
       The data has no column '\(name)', which the model reads beside the target.\
       \(suggestion(for: name, among: known)) \
       Columns found: \(known.isEmpty ? "none" : known.joined(separator: ", ")).
+      """
+    case .noPlace(let seasons, let frequency):
+      """
+      A season of \(seasons.map(String.init).joined(separator: " and ")) rows was named beside the first, but \
+      the times of rows that come \(frequency) do not tell the place in it. Name one season, or count rows \
+      with --time none.
       """
     }
   }

@@ -85,6 +85,11 @@ extension SeriesOptions {
     options.format = recipe.table
     if options.targets.isEmpty, !target.isEmpty { options.targets = [target] }
     if options.future.isEmpty { options.future = recipe.knownNames }
+    if options.longerSeasons.isEmpty, !recipe.cadence.longerSeasons.isEmpty {
+      (options.season, options.longerSeasons) = (
+        recipe.cadence.season, recipe.cadence.longerSeasons
+      )
+    }
     return options
   }
 }

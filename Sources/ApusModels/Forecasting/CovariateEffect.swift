@@ -49,10 +49,13 @@ package struct CovariateEffect: Codable, Sendable, Equatable {
   /// - Parameters:
   ///   - histories: The series.
   ///   - season: Places of a season; 1 without one.
-  package init?(fitting histories: [History], season: Int) {
+  ///   - longest: Rows of the longest season, which the level is the mean over. Default: those of the season.
+  package init?(fitting histories: [History], season: Int, longest: Int? = nil) {
     let inputs = histories.lazy.compactMap { $0.inputs.first?.count }.first ?? 0
     guard inputs > 0 else { return nil }
-    let samples = histories.compactMap { Sample($0, season: season) }
+    let samples = histories.compactMap {
+      Sample($0, season: season, longest: longest ?? season)
+    }
     let isPositive = samples.allSatisfy { $0.history.values.allSatisfy { !($0 <= 0) } }
     var best = (
       loss: samples.reduce(0) { $0 + $1.loss(nil) }, form: Form.added, ridge: Double?.none
@@ -216,11 +219,12 @@ private struct Sample {
   private let inputs: [[Double]]
 
   /// Nil where rows are too few, or nothing moves.
-  init?(_ history: CovariateEffect.History, season: Int) {
+  init?(_ history: CovariateEffect.History, season: Int, longest: Int) {
     let present = history.values.count(where: \.isFinite)
     guard present >= 10, let width = history.inputs.first?.count else { return nil }
     self.history = history
-    filter = LevelFilter(history.values.count, places: history.places, season: season)
+    filter = LevelFilter(
+      history.values.count, places: history.places, season: season, longest: longest)
     let rest = filter(history.values)
     let mean = rest.reduce(0) { $1.isFinite ? $0 + $1 * $1 / Double(present) : $0 }
     guard mean > 0, mean.isFinite else { return nil }
@@ -277,20 +281,21 @@ private struct Sample {
 private struct LevelFilter {
   private let places: [Int]
   private let season: Int
-  private let rows: Int
+  private let rows, longest: Int
   /// Rows that a level is the mean of.
   private let window: Int
 
-  init(_ rows: Int, places: [Int], season: Int) {
+  init(_ rows: Int, places: [Int], season: Int, longest: Int) {
     let isSeasonal = season > 1 && places.count == rows && rows >= 2 * season
     (self.places, self.season) = (isSeasonal ? places : [], isSeasonal ? season : 1)
-    self.rows = rows
-    window = isSeasonal ? season : min(7, max(3, rows / 4))
+    (self.rows, self.longest) = (rows, longest)
+    let window = isSeasonal ? season : min(7, max(3, rows / 4))
+    self.window = rows >= 2 * longest ? max(window, longest) : window
   }
 
   /// The filter of so many first rows.
   func prefix(_ rows: Int) -> LevelFilter {
-    LevelFilter(rows, places: Array(places.prefix(rows)), season: season)
+    LevelFilter(rows, places: Array(places.prefix(rows)), season: season, longest: longest)
   }
 
   /// About how many rows level and season use up.

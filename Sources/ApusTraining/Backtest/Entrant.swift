@@ -50,7 +50,7 @@ struct Entrant {
       training: training, horizon: question.horizon, validation: Self.validation)
     let recipe = try FeatureRecipe(
       fitting: training, measure: question.measure, covariates: options.covariates,
-      future: options.future, split: split,
+      future: options.future, holidays: options.holidays, split: split,
       window: ForecasterConfig.usualWindow(context: options.lookBack))
     let seed = options.seeds.first ?? 0
     var asked = options
@@ -109,12 +109,16 @@ struct Entrant {
 
   /// How known inputs are seen by what was known before an origin; nil where there are none.
   private func knownRecipe(_ plan: BacktestPlan, before origin: Int) throws -> FeatureRecipe? {
-    let future = saved?.recipe.known?.columns ?? options.future
-    guard !future.isEmpty else { return nil }
+    let (future, holidays) =
+      saved.map { ($0.recipe.known?.columns ?? [], $0.recipe.known?.holidays) }
+      ?? (options.future, options.holidays)
+    guard !future.isEmpty || holidays != nil || !plan.table.cadence.longerSeasons.isEmpty else {
+      return nil
+    }
     let training = plan.training(before: origin)
     return try FeatureRecipe(
       fitting: training, measure: question.measure, covariates: [], future: future,
-      split: Split(training: training, horizon: question.horizon))
+      holidays: holidays, split: Split(training: training, horizon: question.horizon))
   }
 
   private static func forecasts(

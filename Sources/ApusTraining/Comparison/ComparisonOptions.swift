@@ -28,6 +28,8 @@ public struct ComparisonOptions: Sendable {
   /// Columns that are known ahead, such as a promotion: models and baselines read those of the rows that they
   /// forecast.
   public var future: [String] = []
+  /// Holidays, known ahead of every row. Default: none.
+  public var holidays: Holidays?
   /// How the rows are split.
   public var sizes = Split.usual
   /// Rows left out between the parts.

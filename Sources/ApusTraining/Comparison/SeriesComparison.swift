@@ -92,6 +92,10 @@ public struct SeriesComparison: Sendable {
   private func baselines(_ problem: SeriesProblem) throws -> [SeriesBaseline] {
     var prototypes = Baseline.standard(
       for: problem.task, lookback: options.lookBack, isIntermittent: problem.isIntermittent)
+    let longer = problem.table.cadence.longerSeasons
+    if let place = prototypes.firstIndex(where: { $0.name == "mstl" }), !longer.isEmpty {
+      prototypes[place] = .multiSeasonal([problem.task.seasonLength] + longer)
+    }
     for name in options.namedBaselines where !prototypes.contains(where: { $0.name == name }) {
       prototypes.append(try Baseline.named(name, lookback: options.lookBack))
     }

@@ -33,7 +33,8 @@ struct SeriesProblem {
       measured, sizes: options.sizes, horizon: options.horizon, embargo: options.embargo)
     let recipe = try FeatureRecipe(
       fitting: measured, measure: measure, covariates: options.covariates, future: options.future,
-      split: split, window: ForecasterConfig.usualWindow(context: options.lookBack))
+      holidays: options.holidays, split: split,
+      window: ForecasterConfig.usualWindow(context: options.lookBack))
     (self.table, self.split, self.recipe) = (measured, split, recipe)
     frames = try measured.series.map { try recipe.frame($0) }
     let season = measure == .level ? measured.cadence.seasonLength : 1

@@ -153,7 +153,7 @@ extension SeriesComparison {
     let whole = Split(training: problem.table, horizon: options.horizon)
     let recipe = try FeatureRecipe(
       fitting: problem.table, measure: problem.measure, covariates: options.covariates,
-      future: options.future, split: whole,
+      future: options.future, holidays: options.holidays, split: whole,
       window: ForecasterConfig.usualWindow(context: options.lookBack))
     return (recipe, whole)
   }

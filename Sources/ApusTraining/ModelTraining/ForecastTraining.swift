@@ -26,6 +26,7 @@ public struct ForecastTraining: Sendable {
     problemOptions.horizon = options.horizon
     problemOptions.measure = options.measure
     (problemOptions.covariates, problemOptions.future) = (options.covariates, options.future)
+    problemOptions.holidays = options.holidays
     problemOptions.patch = options.patch
     let context = options.context ?? problemOptions.fitting(table).lookBack
     problemOptions.context = context

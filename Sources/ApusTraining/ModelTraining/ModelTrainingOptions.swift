@@ -43,6 +43,8 @@ public struct ModelTrainingOptions: Sendable {
   public var covariates: [String] = []
   /// Columns that are known ahead, such as a promotion: those of the rows that are forecast are read.
   public var future: [String] = []
+  /// Holidays, known ahead of every row. Default: none.
+  public var holidays: Holidays?
 
   /// The deciles, and the ends of the central interval of 90 %.
   public static let usualLevels = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95]
