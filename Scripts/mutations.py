@@ -5,6 +5,7 @@ Every function takes the random generator first and returns bytes; none looks at
 
 import json
 import struct
+import sys
 
 HUGE = ["1", "9" * 400, "1e308", "1e400", "-1e400", "1e-400", "0.1", "-0.0", "NaN", "Infinity"]
 WHOLE = [0, -1, 1, 2, 3, 255, 4096, 65537, 1048577] + [
@@ -30,6 +31,10 @@ def dump(value):
     if isinstance(value, list):
         return "[" + ", ".join(dump(item) for item in value) + "]"
     return json.dumps(value)
+
+
+# One mutant nests an array as deep as no reader should follow, and the next may be made of it.
+sys.setrecursionlimit(100_000)
 
 
 class Pairs(list):

@@ -61,6 +61,15 @@ package final class Printer: Sendable {
     try put((isTerminal ? data.harmless : data) + "\n", isLine: false)
   }
 
+  /// Prints whole lines of data, with their ends, for another program: unchanged, except on a terminal.
+  ///
+  /// - Throws: `FileError`.
+  package func print(lines: [UInt8]) throws {
+    guard !lines.isEmpty else { return }
+    guard isTerminal else { return try put(String(decoding: lines, as: UTF8.self), isLine: false) }
+    try put(String(decoding: lines, as: UTF8.self).harmless, isLine: false)
+  }
+
   /// Prints a message, if anybody can see it.
   package func note(_ text: String) { try? print(text) }
 

@@ -98,6 +98,36 @@ public struct CausalScaler: Sendable, Equatable {
     weights = sums
   }
 
+  /// What a scaler remembers between rows.
+  package struct Memory: Codable, Sendable, Equatable {
+    let observations: Int
+    let sums: [Double], weights: [Double], recent: [Double]
+    let totalSum: Double, mean: Double, meanWeight: Double, last: Double
+  }
+
+  /// What is remembered.
+  package var memory: Memory {
+    Memory(
+      observations: observations, sums: sums, weights: weights, recent: recent, totalSum: totalSum,
+      mean: mean, meanWeight: meanWeight, last: last)
+  }
+
+  /// Goes on from what another scaler of the same kind remembered; false, and nothing is changed, where
+  /// that cannot be.
+  package mutating func resume(_ memory: Memory) -> Bool {
+    let numbers =
+      memory.sums + memory.weights + memory.recent
+      + [memory.totalSum, memory.mean, memory.meanWeight, memory.last]
+    guard memory.sums.count == decays.count, memory.weights.count == decays.count,
+      memory.recent.count <= window ?? 0, memory.observations >= 0,
+      numbers.allSatisfy(\.isFinite), memory.weights.allSatisfy({ $0 >= 0 })
+    else { return false }
+    (observations, sums, weights) = (memory.observations, memory.sums, memory.weights)
+    (recent, totalSum, mean) = (memory.recent, memory.totalSum, memory.mean)
+    (meanWeight, last) = (memory.meanWeight, memory.last)
+    return true
+  }
+
   /// Number of features of each row.
   public var featureCount: Int { 2 * decays.count + (window == nil ? 1 : 2) }
 

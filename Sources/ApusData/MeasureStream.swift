@@ -37,6 +37,18 @@ public struct MeasureStream: Sendable {
     roles = covariates.map { PriceColumn(columnName: $0) }
   }
 
+  /// What a measure remembers between rows.
+  package struct Memory: Codable, Sendable, Equatable {
+    var rows: Int
+    var last: Double?
+  }
+
+  /// What is remembered.
+  package var memory: Memory {
+    get { Memory(rows: rows, last: last) }
+    set { (rows, last) = (max(0, newValue.rows), newValue.last.flatMap { $0 > 0 ? $0 : nil }) }
+  }
+
   /// Appends a row.
   ///
   /// - Parameters:

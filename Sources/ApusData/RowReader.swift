@@ -46,6 +46,10 @@ public struct RowReader {
   private var columns: Columns?
   private var lineNumber = 0
   private var latest: [String: Timestamp] = [:]
+  /// Of series that are read again: the last row that counts as read.
+  private var seen: [String: Timestamp] = [:]
+  /// Rows passed over because they count as read.
+  package private(set) var passedOver = 0
 
   /// What the first lines have settled.
   private struct Columns {
@@ -92,11 +96,23 @@ public struct RowReader {
     if columns == nil { columns = try settled(with: text) }
     guard let columns else { return nil }
     let row = try parsed(text, columns)
+    if let last = seen[row.series] {
+      guard row.stamp > last else {
+        passedOver += 1
+        return nil
+      }
+      seen[row.series] = nil
+    }
     if let last = latest[row.series], row.stamp <= last {
       throw problem("found the time \(row.stamp) after \(last), expected a later one")
     }
     latest[row.series] = row.stamp
     return row
+  }
+
+  /// Counts rows up to these as read before, by series: until a later one comes they are passed over.
+  package mutating func passOver(upTo times: [String: Timestamp]) {
+    (seen, latest) = (times, times)
   }
 
   /// What is wrong with the line taken in last.

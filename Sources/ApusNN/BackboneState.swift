@@ -70,6 +70,23 @@ extension BackboneState {
     }
   }
 
+  /// Replaces what is remembered of some of the sequences, in place where nobody else holds it.
+  ///
+  /// - Parameters:
+  ///   - other: A state of the same architecture and sizes, of as many sequences as there are `rows`.
+  ///   - rows: The numbers of the sequences that become its first, second, …; none twice.
+  public mutating func put(_ other: BackboneState, at rows: [Int]) {
+    precondition(
+      other.owner == owner && other.layers.count == layers.count && other.batch == rows.count
+        && rows.allSatisfy(positions.indices.contains),
+      "put: \(other.batch) sequences of \(other.ownerName) at \(rows) of \(batch) of \(ownerName)")
+    for (number, row) in rows.enumerated() { positions[row] = other.positions[number] }
+    func put<State: LayerState>(_ state: State, _ index: Int) {
+      withLayer(index) { (own: inout State) in own.put(state, at: rows) }
+    }
+    for index in layers.indices { put(other.layers[index], index) }
+  }
+
   /// Goes back to a snapshot taken earlier, as if the tokens since then had never been.
   ///
   /// - Parameter snapshot: A copy of this state from then. Where nobody else holds it, what is

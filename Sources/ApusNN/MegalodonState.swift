@@ -33,6 +33,12 @@ extension MegalodonState: LayerState {
       norm: norm.rows(rows), average: average.rows(rows), attention: attention.rows(rows))
   }
 
+  public mutating func put(_ other: MegalodonState, at rows: [Int]) {
+    norm.put(other.norm, at: rows)
+    average.put(other.average, at: rows)
+    attention.put(other.attention, at: rows)
+  }
+
   public init(joining states: [MegalodonState]) {
     self.init(
       norm: TimestepNormState(joining: states.map(\.norm)),

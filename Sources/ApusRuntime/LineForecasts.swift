@@ -1,5 +1,6 @@
 public import ApusData
 import ApusModels
+import ApusTensor
 
 /// The forecast made after one row of a live table.
 ///
@@ -13,57 +14,68 @@ public struct LineForecast: Sendable, Equatable {
   public var ds: [String]
   /// The quantile levels, Q.
   public var levels: [Double]
-  /// `[P][Q]`; nil after a row from which nothing follows yet: the first price makes no return.
+  /// `[P][Q]`; nil after a row from which nothing follows yet: the first price makes no return, and a
+  /// series that begins warms up.
   public var quantiles: [[Double]]?
-  /// Why there are none, where a row ahead is not known; nil otherwise.
+  /// Where the row lay in what had been forecast for it, in standard normal deviations within ±50; nil
+  /// where nothing had been.
+  public var anomaly: Double?
+  /// The mean pinball loss one row ahead of about the last 50 rows over that of all rows of the stream;
+  /// nil before 100 rows.
+  public var drift: Double?
+  /// Why there are no quantiles, where a row ahead is not known; nil otherwise.
   public var reason: String?
-}
-
-extension LineForecast: Encodable {
-  private enum CodingKeys: String, CodingKey {
-    case uniqueId, cutoff, ds, levels, quantiles, reason
-  }
-
-  /// Encodes all keys but the name of a series without one and the reason where there is none; `quantiles`
-  /// is null where there are none.
-  public func encode(to encoder: any Encoder) throws {
-    var container = encoder.container(keyedBy: CodingKeys.self)
-    try container.encodeIfPresent(uniqueId, forKey: .uniqueId)
-    try container.encode(cutoff, forKey: .cutoff)
-    try container.encode(ds, forKey: .ds)
-    try container.encode(levels, forKey: .levels)
-    try container.encode(quantiles, forKey: .quantiles)
-    try container.encodeIfPresent(reason, forKey: .reason)
-  }
 }
 
 /// A forecaster that reads lines of text as they come and forecasts after each.
 ///
 /// A series whose rows the model keeps goes on from them where its first line lies after the last of
 /// them; else it begins with its first line. Where the backbone is recurrent every line costs the same,
-/// and memory does not grow but for the number of series.
+/// and memory does not grow but for the number of series. Lines that are there at once step together; no
+/// bit of a forecast depends on which those are.
 public struct LineForecasts {
+  /// What a line led to.
+  public enum Outcome: Sendable {
+    /// The forecast after its row.
+    case forecast(LineForecast)
+    /// Why it was passed over.
+    case problem(RowError)
+  }
+
   private let model: Model
   private let name: String
-  private let composition: Composed?
+  private let composition: LiveBank.Composed?
   private let history: [String: TimeSeries]
   /// Rows that are known ahead beside those of the history, by series.
   private var future: [String: TimeSeries] = [:]
+  private let warmUp: Int
+  private let keepsRows: Bool
   private var reader: RowReader
-  private var streams: [String: One] = [:]
+  private var bank: LiveBank?
+  private var numbers: [String: Int] = [:]
+  /// Of each series: its name, first times, and last one.
+  private var names: [String] = []
+  private var paces: [Pace] = []
+  private var latest: [Timestamp] = []
+  private var known: [KnownRows] = []
+  private var resumed: (path: String, snapshot: StreamSnapshot)?
+  /// The times ahead of the last stamp: rows of many series share them.
+  private var clock: Clock?
 
-  /// Experts behind a router.
-  private struct Composed {
-    let composition: Composition
-    let recipes: [FeatureRecipe]
-    let shelf: ExpertShelf<ModelFolder.SavedForecaster>
+  /// Rows of a series that begins, before it is forecast: its scale rests on them. Default of `warmUp`.
+  public static let usualWarmUp = 8
+
+  private struct Clock {
+    let stamp: Timestamp
+    let cutoff: String
+    let ahead: [Timestamp]
+    let ds: [String]
   }
 
-  /// One series at work.
-  private struct One {
-    var live: LiveSeries
-    var pace: Pace
-    let known: KnownRows
+  /// A row that waits for its batch.
+  private struct Waiting {
+    let row: LiveRow
+    let clock: Clock
   }
 
   /// Starts before the first line, with the model of a folder.
@@ -72,17 +84,20 @@ public struct LineForecasts {
   ///   - folder: A forecaster, trained or classical, or a composition of trained ones.
   ///   - future: A CSV with times and the columns that the model knows ahead. Default: what the model keeps.
   ///   - options: What is known about the columns; the target is the model's where none is named.
-  /// - Throws: What is wrong with the folder.
+  ///   - warmUp: Rows of a series that begins, before it is forecast. Default: ``usualWarmUp``.
+  ///   - keepsRows: Whether there will be snapshots, ``save(to:)``. Default: no.
+  /// - Throws: What is wrong with the folder, and ``SnapshotError/composition``.
   public init(
     _ folder: ModelFolder, futureAt future: String? = nil,
-    options: SeriesOptions = SeriesOptions()
+    options: SeriesOptions = SeriesOptions(), warmUp: Int = usualWarmUp, keepsRows: Bool = false
   ) throws {
     if case .composition(let composition) = folder.contents {
-      try self.init(composition, options: options)
+      guard !keepsRows else { throw SnapshotError.composition }
+      try self.init(composition, options: options, warmUp: warmUp)
       if future != nil { throw ForecastError.nothingKnown(model: name) }
     } else {
       let model = try Model(folder)
-      self.init(model, options: options)
+      self.init(model, options: options, warmUp: warmUp, keepsRows: keepsRows)
       guard let future else { return }
       for series in try model.knownTable(readingCSVAt: future, options: options).series {
         self.future[series.id] = series
@@ -95,8 +110,14 @@ public struct LineForecasts {
   /// - Parameters:
   ///   - model: The forecaster.
   ///   - options: What is known about the columns; the target is the model's where none is named.
-  public init(_ model: Model, options: SeriesOptions = SeriesOptions()) {
-    self.init(model, composed: nil, options: options)
+  ///   - warmUp: Rows of a series that begins, before it is forecast. Default: ``usualWarmUp``.
+  ///   - keepsRows: Whether there will be snapshots, ``save(to:)``. Default: no.
+  public init(
+    _ model: Model, options: SeriesOptions = SeriesOptions(), warmUp: Int = usualWarmUp,
+    keepsRows: Bool = false
+  ) {
+    self.init(
+      model, composed: nil, options: options, warmUp: warmUp, keepsRows: keepsRows)
   }
 
   /// Starts before the first line, with experts behind a router.
@@ -104,8 +125,11 @@ public struct LineForecasts {
   /// - Parameters:
   ///   - composition: Forecasters behind a router.
   ///   - options: What is known about the columns; the target is the experts' where none is named.
+  ///   - warmUp: Rows of a series that begins, before it is forecast. Default: ``usualWarmUp``.
   /// - Throws: What is wrong with an expert's folder.
-  public init(_ composition: Composition, options: SeriesOptions) throws {
+  public init(
+    _ composition: Composition, options: SeriesOptions, warmUp: Int = usualWarmUp
+  ) throws {
     try composition.require(.forecast)
     let shelf = composition.forecasters()
     let recipes = try composition.experts.indices.map {
@@ -113,12 +137,16 @@ public struct LineForecasts {
     }
     self.init(
       Model(try shelf.model(composition.router.base), history: []),
-      composed: Composed(composition: composition, recipes: recipes, shelf: shelf),
-      options: options)
+      composed: LiveBank.Composed(composition: composition, recipes: recipes, shelf: shelf),
+      options: options, warmUp: warmUp, keepsRows: false)
   }
 
-  private init(_ model: Model, composed: Composed?, options: SeriesOptions) {
-    (self.model, composition) = (model, composed)
+  private init(
+    _ model: Model, composed: LiveBank.Composed?, options: SeriesOptions, warmUp: Int,
+    keepsRows: Bool
+  ) {
+    (self.model, composition, self.warmUp) = (model, composed, warmUp)
+    self.keepsRows = keepsRows
     name = composed == nil ? model.name : "composition"
     history = Dictionary(model.history.map { ($0.id, $0) }, uniquingKeysWith: { one, _ in one })
     let recipes = composed?.recipes ?? [model.recipe]
@@ -136,50 +164,211 @@ public struct LineForecasts {
   ///
   /// - Parameter line: Without its end.
   /// - Returns: The forecast; nil for a header, a comment or an empty line.
-  /// - Throws: `RowError` for a line that is passed over, and what makes going on pointless: `SeriesError`,
-  ///   ``RecipeError``, `BaselineError` and ``NotFiniteError``.
+  /// - Throws: `RowError` for a line that is passed over, and what ``push(_:_:)`` throws.
   public mutating func push(_ line: String) throws -> LineForecast? {
-    guard let row = try reader.row(line) else { return nil }
+    var forecast: LineForecast?
+    try push([line]) { outcome in
+      switch outcome {
+      case .forecast(let one): forecast = one
+      case .problem(let error): throw error
+      }
+    }
+    return forecast
+  }
+
+  /// Reads lines that are there at once.
+  ///
+  /// - Parameters:
+  ///   - lines: Without their ends.
+  ///   - body: Is given what each line led to, in their order; a header, a comment or an empty line leads
+  ///     to nothing.
+  /// - Throws: What makes going on pointless, after `body` was given what came before: `SeriesError`,
+  ///   ``ForecastError``, ``RecipeError``, `BaselineError` and ``NotFiniteError``; and what `body` throws.
+  public mutating func push(
+    _ lines: some Sequence<String>, _ body: (Outcome) throws -> Void
+  ) throws {
+    var waiting: [Waiting] = []
+    var series: Set<String> = []
+    var problems: [(before: Int, RowError)] = []
+    func flush(_ self: inout LineForecasts) throws {
+      defer { (waiting, problems, series) = ([], [], []) }
+      let forecasts = try self.step(waiting)
+      var told = problems[...]
+      for place in 0...forecasts.count {
+        while let problem = told.first, problem.before == place {
+          try body(.problem(problem.1))
+          told = told.dropFirst()
+        }
+        if place < forecasts.count { try body(.forecast(forecasts[place])) }
+      }
+    }
+    for line in lines {
+      do {
+        guard let row = try reader.row(line) else { continue }
+        let clock = try time(row.stamp)
+        if series.contains(row.series) { try flush(&self) }
+        series.insert(row.series)
+        waiting.append(Waiting(row: row, clock: clock))
+      } catch let error as RowError {
+        problems.append((waiting.count, error))
+      } catch {
+        try flush(&self)
+        throw error
+      }
+    }
+    try flush(&self)
+  }
+
+  /// Steps rows of different series together.
+  private mutating func step(_ waiting: [Waiting]) throws -> [LineForecast] {
+    guard !waiting.isEmpty else { return [] }
+    var bank = try self.bank ?? begun()
+    self.bank = nil
+    defer { self.bank = bank }
+    let fresh = waiting.map(\.row).filter { numbers[$0.series] == nil }
+    let added = try bank.start(fresh.map(start))
+    for (row, number) in zip(fresh, added) {
+      numbers[row.series] = number
+      names.append(row.series)
+      paces.append(Pace(model.recipe.cadence))
+      known.append(try knownRows(row.series))
+      latest.append(row.stamp)
+    }
+    var reasons: [String?] = []
+    let rows = try waiting.map { one -> LiveBank.Row in
+      let number = numbers[one.row.series] ?? 0
+      try paces[number].take(one.row.stamp)
+      latest[number] = one.row.stamp
+      var (ahead, reason) = (RowsAhead.unknown, String?.none)
+      do throws(KnownFutureError) { ahead = try known[number](at: one.clock.ahead) } catch {
+        reason = "\(error)"
+      }
+      reasons.append(reason)
+      return LiveBank.Row(
+        series: number, value: one.row.value, covariates: one.row.covariates,
+        stamp: one.row.stamp, ahead: ahead)
+    }
+    return zip(zip(waiting, reasons), try bank.push(rows)).map { waiting, answer in
+      let (one, reason) = waiting
+      return LineForecast(
+        uniqueId: one.row.series.isEmpty ? nil : one.row.series, cutoff: one.clock.cutoff,
+        ds: one.clock.ds, levels: model.levels,
+        quantiles: reason == nil ? answer.quantiles : nil, anomaly: answer.surprise.anomaly,
+        drift: answer.surprise.drift, reason: answer.quantiles == nil ? nil : reason)
+    }
+  }
+
+  /// The series of the snapshot, or none, when the columns are known.
+  private mutating func begun() throws -> LiveBank {
+    let columns = reader.covariateNames
+    var bank = try LiveBank(
+      model, composed: composition, covariates: columns, warmUp: warmUp, keepsRows: keepsRows)
+    guard let (path, snapshot) = resumed else { return bank }
+    guard snapshot.columns == columns else {
+      throw SnapshotError.otherColumns(path: path, found: columns, expected: snapshot.columns)
+    }
+    let config = model.forecaster?.config
+    let standings = snapshot.series.map { one in
+      let standing = LiveBank.Standing(
+        measure: one.measure, errors: one.errors, warmUp: one.warmUp, scaler: one.scaler,
+        memory: config.flatMap { one.memory?.memory(inputs: $0.inputs, context: $0.context) },
+        values: one.values.flatMap(PackedNumbers.numbers))
+      let fitting = kept(one.name)?.withCovariates(columns)
+      return (name: one.name, standing, fitting: fitting)
+    }
+    guard try bank.resume(standings) else {
+      throw SnapshotError.damaged(path: path, reason: "it holds numbers that cannot be")
+    }
+    for (number, one) in snapshot.series.enumerated() {
+      numbers[one.name] = number
+      names.append(one.name)
+      latest.append(one.latest)
+      paces.append(Pace(model.recipe.cadence, one.pace))
+      known.append(try knownRows(one.name))
+    }
+    resumed = nil
+    return bank
+  }
+
+  // MARK: Snapshots
+
+  /// Goes on from a snapshot, before the first line: rows up to those that it has seen are passed over
+  /// in silence, ``passedOver`` of them.
+  ///
+  /// - Parameter path: A file that ``save(to:)`` wrote.
+  /// - Throws: ``SnapshotError``, `FileError`.
+  public mutating func resume(from path: String) throws {
+    let snapshot: StreamSnapshot
+    do {
+      snapshot = try JSONValue.decode(
+        StreamSnapshot.self, at: path, limit: StreamSnapshot.mostBytes)
+    } catch let error as JSONFileError {
+      throw SnapshotError.damaged(path: path, reason: "\(error)")
+    }
+    guard (1...StreamSnapshot.newestFormat).contains(snapshot.format) else {
+      throw SnapshotError.damaged(
+        path: path, reason: "its format is \(snapshot.format), which a newer version may know")
+    }
+    guard snapshot.model == model.identity else { throw SnapshotError.otherModel(path: path) }
+    let times = snapshot.series.map { ($0.name, $0.latest) }
+    let known = Dictionary(times, uniquingKeysWith: { one, _ in one })
+    guard known.count == snapshot.series.count else {
+      throw SnapshotError.damaged(path: path, reason: "it holds a series twice")
+    }
+    reader.passOver(upTo: known)
+    resumed = (path, snapshot)
+  }
+
+  /// Rows that were passed over because the snapshot has seen them.
+  public var passedOver: Int { reader.passedOver }
+
+  /// Writes where the stream stands, durably and as a whole: a reader finds this snapshot or the one
+  /// before. Nothing is written before the first row.
+  ///
+  /// - Parameter path: The file.
+  /// - Throws: `ModelFolderError/cannotCreate(path:reason:)`.
+  public func save(to path: String) throws {
+    guard let bank else { return }
+    let series = names.indices.map { number in
+      let standing = bank.standing(number)
+      return StreamSnapshot.Series(
+        name: names[number], latest: latest[number], pace: paces[number].stamps,
+        warmUp: standing.warmUp, measure: standing.measure, errors: standing.errors,
+        scaler: standing.scaler, memory: standing.memory.map(StreamSnapshot.Rows.init),
+        values: standing.values.map(PackedNumbers.text))
+    }
+    let snapshot = StreamSnapshot(
+      model: model.identity, columns: reader.covariateNames, series: series)
+    do {
+      try Files().replace(path, with: try JSONValue(encoding: snapshot).text().utf8)
+    } catch {
+      throw ModelFolderError.cannotCreate(path: path, reason: "\(error)")
+    }
+  }
+
+  private mutating func time(_ stamp: Timestamp) throws -> Clock {
+    if let clock, clock.stamp == stamp { return clock }
     let cadence = model.recipe.cadence
-    let ahead: [Timestamp]
     do throws(CadenceError) {
-      ahead = try cadence.stamps(after: row.stamp, count: model.horizon)
+      let ahead = try cadence.stamps(after: stamp, count: model.horizon)
+      let fresh = Clock(
+        stamp: stamp, cutoff: cadence.text(stamp), ahead: ahead, ds: ahead.map(cadence.text))
+      clock = fresh
+      return fresh
     } catch {
       throw reader.problem("\(error)")
     }
-    var one = try streams.removeValue(forKey: row.series) ?? started(row)
-    defer { streams[row.series] = one }
-    try one.pace.take(row.stamp)
-    var (known, reason) = (RowsAhead.unknown, String?.none)
-    do throws(KnownFutureError) { known = try one.known(at: ahead) } catch { reason = "\(error)" }
-    let quantiles = try one.live.push(
-      row.value, covariates: row.covariates, at: row.stamp, ahead: known)
-    return LineForecast(
-      uniqueId: row.series.isEmpty ? nil : row.series, cutoff: cadence.text(row.stamp),
-      ds: ahead.map(cadence.text), levels: model.levels,
-      quantiles: reason == nil ? quantiles : nil, reason: quantiles == nil ? nil : reason)
   }
 
-  private func started(_ row: LiveRow) throws -> One {
-    let names = reader.covariateNames
-    let pace = Pace(model.recipe.cadence)
-    if let composition {
-      return One(
-        live: try LiveSeries(
-          composition.composition, recipes: composition.recipes, shelf: composition.shelf,
-          series: row.series, covariates: names), pace: pace,
-        known: try KnownRows(model.recipe, series: nil, name: row.series))
-    }
-    let known = kept(row.series)?.withCovariates(names)
+  private func start(_ row: LiveRow) -> LiveBank.Start {
+    let known = kept(row.series)?.withCovariates(reader.covariateNames)
     let goesOn = known?.timestamps.last.map { $0 < row.stamp } ?? false
-    return One(
-      live: try LiveSeries(
-        model, series: row.series, covariates: names, after: goesOn ? known : nil, fitting: known),
-      pace: pace, known: try knownRows(row.series))
+    return LiveBank.Start(series: row.series, history: goesOn ? known : nil, fitting: known)
   }
 
   /// What is known ahead of a series: the rows that the model keeps, and those of a file.
   private func knownRows(_ id: String) throws -> KnownRows {
+    guard composition == nil else { return try KnownRows(model.recipe, series: nil, name: id) }
     let more = future[id] ?? (id.isEmpty && future.count == 1 ? future.values.first : nil)
     var rows = try KnownRows(model.recipe, series: kept(id), name: id)
     if let more { rows.know(more, measure: model.recipe.measure) }
@@ -191,37 +380,22 @@ public struct LineForecasts {
     history[id] ?? (id.isEmpty && history.count == 1 ? history.values.first : nil)
   }
 
-  // MARK: CSV
-
-  /// The header of `csv(_:)`: `unique_id`, `cutoff`, then for each step ahead the columns of
-  /// ``FutureForecast/csv(guardsFormulas:)`` with the step in their name, as `mamba-1`, `mamba-1-lo-90`.
-  public var csvHeader: String {
-    let steps = (1...model.horizon).flatMap { step in
-      ForecastColumns(model: "\(name)-\(step)", levels: model.levels).all.map(\.name)
-    }
-    return (["unique_id", "cutoff"] + steps).joined(separator: ",")
-  }
-
-  /// A forecast as one line; cells are empty where there is none yet. Names are guarded as by
-  /// ``FutureForecast/csv(guardsFormulas:)``.
-  public func csv(_ forecast: LineForecast, guardsFormulas: Bool = true) -> String {
-    let columns = ForecastColumns(model: name, levels: model.levels)
-    let cells =
-      forecast.quantiles?.flatMap(columns.cells)
-      ?? Array(repeating: "", count: model.horizon * columns.all.count)
-    let name = csvField(forecast.uniqueId ?? "", guardsFormulas: guardsFormulas)
-    return ([name, forecast.cutoff] + cells).joined(separator: ",")
+  /// How forecasts are written as lines.
+  public var format: LineFormat {
+    LineFormat(model: name, levels: model.levels, horizon: model.horizon)
   }
 }
 
 /// The times of the first rows of a live series, by which one of another frequency is told.
 private struct Pace {
   private let cadence: Cadence
-  private var stamps: [Timestamp] = []
+  private(set) var stamps: [Timestamp] = []
   /// Fewer could be a holiday.
   private static let enough = 12
 
-  init(_ cadence: Cadence) { self.cadence = cadence }
+  init(_ cadence: Cadence, _ stamps: [Timestamp] = []) {
+    (self.cadence, self.stamps) = (cadence, Array(stamps.prefix(Self.enough)))
+  }
 
   mutating func take(_ stamp: Timestamp) throws {
     guard stamps.count < Self.enough else { return }

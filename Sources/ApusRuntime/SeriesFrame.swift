@@ -42,6 +42,12 @@ public struct FeatureStream: Sendable {
     scaler = CausalScaler(recipe.kind, window: recipe.window)
   }
 
+  /// What the scaler remembers.
+  var memory: CausalScaler.Memory { scaler.memory }
+
+  /// Goes on from what another stream of the recipe remembered; false where that cannot be.
+  mutating func resume(_ memory: CausalScaler.Memory) -> Bool { scaler.resume(memory) }
+
   /// Appends the next row.
   ///
   /// - Parameters:

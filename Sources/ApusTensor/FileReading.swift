@@ -104,10 +104,34 @@ public struct LineReader {
     }
   }
 
+  /// Waits until something can be read or the time is over.
+  ///
+  /// - Parameter milliseconds: The time.
+  /// - Returns: Whether ``next()`` has something to look at without waiting; at the end it has.
+  package func waits(atMost milliseconds: Int32) -> Bool {
+    if position < buffer.count { return true }
+    var wanted = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+    return poll(&wanted, 1, milliseconds) != 0
+  }
+
+  /// The next line and those that have come with it, without waiting for more.
+  ///
+  /// - Parameter most: The most lines.
+  /// - Returns: One line at least, or none at the end.
+  /// - Throws: ``FileError``.
+  public mutating func nextLines(most: Int) throws(FileError) -> [String] {
+    guard let first = try next() else { return [] }
+    var lines = [first]
+    while lines.count < most, buffer[position...].contains(0x0A), let line = try next() {
+      lines.append(line)
+    }
+    return lines
+  }
+
   /// Takes in what is there; false at the end.
   private mutating func fill() throws(FileError) -> Bool {
     var count = 0
-    buffer = [UInt8](unsafeUninitializedCapacity: 65_536) { buffer, filled in
+    buffer = [UInt8](unsafeUninitializedCapacity: 262_144) { buffer, filled in
       count = Files.readSome(descriptor, into: UnsafeMutableRawBufferPointer(buffer))
       filled = max(count, 0)
     }

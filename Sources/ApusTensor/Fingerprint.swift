@@ -25,6 +25,14 @@ package struct Fingerprint {
     return fingerprint.hexadecimal
   }
 
+  /// Takes in the numbers of a tensor.
+  package mutating func update(_ tensor: Tensor) {
+    tensor.withBytes { update(UnsafeRawBufferPointer($0)) }
+  }
+
+  /// Takes in a text, in UTF-8.
+  package mutating func update(_ text: String) { Array(text.utf8).withUnsafeBytes { update($0) } }
+
   /// Takes in further bytes.
   package mutating func update(_ bytes: UnsafeRawBufferPointer) {
     count &+= UInt64(bytes.count)

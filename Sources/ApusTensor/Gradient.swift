@@ -54,6 +54,9 @@ public struct Arithmetic: Sendable {
   public var products = Precision.float32
   /// Whether blocks of a model keep nothing but their input and compute the rest again in backward.
   public var recomputesBlocks = false
+  /// Whether each row of a product has the bits that it has as the only row, however many there are;
+  /// many rows then take longer.
+  public var keepsRowsAlone = false
 
   /// The settings in force. Scoped by `Arithmetic.$current.withValue`.
   @TaskLocal public static var current = Arithmetic()
@@ -86,6 +89,14 @@ public func withProducts<Result>(
 ) rethrows -> Result {
   var arithmetic = Arithmetic.current
   arithmetic.products = precision
+  return try Arithmetic.$current.withValue(arithmetic, operation: body)
+}
+
+/// Runs `body` without recording, where what becomes of a sequence does not depend on which others are in
+/// its batch: the bits are those of a batch of one.
+public func withSequencesAlone<Result>(_ body: () throws -> Result) rethrows -> Result {
+  var arithmetic = Arithmetic.current
+  (arithmetic.recordsGradients, arithmetic.keepsRowsAlone) = (false, true)
   return try Arithmetic.$current.withValue(arithmetic, operation: body)
 }
 

@@ -12,6 +12,12 @@ public protocol LayerState: Sendable {
   func rows(_ rows: [Int]) -> Self
   /// The sequences of several states of one layer, those of the first state first. At least one.
   init(joining states: [Self])
+  /// Replaces the memory of some of the sequences.
+  ///
+  /// - Parameters:
+  ///   - other: A state of the same layer, of as many sequences as there are `rows`.
+  ///   - rows: Whose memory becomes that of its first, second, … sequence; none twice.
+  mutating func put(_ other: Self, at rows: [Int])
   /// The memory as it was after fewer tokens, B numbers; nil where that cannot be told any more.
   func prefix(_ tokens: [Int]) -> Self?
 }
@@ -19,6 +25,13 @@ public protocol LayerState: Sendable {
 extension LayerState {
   /// Nil: a running state does not know what it was.
   public func prefix(_ tokens: [Int]) -> Self? { nil }
+
+  /// Replaces the memory of some of the sequences by joining and picking, which copies all.
+  public mutating func put(_ other: Self, at rows: [Int]) {
+    var places = Array(0..<batch)
+    for (number, row) in rows.enumerated() { places[row] = batch + number }
+    self = Self(joining: [self, other]).rows(places)
+  }
 }
 
 /// A state that is a few tensors `[B, ...]`, of the same size however many tokens have passed.
@@ -41,6 +54,11 @@ extension TensorState {
     return taken
   }
 
+  /// Replaces the memory of some of the sequences, in place where nobody else holds it.
+  public mutating func put(_ other: Self, at rows: [Int]) {
+    for part in Self.parts { self[keyPath: part].put(other[keyPath: part], at: rows) }
+  }
+
   /// The sequences of several states of one layer.
   public init(joining states: [Self]) {
     self = states[0]
@@ -52,7 +70,7 @@ extension TensorState {
 
 extension Tensor {
   /// Some of the parts along the first axis, copied: `[B, ...]` to `[rows.count, ...]`.
-  func sequences(_ rows: [Int]) -> Tensor {
+  package func sequences(_ rows: [Int]) -> Tensor {
     let rest = shape.dimensions.dropFirst()
     let taken = Tensor(uninitialized: Shape([rows.count] + rest), dtype: dtype)
     let bytes = rest.reduce(dtype.size, *)
@@ -90,6 +108,23 @@ extension Tensor {
 extension TensorValue {
   /// Some of the parts along the first axis, copied.
   func sequences(_ rows: [Int]) -> TensorValue { Tensor(self).sequences(rows).contents }
+
+  /// Replaces some of the parts along the first axis.
+  mutating func put(_ parts: TensorValue, at rows: [Int]) {
+    let rest = shape.dimensions.dropFirst()
+    ensure(
+      parts.dtype == dtype && parts.shape.dimensions.dropFirst() == rest
+        && parts.shape[0] == rows.count && rows.allSatisfy((0..<shape[0]).contains),
+      "put: \(parts.shape) of \(parts.dtype) at \(rows.count) rows of \(shape) of \(dtype)")
+    makeUnique()
+    let bytes = rest.reduce(dtype.size, *)
+    Tensor(parts).withBytes { source in
+      guard let base = source.baseAddress else { return }
+      for (number, row) in rows.enumerated() {
+        (storage.pointer + row * bytes).copyMemory(from: base + number * bytes, byteCount: bytes)
+      }
+    }
+  }
 
   /// Values one behind the other along their first axis.
   init(joining parts: [TensorValue]) { self = Tensor(joining: parts.map { Tensor($0) }).contents }

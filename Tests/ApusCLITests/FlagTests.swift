@@ -277,6 +277,11 @@ struct FlagTests {
         "volume", "--output", inputs.path("ahead"),
       ] + small)
     let later = try inputs.folder.write(priceTable(rows: 260), to: "later.csv")
+    // The volumes are others than those that the model keeps.
+    let revised = try inputs.folder.write(
+      priceTable(rows: 260).split(separator: "\n").enumerated().map { row, line in
+        row == 0 ? String(line) : line.prefix(upTo: line.lastIndex(of: ",") ?? line.endIndex) + ",7"
+      }.joined(separator: "\n"), to: "revised.csv")
     try make(
       ["train", "--model", "lstm", "--data", inputs.days, "--output", inputs.path("dated")] + small)
     try make(
@@ -476,7 +481,7 @@ struct FlagTests {
         ["forecast", "--model", inputs.path("ahead"), "--data", inputs.prices],
         with: ["--future-data", later]),
       "stream --future-data": .base(
-        ["stream", "--model", inputs.path("ahead"), "--csv"], with: ["--future-data", later]),
+        ["stream", "--model", inputs.path("ahead"), "--csv"], with: ["--future-data", revised]),
       "backtest --output": .with(["--output", "OUT/deeper"]),
       "backtest --context": .with(["--context", "8"]),
       "backtest --budget": .refused(["--budget", "1s"], "not both"),
@@ -510,6 +515,9 @@ struct FlagTests {
       "forecast --formula-guard": .refused(["--json", "--no-formula-guard"], "is for CSV"),
       "stream --model": .with(["--model", wild]), "stream --csv": .without("--csv"),
       "stream --json": .refused(["--json"], "not both"),
+      "stream --warm-up": .with(["--warm-up", "0"]),
+      "stream --snapshot": .with(["--snapshot", "OUT"]),
+      "stream --every": .refused(["--every", "5s"], "--snapshot"),
       "stream --target": .with(["--target", "open"]),
       "stream --id": .with(["--id", "volume"]), "stream --time": .with(["--time", "open"]),
       "stream --day-first": .base(

@@ -52,7 +52,7 @@ struct CompositionTests {
       let composition = try composition(in: folder, experts: ["lstm", "mamba"])
       var options = SeriesOptions()
       options.targets = ["close"]
-      var lines = try LineForecasts(composition, options: options)
+      var lines = try LineForecasts(composition, options: options, warmUp: 0)
       var used: Set<String> = []
       for (number, line) in try table(rows: 70).split(separator: "\n").enumerated() {
         guard let streamed = try lines.push(String(line)), number % 6 == 3 else { continue }

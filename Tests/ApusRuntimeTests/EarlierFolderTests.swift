@@ -37,14 +37,14 @@ struct EarlierFolderTests {
     let folder = try ModelFolder.open("\(Self.folder)/\(name)")
     let forecast = try FutureForecast(folder, readingCSVAt: Self.folder + "/series.csv")
     Self.expectSame(forecast.csv() + "\n", try Self.text("\(name)/expected-forecast.csv"), name)
-    var lines = try LineForecasts(folder)
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    encoder.keyEncodingStrategy = .convertToSnakeCase
+    var lines = try LineForecasts(folder, warmUp: 0)
+    let format = lines.format
     var found: [String] = []
     for line in try Self.text("series.csv").split(separator: "\n").prefix(40) {
       guard let forecast = try lines.push(String(line)) else { continue }
-      found.append(String(decoding: try encoder.encode(forecast), as: UTF8.self))
+      // Their lines had neither of the two.
+      let text = String(decoding: format.json(forecast), as: UTF8.self)
+      found.append(text.replacing(#/"(anomaly|drift)":[^,]+,/#, with: ""))
     }
     Self.expectSame(
       found.suffix(3).joined(separator: "\n") + "\n",

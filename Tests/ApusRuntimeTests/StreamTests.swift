@@ -139,7 +139,7 @@ struct StreamTests {
       text.append(
         "\(series.timestamps[row]),\(series.values[row]),\(series.covariates[0].values[row])")
     }
-    var lines = LineForecasts(Model(model, history: []), options: SeriesOptions())
+    var lines = LineForecasts(Model(model, history: []), options: SeriesOptions(), warmUp: 0)
     let forecasts = try text.compactMap { try lines.push($0) }
     #expect(forecasts.count == 40)
     #expect((forecasts[0].quantiles == nil) == (measure != .level))
@@ -154,10 +154,13 @@ struct StreamTests {
       #expect(abs(one - other) < 1e-5 * max(1, abs(other)))
     }
     #expect(batch.csv().hasPrefix("unique_id,ds,mamba,mamba-lo-80,mamba-hi-80\ninput,2018-02-26,"))
-    #expect(lines.csv(forecasts[39]).split(separator: ",").count == 1 + 3 * 3)
+    #expect(Self.text(lines.format.csv(forecasts[39])).split(separator: ",").count == 2 + 3 * 3)
     #expect(
-      lines.csvHeader.hasPrefix("unique_id,cutoff,mamba-1,mamba-1-lo-80,mamba-1-hi-80,mamba-2"))
+      lines.format.csvHeader.hasPrefix(
+        "unique_id,cutoff,anomaly,drift,mamba-1,mamba-1-lo-80,mamba-1-hi-80,mamba-2"))
   }
+
+  private static func text(_ line: [UInt8]) -> String { String(decoding: line, as: UTF8.self) }
 
   /// Daily values with a week, as `ds,y`.
   private static func shop(_ count: Int) throws -> TimeSeries {
@@ -191,18 +194,18 @@ struct StreamTests {
     let known = try fitted.forecasts(series.values, origins: Array(30...120), task: task)
     let kept = try model("theta", history: [series.slice(0..<100)])
     // The rows that it keeps once more: it begins anew, with the parameters of all of them.
-    var lines = LineForecasts(kept)
+    var lines = LineForecasts(kept, warmUp: 0)
     let replayed = try text(series).compactMap { try lines.push($0) }
     #expect(replayed.count == 120)
     for (forecast, expected) in zip(replayed[29...], known) {
       #expect(forecast.quantiles == expected.quantiles)
     }
     // Rows after them: it goes on.
-    lines = LineForecasts(kept)
+    lines = LineForecasts(kept, warmUp: 0)
     let after = try (["ds,y"] + text(series)[101...]).compactMap { try lines.push($0) }
     #expect(after.map(\.quantiles) == known.suffix(20).map(\.quantiles))
     // No rows kept: it is fitted to those that come, as soon as they are enough.
-    lines = LineForecasts(try model("theta", history: []))
+    lines = LineForecasts(try model("theta", history: []), warmUp: 0)
     let fresh = try text(series).compactMap { try lines.push($0)?.quantiles }
     var needed = 0
     do { try fitted.fit([1], task: task) } catch BaselineError.historyTooShort(_, _, let rows) {
@@ -246,12 +249,12 @@ struct StreamTests {
   @Test("go on after a bad row, and need the model's columns")
   func badLines() throws {
     let model = try Self.model("lstm")
-    var lines = LineForecasts(Model(model, history: []), options: SeriesOptions())
+    var lines = LineForecasts(Model(model, history: []), options: SeriesOptions(), warmUp: 0)
     #expect(try lines.push("date,close,volume") == nil)
     #expect(try lines.push("2018-01-01,100,5") != nil)
     #expect(throws: RowError.self) { try lines.push("2018-01-02,oops,5") }
     #expect(try lines.push("2018-01-03,101,5")?.quantiles != nil)
-    var missing = LineForecasts(Model(model, history: []), options: SeriesOptions())
+    var missing = LineForecasts(Model(model, history: []), options: SeriesOptions(), warmUp: 0)
     _ = try missing.push("date,close")
     #expect(throws: RecipeError.missingCovariate("ln(1+volume)", known: [])) {
       try missing.push("2018-01-01,100")
@@ -263,8 +266,8 @@ struct StreamTests {
     let model = try Self.model("mamba")
     var options = SeriesOptions()
     options.id = ["unique_id"]
-    var both = LineForecasts(Model(model, history: []), options: options)
-    var alone = LineForecasts(Model(model, history: []), options: SeriesOptions())
+    var both = LineForecasts(Model(model, history: []), options: options, warmUp: 0)
+    var alone = LineForecasts(Model(model, history: []), options: SeriesOptions(), warmUp: 0)
     _ = try both.push("unique_id,date,close,volume")
     _ = try alone.push("date,close,volume")
     for row in 0..<12 {
@@ -288,7 +291,7 @@ struct StreamTests {
     }
     #expect(batch?.model == "lstm" && batch?.tensor == head.name)
     #expect(batch?.description.contains("series 's'") == true)
-    var lines = LineForecasts(Model(model, history: []), options: SeriesOptions())
+    var lines = LineForecasts(Model(model, history: []), options: SeriesOptions(), warmUp: 0)
     _ = try lines.push("date,close,volume")
     _ = measure == .level ? nil : try lines.push("2018-01-01,100,5")
     let live = #expect(throws: NotFiniteError.self) { try lines.push("2018-01-02,101,5") }
@@ -298,7 +301,7 @@ struct StreamTests {
   @Test("pass over a row from whose time nothing can follow")
   func beyondTime() throws {
     let model = try Self.model("lstm")
-    var lines = LineForecasts(Model(model, history: []), options: SeriesOptions())
+    var lines = LineForecasts(Model(model, history: []), options: SeriesOptions(), warmUp: 0)
     _ = try lines.push("step,close,volume")
     #expect(try lines.push("1,100,5") != nil)
     #expect(throws: RowError.self) { try lines.push("9223372036854774784,101,5") }
@@ -322,12 +325,12 @@ struct StreamTests {
     #expect(forecast.csv().utf8.starts(with: try header(forecast) + guarded.utf8 + ",".utf8))
     let plain = forecast.csv(guardsFormulas: false)
     #expect(plain.utf8.starts(with: try header(forecast) + bare.utf8 + ",".utf8))
-    var lines = LineForecasts(Model(model, history: []), options: SeriesOptions())
+    var lines = LineForecasts(Model(model, history: []), options: SeriesOptions(), warmUp: 0)
     _ = try lines.push("date,close,volume")
     var live = try #require(try lines.push("2018-01-01,100,5"))
     live.uniqueId = name
-    #expect(lines.csv(live).utf8.starts(with: Array(guarded.utf8) + ",".utf8))
-    #expect(lines.csv(live, guardsFormulas: false).utf8.starts(with: Array(bare.utf8) + ",".utf8))
+    #expect(lines.format.csv(live).starts(with: Array(guarded.utf8) + ",".utf8))
+    #expect(lines.format.csv(live, guardsFormulas: false).starts(with: Array(bare.utf8) + ",".utf8))
   }
 
   private func header(_ forecast: FutureForecast) throws -> [UInt8] {

@@ -28,7 +28,7 @@ struct TableFormatTests {
   }
 
   private func stream(_ lines: [String], _ folder: ModelFolder) throws -> [LineForecast] {
-    var forecasts = try LineForecasts(folder)
+    var forecasts = try LineForecasts(folder, warmUp: 0)
     return try lines.compactMap { try forecasts.push($0) }
   }
 
@@ -62,7 +62,7 @@ struct TableFormatTests {
       // What a person says counts more.
       var options = SeriesOptions()
       options.dayFirst = false
-      var other = try LineForecasts(folder, options: options)
+      var other = try LineForecasts(folder, options: options, warmUp: 0)
       _ = try other.push(lines[0])
       #expect(try other.push(lines[1])?.cutoff == "2023-01-02")
     }

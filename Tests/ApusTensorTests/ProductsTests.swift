@@ -66,6 +66,26 @@ struct ProductsTests {
       of: operation, with: reference, at: [x] + weights + (hasBiases ? biases : []))
   }
 
+  @Test(
+    "rows kept alone have the bits that each has by itself, and close to those of all together",
+    arguments: [[2, 3, 1], [5, 7, 9], [37, 64, 66], [130, 129, 256], [600, 64, 33]], [false, true])
+  func rowsAlone(size: [Int], inputsFirst: Bool) {
+    let (rows, inputs, outputs) = (size[0], size[1], size[2])
+    let weight = Tensor.random(inputsFirst ? [inputs, outputs] : [outputs, inputs], seed: 2)
+    let (x, bias) = (Tensor.random([rows, inputs], seed: 1), Tensor.random([outputs], seed: 3))
+    func map(_ x: Tensor) -> [Float] {
+      x.linear(weight: weight, bias: bias, inputsFirst: inputsFirst).values
+    }
+    let found = withSequencesAlone { map(x) }
+    for row in 0..<rows {
+      let one = Tensor(Array(x.values[row * inputs..<(row + 1) * inputs]), [1, inputs])
+      #expect(Array(found[row * outputs..<(row + 1) * outputs]) == map(one), "row \(row)")
+    }
+    expectClose(found, map(x), absolute: 1e-5 * Double(inputs).squareRoot())
+    #expect(withSequencesAlone { Arithmetic.current.keepsRowsAlone })
+    #expect(!Arithmetic.current.keepsRowsAlone)
+  }
+
   @Test("side by side sends gradients only to what is tracked")
   func sideBySideOnlyTracked() {
     let x = Tensor.random([3, 4], seed: 1)

@@ -143,7 +143,7 @@ extension Kernels {
           var shape = apus_grouped_shape(
             groups: counts.count, columns: columns, inner: inner, a_stride: inner + 2,
             b_stride: transposed == 1 ? inner : columns, c_stride: columns + 1,
-            transpose_b: transposed, accumulate: accumulate, bf16: 0)
+            transpose_b: transposed, accumulate: accumulate, bf16: 0, rows_alone: 0)
           matrices.withUnsafeBufferPointer { matrices in
             let b = counts.indices.map { g in matrices.baseAddress.map { $0 + g * columns * inner }
             }
@@ -172,7 +172,7 @@ extension Kernels {
         var shape = apus_grouped_shape(
           groups: counts.count, columns: columns, inner: inner, a_stride: inner + 2,
           b_stride: transposed == 1 ? inner : columns, c_stride: columns + 1,
-          transpose_b: transposed, accumulate: 0, bf16: 0)
+          transpose_b: transposed, accumulate: 0, bf16: 0, rows_alone: 0)
         func gradients(
           _ kernel: (
             UnsafePointer<UnsafeMutablePointer<Float>?>?, UnsafePointer<Float>?,
@@ -207,7 +207,7 @@ extension Kernels {
       expectSameBitsAtAnyThreadCount("grouped products") {
         var shape = apus_grouped_shape(
           groups: 5, columns: columns, inner: inner, a_stride: inner, b_stride: inner,
-          c_stride: columns, transpose_b: 1, accumulate: 0, bf16: 0)
+          c_stride: columns, transpose_b: 1, accumulate: 0, bf16: 0, rows_alone: 0)
         var (c, db) = (dc, matrices)
         matrices.withUnsafeBufferPointer { matrices in
           let b = (0..<5).map { index in matrices.baseAddress.map { $0 + index * columns * inner } }

@@ -49,7 +49,7 @@ extension Kernels {
       let start = random(rows * columns, seed: 3)
       var shape = apus_product_shape(
         rows: rows, columns: columns, inner: inner, a_stride: inner, b_stride: inner,
-        c_stride: columns, transpose_a: 0, transpose_b: 1, accumulate: 1)
+        c_stride: columns, transpose_a: 0, transpose_b: 1, accumulate: 1, rows_alone: 0)
       var expected = start
       apus_product_reference_f32(&expected, a, b, nil, &shape)
       let threads = apus_set_threads(1)
@@ -72,7 +72,7 @@ extension Kernels {
       for rows in 1...300 {
         var shape = apus_product_shape(
           rows: rows, columns: 4, inner: 8, a_stride: 8, b_stride: 8, c_stride: 4, transpose_a: 0,
-          transpose_b: 1, accumulate: 0)
+          transpose_b: 1, accumulate: 0, rows_alone: 0)
         var expected = [Float](repeating: 0, count: rows * 4)
         apus_product_reference_f32(&expected, a, b, nil, &shape)
         let c = output(rows * 4) {

@@ -142,6 +142,26 @@ public struct Forecaster {
     }
   }
 
+  /// Quantiles of some of the series of a batch after one further row of each, to the bits of a batch of
+  /// one.
+  ///
+  /// - Parameters:
+  ///   - rows: `[B, 1, F + W + P · K]`.
+  ///   - asked: The numbers of N series.
+  ///   - state: What earlier rows left; advanced by one.
+  /// - Returns: `[N, 1, P · Q]`.
+  package func quantiles(
+    _ rows: Tensor, of asked: [Int], state: inout ForecasterState
+  ) -> Tensor {
+    withSequencesAlone {
+      let row = Row(rows, config)
+      let hidden = hidden(row, state: &state)
+      return quantiles(
+        of: hidden.sequences(asked), window: row.window?.sequences(asked),
+        known: row.known?.sequences(asked))
+    }
+  }
+
   /// Takes in rows without asking for a forecast.
   public func advance(_ rows: Tensor, state: inout ForecasterState) {
     withoutGradient { _ = hidden(Row(rows, config), state: &state) }
@@ -261,8 +281,8 @@ private struct Row {
   }
 }
 
-/// The standard normal's quantile, by bisection on the error function: used at the start only.
-private func normalQuantile(_ level: Double) -> Double {
+/// The standard normal's quantile, by bisection on the error function: for a few levels once.
+package func normalQuantile(_ level: Double) -> Double {
   var (low, high) = (-40.0, 40.0)
   for _ in 0..<100 {
     let middle = (low + high) / 2

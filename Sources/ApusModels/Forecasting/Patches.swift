@@ -150,11 +150,44 @@ public struct ForecasterState: Sendable {
   var phases: [BackboneState]
   /// The last p − 1 rows of each series, `[B, p − 1, F]`; zeros before the first.
   var recent: [Float]
-  /// Rows so far.
-  var count = 0
+  /// Rows so far, of which only the place in a patch counts: series of one state are at the same one.
+  package var count = 0
 
   /// Bytes of everything remembered.
   public var byteCount: Int {
     phases.reduce(recent.count * MemoryLayout<Float>.stride) { $0 + $1.byteCount }
+  }
+
+  /// B, how many series are remembered.
+  package var batch: Int { phases[0].batch }
+}
+
+extension ForecasterState {
+  /// The state of some of the series, by number.
+  package func rows(_ rows: [Int]) -> ForecasterState {
+    let size = recent.count / max(batch, 1)
+    var taken = self
+    taken.phases = phases.map { $0.rows(rows) }
+    taken.recent = rows.flatMap { recent[$0 * size..<($0 + 1) * size] }
+    return taken
+  }
+
+  /// The series of several states of one forecaster, those of the first state first. At least one.
+  package init(joining states: [ForecasterState]) {
+    self = states[0]
+    phases = phases.indices.map { phase in
+      BackboneState(joining: states.map { $0.phases[phase] })
+    }
+    recent = states.flatMap(\.recent)
+  }
+
+  /// Replaces what is remembered of some of the series; none twice.
+  package mutating func put(_ other: ForecasterState, at rows: [Int]) {
+    let size = recent.count / max(batch, 1)
+    for phase in phases.indices { phases[phase].put(other.phases[phase], at: rows) }
+    for (number, row) in rows.enumerated() where size > 0 {
+      recent.replaceSubrange(
+        row * size..<(row + 1) * size, with: other.recent[number * size..<(number + 1) * size])
+    }
   }
 }

@@ -69,7 +69,7 @@ struct ComposedStream {
   /// Of each expert: how it sees rows, and the last L as it saw them.
   private var views: [(features: FeatureStream, block: [FeatureRow])]
   private var expert: Int
-  private var memory: BlockMemory
+  private var memory: MemoryBank
   /// The last L measured values.
   private var values: [Double] = []
   private var rows = 0
@@ -82,7 +82,8 @@ struct ComposedStream {
     self.shelf = shelf
     views = recipes.map { (FeatureStream($0, series: series), []) }
     expert = composition.router.base
-    memory = BlockMemory(try shelf.model(expert).forecaster)
+    memory = MemoryBank(try shelf.model(expert).forecaster)
+    memory.add(after: [[]])
   }
 
   /// Appends a row and forecasts the rows after it.
@@ -101,7 +102,8 @@ struct ComposedStream {
       let chosen = composition.decide(series: values[...]).expert
       if chosen != expert {
         expert = chosen
-        memory = BlockMemory(try shelf.model(chosen).forecaster, after: views[chosen].block[...])
+        memory = MemoryBank(try shelf.model(chosen).forecaster)
+        memory.add(after: [views[chosen].block[...]])
       }
       values = []
       for index in views.indices { views[index].block = [] }
@@ -115,6 +117,6 @@ struct ComposedStream {
       if index == expert { own = row }
     }
     guard let own else { return [] }
-    return try memory.push(own)
+    return try memory.push([(0, own)])[0]
   }
 }

@@ -75,6 +75,10 @@ extension AttentionState: LayerState {
     return taken
   }
 
+  public mutating func put(_ other: AttentionState, at rows: [Int]) {
+    for (sequence, row) in zip(other.sequences, rows) { sequences[row] = sequence }
+  }
+
   public init(joining states: [AttentionState]) { sequences = states.flatMap(\.sequences) }
 
   /// The state after fewer tokens; nil where a window has forgotten what those saw.

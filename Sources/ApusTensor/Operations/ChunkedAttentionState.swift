@@ -136,6 +136,10 @@ extension ChunkedAttentionState: LayerState {
     return taken
   }
 
+  public mutating func put(_ other: ChunkedAttentionState, at rows: [Int]) {
+    for (sequence, row) in zip(other.sequences, rows) { sequences[row] = sequence }
+  }
+
   public init(joining states: [ChunkedAttentionState]) {
     sequences = states.flatMap(\.sequences)
   }

@@ -159,7 +159,8 @@ private struct ExpertSizes {
   var inputShape: apus_grouped_shape {
     apus_grouped_shape(
       groups: count, columns: hidden, inner: width, a_stride: xStride, b_stride: width,
-      c_stride: hStride, transpose_b: 1, accumulate: 0, bf16: bf16 ? 1 : 0)
+      c_stride: hStride, transpose_b: 1, accumulate: 0, bf16: bf16 ? 1 : 0,
+      rows_alone: Arithmetic.current.keepsRowsAlone ? 1 : 0)
   }
 
   /// a to the result.
@@ -167,7 +168,8 @@ private struct ExpertSizes {
     apus_grouped_shape(
       groups: count, columns: width, inner: hidden, a_stride: aStride,
       b_stride: isDownInputsFirst ? width : hidden, c_stride: xStride,
-      transpose_b: isDownInputsFirst ? 0 : 1, accumulate: 0, bf16: bf16 ? 1 : 0)
+      transpose_b: isDownInputsFirst ? 0 : 1, accumulate: 0, bf16: bf16 ? 1 : 0,
+      rows_alone: Arithmetic.current.keepsRowsAlone ? 1 : 0)
   }
 
   /// The rows of x of every pair, `[rows, xStride]`.

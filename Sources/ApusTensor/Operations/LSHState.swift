@@ -212,6 +212,10 @@ extension HistoryState: LayerState {
     return taken
   }
 
+  public mutating func put(_ other: HistoryState, at rows: [Int]) {
+    for (sequence, row) in zip(other.sequences, rows) { sequences[row] = sequence }
+  }
+
   public init(joining states: [HistoryState]) { sequences = states.flatMap(\.sequences) }
 
   public func prefix(_ tokens: [Int]) -> HistoryState? {

@@ -159,7 +159,8 @@ func product(
   var shape = apus_product_shape(
     rows: rows, columns: columns, inner: inner, a_stride: aStride, b_stride: bStride,
     c_stride: cStride, transpose_a: transposeA ? 1 : 0, transpose_b: transposeB ? 1 : 0,
-    accumulate: accumulate ? 1 : 0)
+    accumulate: accumulate ? 1 : 0,
+    rows_alone: rows > 1 && Arithmetic.current.keepsRowsAlone ? 1 : 0)
   let status = withPointers(c, a, b, bias) {
     bf16 ? apus_product_bf16($0, $1, $2, $3, &shape) : apus_product_f32($0, $1, $2, $3, &shape)
   }

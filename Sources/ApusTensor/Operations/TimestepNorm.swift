@@ -45,6 +45,15 @@ extension TimestepNormState: LayerState {
     return taken
   }
 
+  public mutating func put(_ other: TimestepNormState, at rows: [Int]) {
+    let size = statistics.count / max(batch, 1)
+    for (number, row) in rows.enumerated() {
+      counts[row] = other.counts[number]
+      statistics.replaceSubrange(
+        row * size..<(row + 1) * size, with: other.statistics[number * size..<(number + 1) * size])
+    }
+  }
+
   public init(joining states: [TimestepNormState]) {
     counts = states.flatMap(\.counts)
     statistics = states.flatMap(\.statistics)

@@ -89,6 +89,7 @@ typedef struct {
   int transpose_a;                         ///< a is stored [inner, rows] instead of [rows, inner]
   int transpose_b;                         ///< b is stored [columns, inner], as a weight is
   int accumulate;                          ///< add to c instead of overwriting it
+  int rows_alone;                          ///< each row of c has the bits it has as the only one
 } apus_product_shape;
 
 /// c = op(a) · op(b) + bias. `bias` is [columns] or NULL. Returns 0, or a oneDNN status.

@@ -519,6 +519,7 @@ typedef struct {
   int transpose_b;                         ///< every b is stored [columns, inner]
   int accumulate;                          ///< add to c instead of overwriting it
   int bf16;                                ///< round to bfloat16 as apus_product_bf16 does
+  int rows_alone;                          ///< each row of c has the bits it has as the only one
 } apus_grouped_shape;
 
 /// c = a · op(b[g]) for the rows offsets[g] ..< offsets[g + 1] of each group g: one queue of tiles

@@ -156,7 +156,7 @@ int apus_grouped_product_f32(float* c, const float* a, const float* const* b,
       std::max<ptrdiff_t>(16, 32768 / std::max<ptrdiff_t>(s.inner, 1) / 16 * 16);
   const ptrdiff_t rows = offsets[s.groups] - offsets[0];
   // Decided for all groups together, so that it depends on sizes and not on who goes where.
-  const bool few = rows < kFewRows * s.groups;
+  const bool few = rows < kFewRows * s.groups || s.rows_alone != 0;
   // A few large groups are cut by columns too, so that many threads find work.
   const ptrdiff_t wide_columns =
       rows >= 8 * kTileRows ? s.columns : std::max<ptrdiff_t>(64, (s.columns / 2 + 63) / 64 * 64);

@@ -113,6 +113,18 @@ class SpreadRows {
 
 bool IsEmpty(const apus_product_shape& s) { return s.rows <= 0 || s.columns <= 0; }
 
+/// Each row as a product of its own.
+int RowByRow(float* c, const float* a, const float* b, const float* bias,
+             const apus_product_shape& s) {
+  apus_product_shape row = s;
+  row.rows = 1;
+  for (ptrdiff_t i = 0; i < s.rows; ++i) {
+    const int status = apus_product_f32(c + i * s.c_stride, a + i * s.a_stride, b, bias, &row);
+    if (status != 0) return status;
+  }
+  return 0;
+}
+
 void Clear(float* c, const float* bias, const apus_product_shape& s) {
   for (ptrdiff_t r = 0; r < s.rows; ++r) {
     float* row = c + r * s.c_stride;
@@ -428,10 +440,12 @@ int apus_product_f32(float* c, const float* a, const float* b, const float* bias
   const apus_product_shape& s = *shape;
   if (IsEmpty(s)) return 0;
   if (s.inner <= 0) return Clear(c, bias, s), 0;
-  if (s.rows <= kVectorProductRows && s.transpose_b && !s.transpose_a) {
+  const bool isAlone = s.rows_alone != 0 && !s.transpose_a;
+  if ((s.rows <= kVectorProductRows || isAlone) && s.transpose_b && !s.transpose_a) {
     VectorProduct(c, a, b, bias, s);
     return 0;
   }
+  if (isAlone && s.rows > 1) return RowByRow(c, a, b, bias, s);
   PinProductsToOneThread();
   const Blocking blocking = BlockingOf(s);
   const bool isLarge = 2.0 * s.rows * s.columns * s.inner >= 4e6;
@@ -459,7 +473,8 @@ int apus_product_f32(float* c, const float* a, const float* b, const float* bias
 int apus_product_bf16(float* c, const float* a, const float* b, const float* bias,
                       const apus_product_shape* shape) {
   // Few rows are bound by reading b, which lies in memory as float: rounding it first costs more.
-  const bool small = shape->rows < 32 || shape->inner < 16 || shape->columns < 16;
+  const bool small =
+      shape->rows < 32 || shape->inner < 16 || shape->columns < 16 || shape->rows_alone != 0;
   if (!small && apus_has_bf16_products()) {
     bool wrote = false;
     const int status = apus::ProductByPrimitives(c, a, b, bias, *shape, true, &wrote);

@@ -63,7 +63,8 @@ float Dot(const float* a, const float* b, ptrdiff_t length) {
   return sum;
 }
 
-/// Columns first ..< last of c, for all rows of a.
+/// Columns first ..< last of c, for all rows of a. A number of c depends on its row of a and its
+/// row of b alone, and on whether the columns end before four from a multiple of four on.
 void VectorColumns(float* c, const float* a, const float* b, const float* bias,
                    const apus_product_shape& s, ptrdiff_t first, ptrdiff_t last) {
   for (ptrdiff_t j = first; j < last; j += 4) {
@@ -98,7 +99,19 @@ HWY_EXPORT(VectorColumns);
 
 void VectorProduct(float* c, const float* a, const float* b, const float* bias,
                    const apus_product_shape& s) {
-  // Below about 256 KB of b a hand-over to another thread costs more than the reading.
+  // Below about 256 KB of b, or as much work, a hand-over to another thread costs more than it
+  // saves.
+  if (s.rows > kVectorProductRows) {
+    const ptrdiff_t work = s.inner * s.columns;
+    ParallelRanges(s.rows, 262144 / (work < 1 ? 1 : work) + 1,
+                   [&](ptrdiff_t first, ptrdiff_t last) {
+                     apus_product_shape part = s;
+                     part.rows = last - first;
+                     HWY_DYNAMIC_DISPATCH(VectorColumns)
+                     (c + first * s.c_stride, a + first * s.a_stride, b, bias, part, 0, s.columns);
+                   });
+    return;
+  }
   const ptrdiff_t columns_per_block = (65536 / (s.inner < 1 ? 1 : s.inner) + 4) / 4 * 4;
   ParallelRanges(s.columns, columns_per_block, [&](ptrdiff_t first, ptrdiff_t last) {
     HWY_DYNAMIC_DISPATCH(VectorColumns)(c, a, b, bias, s, first, last);

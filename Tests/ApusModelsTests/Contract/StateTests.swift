@@ -99,6 +99,51 @@ struct StateTests {
     }
   }
 
+  @Test("sequences that step together have the bits of each alone", arguments: Specimen.all)
+  func alone(specimen: Specimen) throws {
+    let lengths = [1, 26, 9, 0, 3, 14, 2]
+    let tokens = lengths.indices.map { specimen.tokens(1, 48, seed: 60 + UInt64($0)) }
+    let model = try specimen.shakenModel()
+    var states = try lengths.indices.map { try begun(specimen, tokens[$0], lengths[$0]).state }
+    var joined = BackboneState(joining: states)
+    for step in 0..<9 {
+      let ids = lengths.indices.map { one in
+        idSlice(tokens[one], times: lengths[one] + step..<lengths[one] + step + 1).integers
+      }
+      let together = withSequencesAlone {
+        model.logits(Tensor(ids.flatMap(\.self), [lengths.count, 1]), state: &joined)
+      }
+      for one in lengths.indices {
+        let single = model.logits(Tensor(ids[one], [1, 1]), state: &states[one]).values
+        let size = single.count
+        expectSameBits(
+          Array(together.values[one * size..<(one + 1) * size]), single,
+          "step \(step), sequence \(one)")
+      }
+    }
+  }
+
+  @Test("states put into a batch replace those of their sequences alone", arguments: Specimen.all)
+  func put(specimen: Specimen) throws {
+    let lengths = [5, 20, 11, 0, 8]
+    let tokens = lengths.indices.map { specimen.tokens(1, 30, seed: 70 + UInt64($0)) }
+    let model = try specimen.shakenModel()
+    let states = try lengths.indices.map { try begun(specimen, tokens[$0], lengths[$0]).state }
+    let kept = BackboneState(joining: Array(states[0..<3]))
+    var changed = kept
+    changed.put(BackboneState(joining: [states[3], states[4]]), at: [2, 0])
+    #expect(changed.positions == [8, 20, 0] && kept.positions == [5, 20, 11])
+    for (state, order) in [(changed, [4, 1, 3]), (kept, [0, 1, 2])] {
+      for (row, one) in order.enumerated() {
+        var (found, expected) = (state.rows([row]), states[one])
+        let next = idSlice(tokens[one], times: lengths[one]..<lengths[one] + 1)
+        expectSameBits(
+          model.logits(next, state: &found).values, model.logits(next, state: &expected).values,
+          "row \(row)")
+      }
+    }
+  }
+
   @Test("a sequence taken twice goes its own ways", arguments: Specimen.all)
   func copies(specimen: Specimen) throws {
     let tokens = specimen.tokens(2, 20, seed: 30)

@@ -57,7 +57,7 @@ struct RecommendationTests {
       let again = try FutureForecast(winner, readingCSVAt: path)
       #expect(again.csv() + "\n" == written && again.model == recommended.name)
       #expect(try Model(at: folder + "/out/winner").forecast().csv() + "\n" == written)
-      var lines = try LineForecasts(winner)
+      var lines = try LineForecasts(winner, warmUp: 0)
       let text = try String(contentsOfFile: path, encoding: .utf8)
       let last = try text.split(separator: "\n").compactMap { try lines.push(String($0)) }.last
       #expect(last?.quantiles?.count == 3)
