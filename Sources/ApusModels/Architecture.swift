@@ -139,6 +139,8 @@ public struct LanguageLayout: Sendable, Hashable {
   public var embeddingDeviation: Float = 0.02
   /// Multiplies the logits.
   public var logitScale: Float = 1
+  /// Logits are bent into ±this, by `cap · tanh(logit / cap)`; nil leaves them.
+  public var logitCap: Float?
   /// Ends of names that published files carry without meaning, such as masks.
   public var ignoredSuffixes: [String] = []
 
@@ -215,6 +217,7 @@ extension Architecture {
     .linear,
     .sliding,
     .lstm,
+    .xlstm,
   ]
 
   /// A few of different families, which a comparison tries when none is named.

@@ -74,7 +74,10 @@ struct FactsTests {
       "q_norm", "k_norm",
     ]
     let matrices = model.parameters.filter { parameter in
-      parameter.shape.rank == 2 && !tables.contains { parameter.name.contains($0) }
+      // Those of sLSTM are one for each head.
+      let isByHead = parameter.shape.rank == 3 && parameter.name.contains("slstm_layer")
+      return isByHead
+        || parameter.shape.rank == 2 && !tables.contains { parameter.name.contains($0) }
     }
     let share = Self.expertShare(blueprint.config)
     var counted = matrices.reduce(0.0) {
@@ -159,6 +162,12 @@ struct FactsTests {
     counted = 0
     for _ in 0..<2 { for _ in 0..<6 { for _ in 0..<6 { counted += 2 + 2 }; counted += 1 + 1 } }
     #expect(try facts(linear).scan == counted)
+    // mLSTM: C ← f·C + i·k·vᵀ, y = C·q, and n likewise as one more value.
+    var xlstm = XLSTMConfig()
+    (xlstm.hiddenSize, xlstm.numHiddenLayers, xlstm.numHeads) = (12, 1, 2)
+    counted = 0
+    for _ in 0..<2 { for _ in 0..<3 { for _ in 0..<6 + 1 { counted += 3 + 2 } } }
+    #expect(try facts(xlstm).scan == counted)
   }
 
   @Test("what transformers would compute otherwise has no class of theirs")
@@ -173,6 +182,8 @@ struct FactsTests {
     #expect(try name(#"{"model_type": "cohere2"}"#) == "Cohere2ForCausalLM")
     #expect(try name(#"{"model_type": "mamba", "selective": false}"#) == nil)
     #expect(try name(#"{"model_type": "lstm"}"#) == nil)
+    #expect(try name(#"{"model_type": "xlstm"}"#) == "xLSTMForCausalLM")
+    #expect(try name(#"{"model_type": "xlstm", "slstm_at": [3]}"#) == nil)
   }
 }
 

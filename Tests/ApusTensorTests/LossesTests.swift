@@ -8,9 +8,16 @@ struct LossesTests {
   static func definition(
     _ hidden: [Double], _ head: [Double], features: Int, targets: [Int32], scale: Double = 1
   ) -> [Double] {
-    let vocabulary = head.count / features
-    let logits = productTransposed(hidden, head, inner: features).map { $0 * scale }
-    return targets.enumerated().map { row, target in
+    definition(
+      productTransposed(hidden, head, inner: features).map { $0 * scale },
+      features: head.count / features, targets: targets)
+  }
+
+  /// −ln softmax of logits at the targets.
+  static func definition(
+    _ logits: [Double], features vocabulary: Int, targets: [Int32]
+  ) -> [Double] {
+    targets.enumerated().map { row, target in
       guard target >= 0 else { return 0 }
       let own = logits[row * vocabulary..<(row + 1) * vocabulary]
       let largest = own.max() ?? 0
@@ -30,6 +37,26 @@ struct LossesTests {
           x[0], x[1], features: 6, targets: targets.integers, scale: Double(Float(0.7)))
         return [all.reduce(0, +) / 4]
       }, at: [.random([5, 6], seed: 1), .random([vocabulary, 6], seed: 2)])
+  }
+
+  @Test("a cap bends the logits, and their gradients", arguments: [1, 3, 65])
+  func crossEntropyWithCap(vocabulary: Int) {
+    let targets = Tensor((0..<5).map { $0 == 3 ? -1 : Int32($0 * 7 % vocabulary) }, [5])
+    let inputs: [Tensor] = [.random([5, 6], seed: 1), .random([vocabulary, 6], seed: 2)]
+    func definition(_ x: [[Double]]) -> [Double] {
+      let bent = productTransposed(x[0], x[1], inner: 6).map { 1.5 * tanh($0 * 0.5 / 1.5) }
+      return Self.definition(bent, features: vocabulary, targets: targets.integers)
+    }
+    expectAgreement(
+      of: { $0[0].crossEntropy(head: $0[1], targets: targets, logitScale: 0.5, logitCap: 1.5) },
+      with: { [definition($0).reduce(0, +) / 4] }, at: inputs)
+    expectAgreement(
+      of: {
+        ($0[0].linear(weight: $0[1]) * 0.5).bent(into: 1.5).crossEntropy(targets: targets)
+      }, with: { [definition($0).reduce(0, +) / 4] }, at: inputs)
+    expectClose(
+      inputs[0].crossEntropies(head: inputs[1], targets: targets, logitScale: 0.5, logitCap: 1.5),
+      definition(inputs.map { $0.values.map(Double.init) }).map(Float.init), absolute: 5e-6)
   }
 
   @Test("a bias of the head is one more feature that is always 1", arguments: [1, 17])

@@ -14,7 +14,8 @@ extension LanguageModel {
     let output = backbone.output(embedded(tokens))
     return output.added(
       to: output.hidden.gathered(rows: rows).crossEntropy(
-        head: head.value, bias: headBias?.value, targets: answers, logitScale: layout.logitScale))
+        head: head.value, bias: headBias?.value, targets: answers, logitScale: layout.logitScale,
+        logitCap: layout.logitCap))
   }
 
   /// Logits after some of T further tokens. The head sees those rows alone, so that long sequences

@@ -75,14 +75,16 @@ public struct LanguageModel {
     let output = backbone.output(embedded(tokens))
     return output.added(
       to: output.hidden.crossEntropy(
-        head: head.value, bias: headBias?.value, targets: targets, logitScale: layout.logitScale))
+        head: head.value, bias: headBias?.value, targets: targets, logitScale: layout.logitScale,
+        logitCap: layout.logitCap))
   }
 
   /// The cross-entropy of each target, in nats, row by row. Records nothing.
   public func losses(_ tokens: Tensor, targets: Tensor) -> [Float] {
     withoutGradient {
       backbone(embedded(tokens)).crossEntropies(
-        head: head.value, bias: headBias?.value, targets: targets, logitScale: layout.logitScale)
+        head: head.value, bias: headBias?.value, targets: targets, logitScale: layout.logitScale,
+        logitCap: layout.logitCap)
     }
   }
 
@@ -110,6 +112,7 @@ public struct LanguageModel {
 
   func logits(ofHidden hidden: Tensor) -> Tensor {
     let y = hidden.linear(weight: head.value, bias: headBias?.value)
-    return layout.logitScale == 1 ? y : y * layout.logitScale
+    let scaled = layout.logitScale == 1 ? y : y * layout.logitScale
+    return layout.logitCap.map { scaled.bent(into: $0) } ?? scaled
   }
 }

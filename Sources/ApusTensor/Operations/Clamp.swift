@@ -17,4 +17,11 @@ extension Tensor {
       return [dx]
     }
   }
+
+  /// `x` bent into ±limit: `limit · tanh(x / limit)`, element by element.
+  ///
+  /// The tensor is `[...]`.
+  /// - Parameter limit: Above 0.
+  /// - Returns: `[...]`.
+  public func bent(into limit: Float) -> Tensor { Activation.tanh(self * (1 / limit)) * limit }
 }

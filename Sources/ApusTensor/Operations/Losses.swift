@@ -11,9 +11,11 @@ extension Tensor {
   ///   - targets: Integers, one per row of `hidden`; a negative one is left out. The others must lie
   ///     in `0..<V`.
   ///   - logitScale: Multiplies the logits, bias included.
+  ///   - logitCap: Bends the scaled logits into ±this, by `cap · tanh(logit / cap)`; nil leaves them.
   /// - Returns: A scalar, in nats per token that counts; 0 when none does.
   public func crossEntropy(
-    head: Tensor, bias: Tensor? = nil, targets: Tensor, logitScale: Float = 1
+    head: Tensor, bias: Tensor? = nil, targets: Tensor, logitScale: Float = 1,
+    logitCap: Float? = nil
   ) -> Tensor {
     let (vocabulary, features, rows) = (head.shape[0], head.shape[1], targets.count)
     let valid = checkedTargets(targets, below: vocabulary)
@@ -25,9 +27,14 @@ extension Tensor {
     let (dhidden, dhead, dbias) = (gradient(of: self), gradient(of: head), gradient(of: bias))
     let losses = Tensor(uninitialized: [rows])
     let gradientScale = records && valid > 0 ? logitScale / Float(valid) : 0
-    eachBlockOfLogits(head, bias, rows: rows, logitScale) { logits, start, count in
+    eachBlockOfLogits(head, bias, rows: rows, logitScale, logitCap) { logits, bend, start, count in
       withPointers(logits.out, losses.out.from(start), targets.ints.from(start)) {
         apus_cross_entropy_f32($0, $1, $2, count, vocabulary, gradientScale)
+      }
+      if let bend, records {
+        withPointers(logits.out, bend) {
+          apus_activation_backward_f32($0, $0, $1, count * vocabulary, APUS_TANH)
+        }
       }
       if let dhidden {
         product(
@@ -54,16 +61,17 @@ extension Tensor {
   }
 
   /// The cross-entropy of each row, untracked, with the logits a block of rows at a time as in
-  /// ``crossEntropy(head:bias:targets:logitScale:)``.
+  /// ``crossEntropy(head:bias:targets:logitScale:logitCap:)``.
   ///
   /// - Returns: One loss per target, in nats; 0 where the target is negative.
   public func crossEntropies(
-    head: Tensor, bias: Tensor? = nil, targets: Tensor, logitScale: Float = 1
+    head: Tensor, bias: Tensor? = nil, targets: Tensor, logitScale: Float = 1,
+    logitCap: Float? = nil
   ) -> [Float] {
     let (vocabulary, rows) = (head.shape[0], targets.count)
     _ = checkedTargets(targets, below: vocabulary)
     let losses = Tensor(uninitialized: [rows])
-    eachBlockOfLogits(head, bias, rows: rows, logitScale) { logits, start, count in
+    eachBlockOfLogits(head, bias, rows: rows, logitScale, logitCap) { logits, _, start, count in
       withPointers(logits.out, losses.out.from(start), targets.ints.from(start)) {
         apus_cross_entropy_f32($0, $1, $2, count, vocabulary, 0)
       }
@@ -72,10 +80,11 @@ extension Tensor {
   }
 
   /// Calls `body` with the logits of one block of rows after the other, `[count, V]` of the rows from
-  /// `start` on, always in the same memory.
+  /// `start` on, always in the same memory; with a cap also with `bend`, of which they are
+  /// `cap · tanh`.
   private func eachBlockOfLogits(
-    _ head: Tensor, _ bias: Tensor?, rows: Int, _ scale: Float,
-    _ body: (_ logits: Tensor, _ start: Int, _ count: Int) -> Void
+    _ head: Tensor, _ bias: Tensor?, rows: Int, _ scale: Float, _ cap: Float?,
+    _ body: (_ logits: Tensor, _ bend: Tensor?, _ start: Int, _ count: Int) -> Void
   ) {
     let (vocabulary, features) = (head.shape[0], head.shape[1])
     ensure(
@@ -85,6 +94,7 @@ extension Tensor {
     let most = max(64, min(2048, 2_097_152 / max(vocabulary, 1) / 64 * 64))
     let block = max(1, min(rows, most))
     let logits = Tensor(uninitialized: [block, vocabulary])
+    let bend = cap.map { _ in Tensor(uninitialized: logits.shape) }
     for start in stride(from: 0, to: rows, by: block) {
       let count = min(block, rows - start)
       product(
@@ -94,7 +104,14 @@ extension Tensor {
       if scale != 1 {
         withPointers(logits.out) { apus_scale_f32($0, $0, scale, count * vocabulary) }
       }
-      body(logits, start, count)
+      if let bend, let cap {
+        withPointers(logits.out, bend.out) {
+          apus_scale_f32($1, $0, 1 / cap, count * vocabulary)
+          apus_activation_f32($0, $1, count * vocabulary, APUS_TANH)
+          apus_scale_f32($0, $0, cap, count * vocabulary)
+        }
+      }
+      body(logits, bend, start, count)
     }
   }
 

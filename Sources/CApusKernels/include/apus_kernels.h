@@ -355,6 +355,7 @@ void apus_attention_backward_reference_f32(float* dq, float* dk, float* dv, cons
                                            const apus_attention_shape* shape);
 
 #include "apus_mixers.h"  // what mixes tokens besides exact attention
+#include "apus_xlstm.h"   // the recurrences of xLSTM
 
 // ---------------------------------------------------------------------------------------------
 // Optimizers, fused: one pass over the parameter.

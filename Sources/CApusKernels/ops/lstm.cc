@@ -14,6 +14,7 @@
 
 #include "include/apus_kernels.h"
 #include "ops/gates-inl.h"
+#include "ops/row_products-inl.h"
 #include "support/parallel.h"
 #include "support/scratch.h"
 
@@ -25,59 +26,6 @@ namespace {
 using Vector = hn::Vec<RowTag>;
 
 constexpr ptrdiff_t kLstmRows = 6;
-
-/// gates[r, j ..< j + 4] += U[j ..< j + 4] · h[r] for kRows rows: dot products along U's rows, so
-/// that U is read as it is stored.
-template <int kRows>
-HWY_INLINE void AddFourProducts(float* gates, ptrdiff_t gates_stride, const float* recurrent,
-                                const float* const* h, ptrdiff_t features) {
-  const RowTag d;
-  const hn::Full128<float> four;
-  const ptrdiff_t lanes = RowLanes();
-  Vector sum[kRows][4];
-  for (int r = 0; r < kRows; ++r) {
-    for (int j = 0; j < 4; ++j) sum[r][j] = hn::Zero(d);
-  }
-  ptrdiff_t k = 0;
-  for (; k + lanes <= features; k += lanes) {
-    for (int j = 0; j < 4; ++j) {
-      const Vector u = hn::LoadU(d, recurrent + j * features + k);
-      for (int r = 0; r < kRows; ++r) {
-        sum[r][j] = hn::MulAdd(u, hn::LoadU(d, h[r] + k), sum[r][j]);
-      }
-    }
-  }
-  if (k < features) {
-    for (int j = 0; j < 4; ++j) {
-      const Vector u = LoadLanes(recurrent + j * features + k, features - k);
-      for (int r = 0; r < kRows; ++r) {
-        sum[r][j] = hn::MulAdd(u, LoadLanes(h[r] + k, features - k), sum[r][j]);
-      }
-    }
-  }
-  for (int r = 0; r < kRows; ++r) {
-    float* to = gates + r * gates_stride;
-    const auto product = SumFour(sum[r][0], sum[r][1], sum[r][2], sum[r][3]);
-    hn::StoreU(hn::Add(hn::LoadU(four, to), product), four, to);
-  }
-}
-
-/// gates[r] += U h[r] for `rows` rows.
-void AddRecurrent(float* gates, ptrdiff_t gates_stride, const float* recurrent,
-                  const float* const* h, ptrdiff_t rows, ptrdiff_t features) {
-  for (ptrdiff_t j = 0; j < 4 * features; j += 4) {
-    const float* u = recurrent + j * features;
-    ptrdiff_t r = 0;
-    for (; r + 3 <= rows; r += 3) {
-      AddFourProducts<3>(gates + r * gates_stride + j, gates_stride, u, h + r, features);
-    }
-    if (rows - r == 2) {
-      AddFourProducts<2>(gates + r * gates_stride + j, gates_stride, u, h + r, features);
-    } else if (rows - r == 1) {
-      AddFourProducts<1>(gates + r * gates_stride + j, gates_stride, u, h + r, features);
-    }
-  }
-}
 
 /// Activates the gates of one token of one sequence, and steps the cell. `before` is c_{t−1}, or
 /// NULL for zeros.
@@ -210,8 +158,8 @@ void Lstm(float* hidden, float* cells, float* gates, float* state, const float* 
         c[b - first] = t > 0 ? cells + before : start != nullptr ? start + features : nullptr;
       }
       if (h[0] != nullptr) {
-        AddRecurrent(gates + (first * time + t) * 4 * features, time * 4 * features, recurrent, h,
-                     last - first, features);
+        AddRowProducts(gates + (first * time + t) * 4 * features, time * 4 * features, recurrent, h,
+                       last - first, 4 * features, features);
       }
       for (ptrdiff_t b = first; b < last; ++b) {
         const ptrdiff_t row = b * time + t;

@@ -12,7 +12,8 @@ struct Specimen: Sendable, CustomTestStringConvertible {
   let variant: String
   /// Whether the loss is the cross-entropy alone, without what keeps routers in balance.
   var isQuiet = false
-  /// Whether it is smooth in the weights besides: every token takes all experts, since a choice jumps.
+  /// Whether it is smooth in the weights besides: every token takes all experts, since a choice jumps, and
+  /// norms of little numbers are held back.
   var takesAllExperts = false
 
   static let vocabulary = 29
@@ -178,6 +179,17 @@ struct Specimen: Sendable, CustomTestStringConvertible {
         ]
       ),
       ("lstm", "untied", ["tie_word_embeddings": false]),
+      (
+        "xlstm", "matrices only, short chunks, as published",
+        [
+          "slstm_at": [], "num_heads": 2, "qk_dim_factor": 0.25, "v_dim_factor": 0.5,
+          "chunk_size": 5, "output_logit_soft_cap": 30, "tie_word_embeddings": false,
+        ]
+      ),
+      (
+        "xlstm", "scalars only, without caps and the last norm",
+        ["slstm_at": [0, 1], "num_heads": 4, "gate_soft_cap": nil, "add_out_norm": false]
+      ),
     ]
     return plain
       + variants.compactMap { name, variant, overrides in
@@ -231,6 +243,9 @@ struct Specimen: Sendable, CustomTestStringConvertible {
       (key, all) = ("ffn_config", ["moe_top_k": .integer(config.ffnConfig.moeNumExperts)])
     case let config as JambaConfig:
       (key, all) = ("num_experts_per_tok", .integer(config.numExperts))
+    case is XLSTMConfig:
+      // The norm behind a memory of one token turns over where the query does.
+      return takesAllExperts ? ["norm_eps": 1.0] : [:]
     default: return [:]
     }
     var keys: [String: ConfigValue] = isQuiet ? ["output_router_logits": false] : [:]
