@@ -218,6 +218,7 @@ extension Architecture {
     .sliding,
     .lstm,
     .xlstm,
+    .s5,
   ]
 
   /// A few of different families, which a comparison tries when none is named.

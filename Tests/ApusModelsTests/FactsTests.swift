@@ -168,6 +168,13 @@ struct FactsTests {
     counted = 0
     for _ in 0..<2 { for _ in 0..<3 { for _ in 0..<6 + 1 { counted += 3 + 2 } } }
     #expect(try facts(xlstm).scan == counted)
+    // S5: h ← λ·h + κ·x of complex numbers, and D.
+    var s5 = S5Config()
+    (s5.dModel, s5.nLayers, s5.ssmSize, s5.blocks) = (6, 1, 10, 1)
+    counted = 0
+    for _ in 0..<5 { counted += (4 + 2) + 2 + (4 + 2) }
+    for _ in 0..<6 { counted += 1 + 1 }
+    #expect(try facts(s5).scan == counted)
   }
 
   @Test("what transformers would compute otherwise has no class of theirs")

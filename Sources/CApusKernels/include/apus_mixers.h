@@ -414,6 +414,31 @@ void apus_shared_query_key_backward_reference_f32(float* dz, float* dgain, float
                                                   ptrdiff_t head_size);
 
 // ---------------------------------------------------------------------------------------------
+// A diagonal recurrence of complex numbers: the state space of S5. Smith et al., 2022,
+// arXiv:2208.04933, equation 7.
+//   h_t = decay · h_{t−1} + gain · x_t              y_t = the conjugate of h_t
+
+typedef struct {
+  ptrdiff_t batch, time, states;  ///< B, T, N
+} apus_complex_scan_shape;
+
+/// x and y are [B, T, 2, N], decay and gain [2, N]: real parts, then imaginary ones. `state` [B, 2, N]
+/// holds h before the first token on entry, after the last on return; NULL means zeros, and none
+/// returned.
+void apus_complex_scan_f32(float* y, float* state, const float* x, const float* decay,
+                           const float* gain, const apus_complex_scan_shape* shape);
+/// ddecay and dgain (∂/∂Re and ∂/∂Im) are overwritten. The state before the first token is zeros.
+void apus_complex_scan_backward_f32(float* dx, float* ddecay, float* dgain, const float* dy,
+                                    const float* y, const float* x, const float* decay,
+                                    const float* gain, const apus_complex_scan_shape* shape);
+void apus_complex_scan_reference_f32(float* y, float* state, const float* x, const float* decay,
+                                     const float* gain, const apus_complex_scan_shape* shape);
+void apus_complex_scan_backward_reference_f32(float* dx, float* ddecay, float* dgain,
+                                              const float* dy, const float* y, const float* x,
+                                              const float* decay, const float* gain,
+                                              const apus_complex_scan_shape* shape);
+
+// ---------------------------------------------------------------------------------------------
 // LSTM. Hochreiter and Schmidhuber, 1997; gates in the order input, forget, cell, output.
 // `gates` [B, T, 4H] holds W x + b; the kernel adds U h_{t−1}, with `recurrent` U [4H, H].
 

@@ -180,6 +180,10 @@ struct Specimen: Sendable, CustomTestStringConvertible {
       ),
       ("lstm", "untied", ["tie_word_embeddings": false]),
       (
+        "s5", "fewer states than features, one block, untied",
+        ["ssm_size": 10, "blocks": 1, "tie_word_embeddings": false]
+      ),
+      (
         "xlstm", "matrices only, short chunks, as published",
         [
           "slstm_at": [], "num_heads": 2, "qk_dim_factor": 0.25, "v_dim_factor": 0.5,
