@@ -36,7 +36,10 @@ struct CompareCommand: AsyncParsableCommand {
   @OptionGroup var forecast: ForecastOptions
   @OptionGroup var training: TrainingOptions<Usual>
   @Option(
-    help: "standard, all, or names of models and baselines and config.json files, by commas.")
+    help: """
+      standard, all, or names of models and baselines, config.json files and folders of pretrained \
+      forecasters, by commas.
+      """)
   var models = "standard"
   @Option(
     parsing: .unconditional,

@@ -10,7 +10,8 @@ struct ModelsCommand: ParsableCommand {
       EXAMPLE: apus models --json
 
       Architectures are trained; baselines are fitted at once, and forecast series alone. Both can be
-      named in --models of apus compare and in --model of apus train and apus backtest.
+      named in --models of apus compare and in --model of apus train and apus backtest, and so can the
+      folder of a pretrained Chronos-Bolt.
       """)
 
   @OptionGroup var machine: MachineOptions

@@ -29,7 +29,11 @@ struct TrainCommand: AsyncParsableCommand {
     static let learningRate = "0.002, or 0.003 for a text"
   }
 
-  @Option(help: "An architecture or a baseline (see apus models), or the path of a config.json.")
+  @Option(
+    help: """
+      An architecture or a baseline (see apus models), or the path of a config.json or of the folder \
+      of a pretrained forecaster.
+      """)
   var model: String
   @Option(help: "A CSV of series, or a text file.")
   var data: String

@@ -12,8 +12,8 @@ public enum ForecasterChoice: Sendable {
   /// An architecture, or a configuration of one.
   case model(ModelChoice)
 
-  /// Takes the name of a baseline or an architecture, the path of a `config.json`, or that of a model's
-  /// folder. A name that is known goes before a folder that is called so.
+  /// Takes the name of a baseline or an architecture, the path of a `config.json`, of a model's folder, or
+  /// of one with a pretrained forecaster. A name that is known goes before a folder that is called so.
   ///
   /// - Throws: `ConfigError` for what is none of them, and what is wrong with a folder or file.
   public init(_ text: String) throws {
@@ -26,8 +26,14 @@ public enum ForecasterChoice: Sendable {
     }
   }
 
-  /// Whether a baseline has this name.
-  static func isBaseline(_ name: String) -> Bool { (try? Baseline.named(name, lookback: 1)) != nil }
+  /// Whether a baseline has this name, or a pretrained forecaster is in the folder of this path; what is
+  /// wrong with the folder is said when it is used.
+  static func isBaseline(_ name: String) -> Bool {
+    do {
+      _ = try Baseline.named(name, lookback: 1)
+      return true
+    } catch BaselineError.unknown { return false } catch { return true }
+  }
 
   /// What tables call it.
   public var name: String {

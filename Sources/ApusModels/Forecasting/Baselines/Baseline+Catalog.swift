@@ -200,10 +200,11 @@ extension Baseline {
   /// The baseline of a name.
   ///
   /// - Parameters:
-  ///   - name: As ``name`` gives it, such as "garch-t" or "window-mean-20".
+  ///   - name: As ``name`` gives it, such as "garch-t" or "window-mean-20", or the path of a folder with
+  ///     a pretrained forecaster.
   ///   - lookback: How many values the linear baselines read, L.
   /// - Returns: An unfitted baseline.
-  /// - Throws: ``BaselineError/unknown(name:known:)``.
+  /// - Throws: ``BaselineError/unknown(name:known:)``, or what is wrong with the folder.
   public static func named(_ name: String, lookback: Int) throws -> Baseline {
     for entry in catalog {
       if name == entry.name { return entry.make([], lookback) }
@@ -216,6 +217,7 @@ extension Baseline {
       let found = entry.make(numbers, lookback)
       if found.name == name { return found }
     }
+    if let pretrained = try pretrained(ifAt: name) { return pretrained }
     throw BaselineError.unknown(name: name, known: catalog.map(\.name))
   }
 
