@@ -60,7 +60,10 @@ struct AuditCommand: ParsableCommand {
   var future: String?
   @Option(help: "The table before missing values were filled. Default: none.")
   var raw: String?
-  @Option(help: "The column of times of publication. Default: found by its name.")
+  @Option(
+    help:
+      "The column of times of publication, in --vintages where that is given. Default: found by name."
+  )
   var published: String?
   @Option(help: "A CSV of values with their times of publication. Default: none.")
   var vintages: String?
@@ -122,7 +125,10 @@ struct AuditCommand: ParsableCommand {
         Column(title: "columns", value: Self.names(check)),
       ]
     }
-    var lines = [report.headline, "", table.string(for: report.checks, style: Style.plain) ?? ""]
+    var lines = [
+      report.headline, report.subject, "",
+      table.string(for: report.checks, style: Style.plain) ?? "",
+    ]
     for check in report.checks where !check.findings.isEmpty {
       lines += ["", "\(check.status == .leak ? "Leak" : "Doubt"): \(check.kind.title)"]
       lines += check.findings.flatMap { ["  \(Self.place($0))\($0.evidence)", "  → \($0.advice)"] }

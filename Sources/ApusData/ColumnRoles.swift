@@ -35,6 +35,7 @@ struct ColumnRoles {
   ///   - layout: The table.
   ///   - options: What a person says.
   ///   - barred: Columns that are neither time, name, target nor beside it. Default: none.
+  /// - Throws: ``SeriesError`` where the table cannot be read, or can be read in several ways.
   init(_ layout: CSVLayout, options: SeriesOptions, barred: Set<Int> = []) throws(SeriesError) {
     self.layout = layout
     self.barred = barred

@@ -212,6 +212,25 @@ struct FlagTests {
     }
   }
 
+  /// A table of variances beside prices, and forecasts of the returns of twelve series.
+  private static func markets(_ inputs: Inputs) throws -> (variances: String, panel: String) {
+    let days = try String(contentsOfFile: inputs.prices, encoding: .utf8).split(separator: "\n")
+      .dropFirst().compactMap { $0.split(separator: ",").first }
+    let variances = days.enumerated().map { row, day in
+      let wave = 2 + sin(Double(row * row % 31)) + cos(Double(row) / 9)
+      return "\(day),\(1e-4 * wave),\(2e-4 * wave * wave),\(100 + sin(Double(row)))"
+    }
+    let panel = days.prefix(10).enumerated().flatMap { row, day in
+      (0..<24).map { "s\($0),\(day),\(sin(Double(row * 24 + $0)) / 20),\(cos(Double(row * $0)))" }
+    }
+    return (
+      try inputs.folder.write(
+        "date,rv,beside,price\n" + variances.joined(separator: "\n"), to: "variances.csv"),
+      try inputs.folder.write(
+        "unique_id,ds,y,wave\n" + panel.joined(separator: "\n"), to: "panel.csv")
+    )
+  }
+
   /// What tries the flags of `apus audit`.
   private static func audits(_ inputs: Inputs, calm: String) throws -> [String: Trial] {
     let rows = try String(contentsOfFile: inputs.prices, encoding: .utf8).split(separator: "\n")
@@ -239,7 +258,7 @@ struct FlagTests {
       "audit --day-first": .base(
         ["audit", inputs.days, "--target", "close"], with: ["--no-day-first"]),
       "audit --decimal": .with(["--decimal", "comma"]),
-      "audit --missing": .base(parted, with: ["--missing", "100.0"]),
+      "audit --missing": .with(["--missing", "100.0"]),
       "audit --locale": .refused(["--locale", "xx"], "must be one of"),
       "audit --split": .base(
         ["audit", parts, "--target", "close"], with: ["--split", "volume"]),
@@ -251,7 +270,7 @@ struct FlagTests {
       "audit --raw": .with(["--raw", inputs.prices]),
       "audit --published": .base(
         ["audit", published, "--target", "close"], with: ["--published", "seen"]),
-      "audit --vintages": .with(["--vintages", published]),
+      "audit --vintages": .with(["--vintages", published, "--published", "seen"]),
       "audit --windows": .with(["--windows", windows]),
       "audit --rerun": .with(["--rerun", inputs.prices]),
       "audit --cut": .base(rerun, with: ["--cut", "2018-03-01"]),
@@ -334,6 +353,8 @@ struct FlagTests {
       "--validate-every", "1", "--json", "-q",
     ]
     let bench = ["--context", "8", "--runs", "1", "--json"]
+    let (variances, panel) = try markets(inputs)
+    let market = ["evaluate", panel, "--market"]
     let bases: [String: [String]] = [
       "compare": compare, "train": train,
       "check": ["check", inputs.prices, "--target", "close"],
@@ -360,6 +381,9 @@ struct FlagTests {
       "bench scan": ["bench", "scan", "--channels", "8", "--states", "4"] + bench,
       "bench experts": ["bench", "experts", "--width", "8", "--experts", "2", "--per-token", "1"]
         + bench,
+      "bench volatility": [
+        "bench", "volatility", variances, "--target", "rv", "--horizons", "1",
+      ],
       "bench forecast": [
         "bench", "forecast", inputs.prices, "--models", "baselines,lstm", "--context", "8",
         "--horizon", "2", "--seeds", "1", "--steps", "2", "--width", "8", "--layers", "1", "-q",
@@ -438,6 +462,12 @@ struct FlagTests {
       "compare --resume": .refused(
         ["--output", inputs.path("cut"), "--resume"], "was begun with"),
       "evaluate file": .instead(["evaluate", known]),
+      "evaluate --market": .base(["evaluate", panel], with: ["--market"]),
+      "evaluate --groups": .base(market, with: ["--groups", "3"]),
+      "evaluate --cost": .base(market, with: ["--cost", "50"]),
+      "evaluate --periods": .base(market, with: ["--periods", "52"]),
+      "evaluate --simple": .base(market, with: ["--simple"]),
+      "evaluate --output": .base(market, with: ["--output", "OUT"]),
       "evaluate --data": .with(["--data", inputs.days]),
       "evaluate --target": .with(["--target", "open"]), "evaluate --id": .with(["--id", "volume"]),
       "evaluate --time": .with(["--time", "open"]),
@@ -573,6 +603,12 @@ struct FlagTests {
       "probe --learning-rate": .with(["--learning-rate", "0.5"]),
       "probe --seed": .with(["--seed", "3"]), "probe --quiet": .without("-q"),
       "bench forecast data": .refused([inputs.path("none.csv")], "Unexpected argument"),
+      "bench volatility data": .refused([inputs.path("none.csv")], "Unexpected argument"),
+      "bench volatility --target": .with(["--target", "beside"]),
+      "bench volatility --price": .with(["--price", "price"]),
+      "bench volatility --horizons": .with(["--horizons", "2"]),
+      "bench volatility --fit-rows": .with(["--fit-rows", "60"]),
+      "bench volatility --from": .with(["--from", "2018-09-01"]),
       "bench forecast --split": .refused(["--split", "half"], "--split"),
       "bench forecast --horizon": .with(["--horizon", "3"]),
       "bench forecast --season": .with(["--season", "3"]),

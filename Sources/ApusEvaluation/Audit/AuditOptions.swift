@@ -56,9 +56,11 @@ extension AuditOptions {
   ///   - files: Their paths.
   ///   - table: The table they belong to.
   ///   - options: How its columns are read; those of the files are the same.
+  ///   - published: The column of times of publication; nil looks for one. Default: nil.
   /// - Throws: `SeriesError`, `AuditError`.
   public mutating func read(
-    _ files: AuditFiles, for table: AuditTable, options: SeriesOptions = SeriesOptions()
+    _ files: AuditFiles, for table: AuditTable, options: SeriesOptions = SeriesOptions(),
+    published: String? = nil
   ) throws {
     var (options, special) = (options, AuditTable.Special())
     options.targets = []
@@ -67,9 +69,12 @@ extension AuditOptions {
       try path.map { try AuditTable(readingCSVAt: $0, options: options, special: special) }
     }
     if let path = files.splits { spans = try PartSpan.reading(csvAt: path, for: table) }
-    (raw, rerun, vintages) = (
-      try beside(files.raw), try beside(files.rerun), try beside(files.vintages)
-    )
+    (raw, rerun) = (try beside(files.raw), try beside(files.rerun))
+    if let path = files.vintages {
+      special.published = published
+      vintages = try AuditTable(readingCSVAt: path, options: options, special: special)
+      special.published = nil
+    }
     guard let path = files.windows else { return }
     options.id = ["window"]
     special.labels = ["role"]
@@ -97,6 +102,7 @@ public struct PartSpan: Sendable, Equatable {
   /// - Parameters:
   ///   - path: The file.
   ///   - table: The table whose rows are parted, which says how times are written.
+  /// - Returns: The spans, in the order of the file.
   /// - Throws: `SeriesError`; `AuditError` for a column that is missing, a part or a time that is none.
   public static func reading(csvAt path: String, for table: AuditTable) throws -> [PartSpan] {
     let cells = try CellTable(readingCSVAt: path)

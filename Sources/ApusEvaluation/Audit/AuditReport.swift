@@ -121,12 +121,27 @@ public struct AuditReport: Codable, Sendable, Equatable {
   public var rows: Int
   /// The column that is predicted.
   public var target: String
+  /// The first and the last time; nil where rows have none.
+  public var first, last: String?
+  /// Rows that have a target.
+  public var targets: Int
   /// The answers, in the order of ``LeakKind``.
   public var checks: [AuditCheck]
 
   /// Creates a report.
-  public init(source: String, rows: Int, target: String, checks: [AuditCheck]) {
+  public init(
+    source: String, rows: Int, target: String, first: String? = nil, last: String? = nil,
+    targets: Int, checks: [AuditCheck]
+  ) {
     (self.source, self.rows, self.target, self.checks) = (source, rows, target, checks)
+    (self.first, self.last, self.targets) = (first, last, targets)
+  }
+
+  /// What was looked at, a sentence without its end.
+  public var subject: String {
+    let span = [first, last].compactMap(\.self).joined(separator: " to ")
+    let target = target.isEmpty ? "" : ", \(counted(targets, "value")) of \(target)"
+    return "\(source): \(counted(rows, "row"))\(span.isEmpty ? "" : ", \(span)")\(target)"
   }
 
   /// Whether there is a leak.

@@ -35,8 +35,12 @@ public struct LeakAudit: Sendable {
     checks.sort { one, other in
       (order.firstIndex(of: one.kind) ?? 0) < (order.firstIndex(of: other.kind) ?? 0)
     }
+    let times = table.rows.map(\.time)
+    let target = table.column(named: table.target) ?? []
     return AuditReport(
-      source: table.source, rows: table.rows.count, target: table.target, checks: checks)
+      source: table.source, rows: table.rows.count, target: table.target,
+      first: times.min().map(table.text), last: times.max().map(table.text),
+      targets: target.count(where: \.isFinite), checks: checks)
   }
 
   /// A finding at a row.

@@ -28,14 +28,37 @@ public struct ClarkWest: Sendable, Hashable, Codable {
   /// - Throws: ``MetricError`` when lengths differ, a number is not finite, or T is not above both
   ///   the horizon and 2.
   public init(_ values: [Double], nested: [Double], larger: [Double], horizon: Int = 1) throws {
-    let title = "The Clark-West test"
-    try check(title, nested.count, values.count)
-    try check(title, larger.count, values.count, needed: max(3, horizon + 1))
-    let differences = values.indices.map { index in
-      let (first, second) = (values[index] - nested[index], values[index] - larger[index])
-      let between = nested[index] - larger[index]
-      return first * first - (second * second - between * between)
+    try check(Self.title, nested.count, values.count)
+    try check(Self.title, larger.count, values.count)
+    let differences = values.indices.map {
+      Self.difference(values[$0], nested: nested[$0], larger: larger[$0])
     }
+    try self.init(differences: differences, horizon: horizon)
+  }
+
+  /// The adjusted difference of one forecast, f.
+  ///
+  /// - Parameters:
+  ///   - value: What happened.
+  ///   - nested: The forecast of the smaller model.
+  ///   - larger: That of the larger one.
+  /// - Returns: f; positive where the larger model is better.
+  public static func difference(_ value: Double, nested: Double, larger: Double) -> Double {
+    let (first, second) = (value - nested, value - larger)
+    return first * first - (second * second - (nested - larger) * (nested - larger))
+  }
+
+  private static let title = "The Clark-West test"
+
+  /// Tests adjusted differences, in time order; of a panel their mean at each date.
+  ///
+  /// - Parameters:
+  ///   - differences: f, `[T]`.
+  ///   - horizon: As above.
+  /// - Throws: ``MetricError`` when a number is not finite, or T is not above both the horizon and 2.
+  public init(differences: [Double], horizon: Int = 1) throws {
+    let title = Self.title
+    try check(title, differences.count, differences.count, needed: max(3, horizon + 1))
     if let bad = differences.first(where: { !$0.isFinite }) {
       throw MetricError.undefined(metric: title, what: "an adjusted difference of", found: bad)
     }

@@ -24,27 +24,12 @@ private struct CheckPage {
 
   var document: Markup {
     let name = check.report.source.split(separator: "/").last.map(String.init) ?? "table"
-    return .element(
-      "html", ["lang": "en"],
+    return plainPage(
+      "Check of \(name)",
       [
-        .element(
-          "head", [:],
-          [
-            .element("meta", ["charset": "utf-8"]),
-            .element(
-              "meta", ["name": "viewport", "content": "width=device-width, initial-scale=1"]),
-            .element("meta", ["name": "color-scheme", "content": "light dark"]),
-            .element("title", [:], [.text("Check of \(name)")]),
-            .element("style", [:], [.text(Self.style)]),
-          ]),
-        .element(
-          "body", [:],
-          [
-            .element("h1", [:], [.text("What was understood of \(name)")]),
-            .element(
-              "ul", [:], check.sentences.map { .element("li", [:], [.text($0)]) }),
-          ] + drawings + [figures]),
-      ])
+        .element("h1", [:], [.text("What was understood of \(name)")]),
+        .element("ul", [:], check.sentences.map { .element("li", [:], [.text($0)]) }),
+      ] + drawings + [figures])
   }
 
   private var drawings: [Markup] {
@@ -65,41 +50,15 @@ private struct CheckPage {
 
   private var figures: Markup {
     let heads = ["series", "rows", "first", "last", "missing", "low", "median", "high", "future"]
-    func cells(_ names: [String], _ element: StaticString) -> Markup {
-      .element("tr", [:], names.map { .element(element, [:], [.text($0)]) })
-    }
     func number(_ value: Double?) -> String { value.map { Figures.short($0) } ?? "–" }
     let rows = check.series.prefix(1_000).map { one in
-      cells(
-        [
-          one.id, "\(one.rows)", one.first.map { "\($0)" } ?? "–", one.last.map { "\($0)" } ?? "–",
-          "\(one.missing)", number(one.low), number(one.median), number(one.high), "\(one.future)",
-        ], "td")
+      [
+        one.id, "\(one.rows)", one.first.map { "\($0)" } ?? "–", one.last.map { "\($0)" } ?? "–",
+        "\(one.missing)", number(one.low), number(one.median), number(one.high), "\(one.future)",
+      ]
     }
-    return .element(
-      "div", ["class": "scroll"], [.element("table", [:], [cells(heads, "th")] + rows)])
+    return plainTable(heads, rows)
   }
-
-  /// Without quotes and angle brackets, which would be escaped.
-  private static let style = """
-    :root { --paper: #fff; --ink: #16191d; --soft: #5b636d; --hair: #e9ebee; --c1: #0a62b3; \
-    --bad: #bb2a2a; --warn: #9a6100; --wash: #eef0f2; }
-    @media (prefers-color-scheme: dark) { :root { --paper: #14171a; --ink: #e8eaec; --soft: #a2aab3; \
-    --hair: #262b30; --c1: #63b1f5; --bad: #f08080; --warn: #e0ac4e; --wash: #22272c; } }
-    body { margin: 0 auto; max-width: 1000px; padding: 24px 16px; background: var(--paper); \
-    color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
-    h1 { font-size: 24px; font-weight: 400; overflow-wrap: anywhere; }
-    li { overflow-wrap: anywhere; }
-    figure { margin: 20px 0; } figcaption { color: var(--soft); overflow-wrap: anywhere; }
-    svg { display: block; max-width: 100%; height: auto; } svg text { font-size: 12px; fill: var(--soft); }
-    .end { text-anchor: end; } .middle { text-anchor: middle; }
-    .grid, .rule { stroke: var(--hair); } .line { fill: none; stroke: var(--c1); stroke-width: 1.2; }
-    .gap { fill: var(--wash); } .still { stroke: var(--warn); stroke-width: 3; } \
-    .outlier { fill: var(--bad); } .ahead { fill: var(--c1); opacity: .12; }
-    .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: 13px; }
-    th, td { padding: 2px 10px; text-align: right; white-space: nowrap; }
-    th { color: var(--soft); font-weight: 400; }
-    """
 }
 
 /// One series in order of time: values, gaps, stretches that stand still, outliers, the known future.

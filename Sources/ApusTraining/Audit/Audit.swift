@@ -16,7 +16,7 @@ public struct Audit: Sendable {
   public var model: String?
   /// What is known about the columns of the table.
   public var reading = SeriesOptions()
-  /// The columns of parts and of times of publication.
+  /// The columns of parts and of times of publication; the latter in `files.vintages` where that is given.
   public var special = AuditTable.Special()
   /// Further files.
   public var files = AuditFiles()
@@ -43,11 +43,16 @@ public struct Audit: Sendable {
       return try ModelAudit(model, table: table).report()
     }
     let reading = model.map { self.reading.completed(by: $0) } ?? self.reading
+    var special = special
+    // Where every publication of a value is told, it is told there.
+    if files.vintages != nil { special.published = nil }
     let table = try AuditTable(readingCSVAt: data, options: reading, special: special)
     var options = options
     options.testFrom = try time(testFrom, option: "--test-from", in: table)
     options.cut = try time(cut, option: "--cut", in: table)
-    try options.read(files, for: table, options: self.reading)
+    try options.read(
+      files, for: table, options: self.reading,
+      published: self.special.published)
     let report = try LeakAudit(table, options: options).report()
     guard let model else { return report }
     let series = try SeriesTable(readingCSVAt: data, options: reading)

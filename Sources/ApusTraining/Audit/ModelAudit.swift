@@ -36,7 +36,9 @@ public struct ModelAudit {
   /// - Throws: `MeasureError`, `RecipeError`, `BaselineError` where the table does not suit the model.
   public func report() throws -> AuditReport {
     AuditReport(
-      source: model.name, rows: table.rowCount, target: table.targetName, checks: try checks())
+      source: model.name, rows: table.rowCount, target: table.targetName,
+      targets: table.series.reduce(0) { $0 + $1.values.count(where: \.isFinite) },
+      checks: try checks())
   }
 
   /// The answers: what changes with later rows in features and in forecasts, and what the weights have seen.

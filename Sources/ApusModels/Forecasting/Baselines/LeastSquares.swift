@@ -8,7 +8,9 @@
 ///   - right: B, `[n][m]`.
 ///   - ridge: Added to the diagonal, in units of its mean.
 /// - Returns: X, `[n][m]`.
-func solveSymmetric(_ matrix: [[Double]], _ right: [[Double]], ridge: Double) -> [[Double]] {
+package func solveSymmetric(
+  _ matrix: [[Double]], _ right: [[Double]], ridge: Double
+) -> [[Double]] {
   let n = matrix.count
   let diagonal = matrix.indices.map { matrix[$0][$0] }
   let addition = ridge * diagonal.reduce(0, +) / Double(max(1, n))
