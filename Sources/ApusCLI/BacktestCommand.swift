@@ -15,8 +15,8 @@ struct BacktestCommand: AsyncParsableCommand {
       Forecasters are folders of apus train or apus compare, baselines or architectures (see apus models).
       A baseline or an architecture is fitted to rows before an origin alone, a folder is taken as it is.
       The last fifth of the rows is forecast, a horizon at a time. With --output it writes predictions.csv
-      (unique_id, ds, cutoff, y, and for each forecaster the columns of apus forecast) and metrics.json,
-      the scores per series and over all.
+      (unique_id, ds, cutoff, y, and for each forecaster the columns of apus forecast) metrics.json,
+      the scores per series and over all, and fev.csv, for apus evaluate --fev.
       """)
 
   /// What a backtest does when nothing is said.
@@ -60,7 +60,8 @@ struct BacktestCommand: AsyncParsableCommand {
     help: "Columns that architectures read beside the target, separated by commas. Default: none.")
   var covariates: String?
   @OptionGroup var ahead: FutureOptions
-  @Option(help: "The folder for predictions.csv and metrics.json. Default: none is written.")
+  @Option(
+    help: "The folder for predictions.csv, metrics.json and fev.csv. Default: none is written.")
   var output: String?
   @OptionGroup var training: TrainingOptions<Usual>
   @OptionGroup var cells: CellOptions
@@ -94,7 +95,9 @@ struct BacktestCommand: AsyncParsableCommand {
     let result = try await file.backtest(choices, options: try options()) { progress.show($0) }
     progress.end()
     for note in result.notes { Printer.messages.note(note) }
-    if let output { try result.write(to: output, guardsFormulas: guardsFormulas) }
+    if let output {
+      try result.write(to: output, dataset: data, guardsFormulas: guardsFormulas)
+    }
     guard !machine.json else {
       return try Printer.results.print(try jsonText(BacktestScores(result)))
     }

@@ -22,6 +22,11 @@ struct EvaluateCommand: ParsableCommand {
       --cost basis points a trade, its turnover, drawdown and Sharpe ratio, deflated by the number of
       forecasters in the file; beside them all series in equal weights. --output draws equity curves and
       years.
+
+      With --fev the file holds evaluation summaries of fev, as apus backtest writes them too (model_name,
+      test_error, dataset_path and the like): skill, 1 less the geometric mean of errors over those of
+      --baseline, each clipped to 0.01 to 100, and win rate, with intervals from resampled tasks; where a
+      model failed it has the error of the baseline, and failures are counted.
       """)
 
   @Argument(help: "A CSV of forecasts.")
@@ -41,9 +46,14 @@ struct EvaluateCommand: ParsableCommand {
   var simple = false
   @Option(help: "The page to write with --market, such as market.html. Default: none.")
   var output: String?
+  @Flag(help: "The file holds evaluation summaries of fev.")
+  var fev = false
+  @Option(help: "The model that --fev compares with. Default: seasonal_naive.")
+  var baseline: String?
   @OptionGroup var machine: MachineOptions
 
   func validate() throws {
+    if fev, market { throw ValidationError("Give --market or --fev, not both.") }
     try requireRange([("--groups", groups, 2...1000)])
     if let cost, !(cost >= 0 && cost <= 10_000) {
       throw ValidationError("--cost is \(cost), but it must be in 0...10000 basis points.")
@@ -61,7 +71,13 @@ struct EvaluateCommand: ParsableCommand {
         ("--simple", simple), ("--output", output != nil),
       ], unless: market, because: "is about portfolios. Add --market.")
     try refuse(
+      [("--baseline", baseline != nil)], unless: fev, because: "is about tasks of fev. Add --fev.")
+    try refuse(
+      [("--data", data != nil)], unless: !fev,
+      because: "is not for --fev, which has errors already.")
+    try refuse(
       columns.given, unless: data != nil, because: "is about the columns of --data. Give that too.")
+    if fev { return try show(FevSummaries(readingCSVAt: file)) }
     let series = try data.map { path -> SeriesTable in
       try SeriesTable(readingCSVAt: path, options: columns.reading)
     }
@@ -98,5 +114,28 @@ struct EvaluateCommand: ParsableCommand {
     ]
     if let output { lines.append("Page: \(output)") }
     try Printer.results.print(lines.joined(separator: "\n"))
+  }
+
+  private func show(_ summaries: FevSummaries) throws {
+    let skill = try summaries.skill(over: baseline)
+    guard !machine.json else { return try Printer.results.print(try jsonText(skill)) }
+    func share(_ value: Double) -> String { "\(Figures.fixed(100 * value, 1)) %" }
+    func shares(_ range: ClosedRange<Double>) -> String {
+      "\(share(range.lowerBound)) to \(share(range.upperBound))"
+    }
+    let rows = skill.rows.sorted { ($1.skill, $0.name) < ($0.skill, $1.name) }
+    let table = TextTable<TaskSkill.Row> { row in
+      [
+        Column(title: "name", value: row.name),
+        Column(title: "skill", value: share(row.skill), align: .right),
+        Column(title: "95 % interval", value: shares(row.skillInterval), align: .right),
+        Column(title: "win rate", value: share(row.winRate), align: .right),
+        Column(title: "95 % interval", value: shares(row.winInterval), align: .right),
+        Column(title: "failures", value: "\(row.failures)", align: .right),
+      ]
+    }
+    let tasks = "\(summaries.tasks) task\(summaries.tasks == 1 ? "" : "s")"
+    try Printer.results.print(
+      "\(tasks)\n\n\(table.string(for: rows, style: Style.plain) ?? "")")
   }
 }

@@ -355,6 +355,8 @@ struct FlagTests {
     let bench = ["--context", "8", "--runs", "1", "--json"]
     let (variances, panel) = try markets(inputs)
     let market = ["evaluate", panel, "--market"]
+    let summaries = try inputs.folder.write(
+      "dataset_path,model_name,test_error\na,seasonal_naive,2\na,other,1\n", to: "fev.csv")
     let bases: [String: [String]] = [
       "compare": compare, "train": train,
       "check": ["check", inputs.prices, "--target", "close"],
@@ -462,6 +464,9 @@ struct FlagTests {
       "compare --resume": .refused(
         ["--output", inputs.path("cut"), "--resume"], "was begun with"),
       "evaluate file": .instead(["evaluate", known]),
+      "evaluate --fev": .base(["evaluate", summaries], with: ["--fev"]),
+      "evaluate --baseline": .base(
+        ["evaluate", summaries, "--fev"], with: ["--baseline", "other"]),
       "evaluate --market": .base(["evaluate", panel], with: ["--market"]),
       "evaluate --groups": .base(market, with: ["--groups", "3"]),
       "evaluate --cost": .base(market, with: ["--cost", "50"]),

@@ -24,11 +24,15 @@ private struct MarketPage {
 
   private var sentences: [String] {
     let options = report.options
-    let cost = Figures.fixed(options.cost * 10_000, 1)
+    let points = Figures.brief(options.cost * 10_000)
+    let cost = options.cost > 0 ? "a trade costs \(points) basis points" : "a trade costs nothing"
     return [
       "\(Figures.count(report.dates)) dates, \(Figures.count(report.entities)) entities.",
       "Each date the highest of \(options.groups) groups of forecasts is bought and the lowest sold, in equal "
-        + "weights; a trade costs \(cost) basis points.",
+        + "weights; \(cost).",
+      "RankIC is the rank correlation of forecasts with what came, ICIR its mean over its deviation, t over its "
+        + "standard error. Clark-West p asks whether forecasts say more than 0; the best set holds those whose "
+        + "squared error cannot be told from the smallest.",
       "Turnover is half the sum of absolute changes of weights a date. Returns are those of a year, not "
         + "compounded; Sharpe ratios are of a year, after costs.",
       "Deflated: the probability that the ratio is above what the best of the forecasters here would show by "

@@ -213,13 +213,16 @@ public struct BacktestScores: Encodable, Sendable {
 }
 
 extension BacktestResult {
-  /// Writes `predictions.csv` and `metrics.json`, replaced together.
+  /// Writes `predictions.csv`, `metrics.json` and `fev.csv`, replaced together.
   ///
   /// - Parameters:
   ///   - path: The folder; made when missing.
+  ///   - dataset: What `fev.csv` calls the data. Default: memory.
   ///   - guardsFormulas: Whether names that a spreadsheet takes for formulas get an apostrophe.
   /// - Throws: `FileError`; what stood there before stands.
-  public func write(to path: String, guardsFormulas: Bool = true) throws {
+  public func write(
+    to path: String, dataset: String = "memory", guardsFormulas: Bool = true
+  ) throws {
     let encoder = JSONEncoder()
     encoder.keyEncodingStrategy = .convertToSnakeCase
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
@@ -227,7 +230,33 @@ extension BacktestResult {
     try Files().commit(to: path) { draft in
       try draft.write("predictions.csv", table.csv(guardsFormulas: guardsFormulas).utf8)
       try draft.write("metrics.json", metrics)
+      try draft.write("fev.csv", summaries(of: dataset, guardsFormulas: guardsFormulas).utf8)
     }
+  }
+
+  /// The scores as evaluation summaries of fev: for each forecaster its weighted quantile loss over all
+  /// series, in one task. ``FevSummaries`` reads such files.
+  ///
+  /// - Parameters:
+  ///   - dataset: What the data is called.
+  ///   - guardsFormulas: As in ``write(to:dataset:guardsFormulas:)``. Default: true.
+  /// - Returns: The lines of the table.
+  public func summaries(of dataset: String, guardsFormulas: Bool = true) -> String {
+    let horizon = table.rows.map(\.step).max() ?? 0
+    var lines = [
+      "dataset_path,dataset_config,horizon,eval_metric,quantile_levels,model_name,test_error"
+    ]
+    for model in table.models {
+      let found = summaries.first { $0.model == model.name }
+      let loss = found?.metrics.first { $0.name == "wQL" }?.value
+      let cells = [
+        dataset, measure.rawValue, "\(horizon)", "WQL", "\(model.levels)", model.name,
+        loss.map { "\($0)" } ?? "",
+      ]
+      lines.append(
+        cells.map { csvField($0, guardsFormulas: guardsFormulas) }.joined(separator: ","))
+    }
+    return lines.joined(separator: "\n") + "\n"
   }
 }
 
