@@ -87,6 +87,7 @@ struct BacktestCommand: AsyncParsableCommand {
     let choices = try commaSeparated(model).map { try ForecasterChoice($0) }
     var reading = rows.reading(columns)
     reading.future = ahead.names
+    (reading.categories, reading.statics) = (beside, ahead.staticNames)
     let file = try DataFile(data, kind: .series, reading: try choices.completing(reading))
     if !training.quiet { for note in file.notes { Printer.messages.note(note) } }
     if let output { try ModelFolder.prepare(output) }
@@ -104,11 +105,14 @@ struct BacktestCommand: AsyncParsableCommand {
     try show(result)
   }
 
+  /// The columns that architectures read beside the target.
+  private var beside: [String] { (covariates.map(commaSeparated) ?? []) + ahead.staticNames }
+
   private func options() throws -> BacktestOptions {
     var options = BacktestOptions()
     options.horizon = horizon
     (options.training.measure, options.training.embargo) = (measure, embargo)
-    options.training.covariates = covariates.map(commaSeparated) ?? []
+    options.training.covariates = beside
     (options.training.future, options.training.holidays) = (ahead.names, try ahead.days())
     options.training.context = training.context ?? options.training.context
     options.training.budget = training.limit ?? options.training.budget

@@ -230,7 +230,9 @@ struct ForecastOptions: ParsableArguments {
   @Option(help: "What is forecast: returns, volatility or level. Default: inferred.")
   var measure: Measure?
   @Option(
-    help: "Columns that models read beside the target, separated by commas. Default: none.")
+    help: """
+      Columns that models read beside the target, separated by commas; words become classes. Default: none.
+      """)
   var covariates: String?
   @OptionGroup var ahead: FutureOptions
   @Option(
@@ -265,6 +267,7 @@ struct ForecastOptions: ParsableArguments {
   var reading: SeriesOptions {
     var reading = rows.reading(columns, measure: measure)
     reading.future = ahead.names
+    (reading.categories, reading.statics) = (covariateNames, ahead.staticNames)
     return reading
   }
 
@@ -277,7 +280,7 @@ struct ForecastOptions: ParsableArguments {
       columns.given + rows.given + [
         ("--horizon", horizon != nil), ("--patch", patch != nil), ("--measure", measure != nil),
         ("--covariates", covariates != nil), ("--future", ahead.future != nil),
-        ("--holidays", ahead.holidays != nil),
+        ("--holidays", ahead.holidays != nil), ("--static", ahead.statics != nil),
         ("--levels", levels != nil),
       ], unless: found == .series,
       because: "is for series, but '\(path)' is read as a text. Leave it out, or add --kind series."
@@ -286,7 +289,7 @@ struct ForecastOptions: ParsableArguments {
   }
 
   /// The columns beside the target.
-  var covariateNames: [String] { covariates.map(commaSeparated) ?? [] }
+  var covariateNames: [String] { (covariates.map(commaSeparated) ?? []) + ahead.staticNames }
 }
 
 /// Which columns are known before their rows come.
@@ -304,6 +307,17 @@ struct FutureOptions: ParsableArguments {
       their holidays are known ahead. Default: none.
       """)
   var holidays: String?
+
+  @Option(
+    name: .customLong("static"),
+    help: """
+      Columns that have one value throughout each series, such as a region, which models read, separated by \
+      commas. Default: none.
+      """)
+  var statics: String?
+
+  /// The static columns.
+  var staticNames: [String] { statics.map(commaSeparated) ?? [] }
 
   /// The columns.
   var names: [String] { future.map(commaSeparated) ?? [] }

@@ -91,6 +91,7 @@ struct TrainCommand: AsyncParsableCommand {
         ("--patience", patience != nil), ("--precision", precision != .float32),
         ("--recompute", recompute), ("--patch", forecast.patch != nil),
         ("--covariates", forecast.covariates != nil),
+        ("--static", forecast.ahead.statics != nil),
       ], unless: false, because: "is for models, and \(name) is a baseline. Leave it out.")
     var options = ComparisonOptions()
     options.levels = ModelTrainingOptions.usualLevels

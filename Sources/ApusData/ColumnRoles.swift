@@ -12,6 +12,8 @@ struct ColumnRoles {
   private(set) var keys: [Int] = []
   private(set) var targets: [Int] = []
   private(set) var covariates: [Int] = []
+  /// Columns of words that are kept as classes.
+  private(set) var categories: [Int] = []
   /// Columns that hold neither numbers nor a role.
   private(set) var ignored: [Int] = []
   private(set) var choices: [DataReport.Choice] = []
@@ -319,6 +321,7 @@ extension ColumnRoles {
   private func untouchable() throws(SeriesError) -> Set<Int> {
     var columns = Set(time.columns).union(timeLike).union(barred)
     for name in options.targets where name != "*" { columns.insert(try column(named: name)) }
+    for name in options.statics { columns.insert(try column(named: name)) }
     return columns.union(try known())
   }
 
@@ -400,6 +403,7 @@ extension ColumnRoles {
 
 extension ColumnRoles {
   private mutating func chooseTargets() throws(SeriesError) {
+    guard options.hasTarget else { return }
     let numeric = layout.names.indices.filter { facts[$0].isNumeric && !isTaken($0) }
     if !options.targets.isEmpty, options.targets != ["*"] {
       for name in options.targets {
@@ -529,16 +533,34 @@ extension ColumnRoles {
       }
     }
     try keep(options.future)
+    chooseCategories()
     if !options.future.isEmpty {
       choose(
         "known ahead", options.future.joined(separator: ", "), because: "you named it")
     }
   }
 
+  /// Keeps columns of words that were named, those that name series among them.
+  private mutating func chooseCategories() {
+    let known = options.format?.categories.keys.sorted() ?? []
+    let names = options.categories + options.statics + (options.covariates ?? []) + options.future
+    for name in names + known {
+      guard layout.entities.isEmpty, let column = layout.column(named: name),
+        !facts[column].isNumeric || known.contains(name), !time.columns.contains(column),
+        !targets.contains(column), !categories.contains(column), !barred.contains(column)
+      else { continue }
+      categories.append(column)
+      covariates.removeAll { $0 == column }
+    }
+    ignored.removeAll { categories.contains($0) }
+    if !categories.isEmpty { choose("classes", listed(categories), because: "you named it") }
+  }
+
   /// Keeps columns beside the target.
   private mutating func keep(_ names: [String]) throws(SeriesError) {
     for name in names {
       for index in try columns(named: name) where !isTaken(index) && !targets.contains(index) {
+        if !facts[index].isNumeric, layout.entities.isEmpty { continue }
         try requireNumbers(index, name: name)
         if !covariates.contains(index) { covariates.append(index) }
       }

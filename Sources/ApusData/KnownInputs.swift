@@ -213,23 +213,6 @@ extension SeriesTable {
   }
 }
 
-extension TimeSeries {
-  /// Makes the future part of the rows, and the target a column beside nothing.
-  package mutating func joinColumns(target: String) {
-    let missing = [Double](repeating: .nan, count: future.timestamps.count)
-    covariates =
-      [Covariate(name: target, values: values + missing)]
-      + covariates.map { column in
-        Covariate(
-          name: column.name,
-          values: column.values + (future.covariate(named: column.name) ?? missing))
-      }
-    timestamps += future.timestamps
-    values = [Double](repeating: .nan, count: timestamps.count)
-    future = KnownFuture()
-  }
-}
-
 extension KnownFuture {
   /// The rows of both after a time; where both have a number, that of the other counts.
   fileprivate func joined(

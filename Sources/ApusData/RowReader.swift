@@ -61,6 +61,8 @@ public struct RowReader {
     let keys: [Int]
     let target: Int
     let covariates: [Int]
+    /// Columns of words, which make further covariates.
+    let categories: [(column: Int, classes: CategoryColumn)]
   }
 
   /// The longest line.
@@ -187,12 +189,17 @@ public struct RowReader {
     let taken = Set(roles.time.columns + roles.keys + [target])
     let covariates = layout.names.indices.filter {
       !taken.contains($0) && isNeeded(layout.names[$0])
+        && options.format?.category(layout.names[$0]) == nil
     }
-    covariateNames = covariates.map { layout.names[$0] }
+    let categories = layout.names.indices.compactMap { column in
+      options.format?.category(layout.names[column]).map { (column: column, classes: $0) }
+    }.filter { one in one.column != target && one.classes.names.contains(where: isNeeded) }
+    covariateNames =
+      covariates.map { layout.names[$0] } + categories.flatMap(\.classes.names)
     return Columns(
       delimiter: layout.table.delimiter, names: layout.names, styles: layout.styles,
       time: roles.time, months: roles.months, keys: roles.keys, target: target,
-      covariates: covariates)
+      covariates: covariates, categories: categories)
   }
 
   // MARK: Rows
@@ -222,7 +229,10 @@ public struct RowReader {
       series: columns.keys.map { table.text(row: 0, column: $0) }.joined(separator: "/"),
       stamp: stamp,
       value: try number(cells, columns.target, columns),
-      covariates: try columns.covariates.map { try number(cells, $0, columns) })
+      covariates: try columns.covariates.map { try number(cells, $0, columns) }
+        + columns.categories.flatMap { one in
+          one.classes.numbers(table.text(row: 0, column: one.column))
+        })
   }
 
   private func number(

@@ -34,6 +34,8 @@ public enum SeriesError: Error, Equatable, Sendable {
   case noSuchColumn(file: String, name: String, names: [String])
   /// A column asked for as target does not hold numbers.
   case notNumeric(file: String, column: String, line: Int, found: String)
+  /// A column that was named as static changes within a series.
+  case notStatic(file: String, column: String, series: String, time: String)
   /// A column asked for as time does not hold dates.
   case notDates(file: String, column: String, line: Int, found: String)
   /// A column named or written like a time cannot be read as one.
@@ -114,6 +116,11 @@ extension SeriesError: ApusError {
       """
       \(file), line \(line): found '\(found)' in column '\(column)', expected a number; \
       choose a column of numbers as target.
+      """
+    case .notStatic(let file, let column, let series, let time):
+      """
+      \(file): column '\(column)' changes within series '\(series)' at \(time), but it was named as static. \
+      Name it with --covariates, or with --future where it is known ahead.
       """
     case .notDates(let file, let column, let line, let found):
       """

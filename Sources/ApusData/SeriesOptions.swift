@@ -14,6 +14,12 @@ public struct SeriesOptions: Sendable, Codable, Equatable {
   public var covariates: [String]?
   /// Columns that are known ahead of their rows: they are kept beside the target and are never it.
   public var future: [String] = []
+  /// Columns to keep as classes where they hold words, as a region does; others are as without it.
+  public var categories: [String] = []
+  /// Columns that have one value throughout each series, which is checked.
+  public var statics: [String] = []
+  /// Whether a target is looked for. A table of what is known ahead need not have one.
+  package var hasTarget = true
   /// Whether `03/04/2015` is the 3rd of April; nil infers it from the column.
   public var dayFirst: Bool?
   /// The mark before the decimals in every column; nil infers it column by column.

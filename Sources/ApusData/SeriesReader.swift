@@ -128,6 +128,11 @@ struct SeriesReader {
     for column in roles.targets + roles.covariates { noteBadCells(column, roles) }
     let groups = roles.groups
     let isAlone = groups.count == 1 && roles.targets.count == 1
+    let classes = roles.categories.map { column in
+      options.format?.category(layout.names[column]) ?? CategoryColumn(layout, column)
+    }
+    let beside = zip(classes, roles.categories).flatMap { $0.covariates(layout, $1) }
+    guard options.hasTarget else { return try known(roles, beside: beside) }
     var builder = SeriesBuilder(layout: layout, options: options, stamps: stamps, report: report)
     var series: [TimeSeries] = []
     var future: [Int: Set<Int>] = [:]
@@ -137,7 +142,8 @@ struct SeriesReader {
         series.append(
           try builder.series(
             id: id, rows: group.rows, target: targets[index].values,
-            covariates: covariates(of: column, roles), isAlone: isAlone, isFirstOfRow: index == 0))
+            covariates: covariates(of: column, roles) + beside, isAlone: isAlone,
+            isFirstOfRow: index == 0))
         future[column, default: []].formUnion(builder.futureRows)
       }
     }
@@ -153,8 +159,54 @@ struct SeriesReader {
       targetName: targetNames.count == 1 ? targetNames.first ?? "" : "",
       covariateNames: series.first?.covariates.map(\.name) ?? [], hasClock: roles.time.hasClock,
       options: options, report: report)
-    table.format = format(roles)
+    try settleStatics(&table)
+    table.format = format(roles, classes)
     return table
+  }
+
+  /// The rows of a table that has no target, which are all known.
+  private mutating func known(
+    _ roles: ColumnRoles, beside: [Covariate]
+  ) throws(SeriesError) -> SeriesTable {
+    var builder = SeriesBuilder(
+      layout: layout, options: options, stamps: roles.stamps, report: report)
+    let missing = [Double](repeating: .nan, count: layout.rows.count)
+    let columns = roles.covariates.compactMap { column in
+      roles.facts[column].numbers.map {
+        Covariate(name: layout.names[column], values: $0.values)
+      }
+    }
+    var table = SeriesTable([])
+    for group in roles.groups {
+      table.series.append(
+        try builder.series(
+          id: group.label ?? source.stem, rows: group.rows, target: missing,
+          covariates: columns + beside, isAlone: roles.groups.count == 1, isFirstOfRow: true))
+    }
+    table.report = builder.report
+    return table
+  }
+
+  /// Fills a column that has one value throughout each series, and refuses one that has several.
+  private func settleStatics(_ table: inout SeriesTable) throws(SeriesError) {
+    for name in options.statics {
+      for index in table.series.indices {
+        let columns = table.series[index].covariates.indices.filter { place in
+          let own = table.series[index].covariates[place].name
+          return normalizedName(own) == normalizedName(name) || own.hasPrefix(name + "=")
+        }
+        for place in columns {
+          let values = table.series[index].covariates[place].values
+          guard let first = values.first(where: \.isFinite) else { continue }
+          if let row = values.firstIndex(where: { $0.isFinite && $0 != first }) {
+            throw .notStatic(
+              file: source.name, column: name, series: table.series[index].id,
+              time: "\(table.series[index].timestamps[row])")
+          }
+          table.series[index].covariates[place].values = values.map { _ in first }
+        }
+      }
+    }
   }
 
   /// The columns beside a target: those of its series, and those that belong to all.
@@ -168,7 +220,7 @@ struct SeriesReader {
   }
 
   /// What was decided about the file.
-  private func format(_ roles: ColumnRoles) -> TableFormat {
+  private func format(_ roles: ColumnRoles, _ classes: [CategoryColumn]) -> TableFormat {
     let names = layout.names
     let time: TableFormat.Time
     switch roles.time {
@@ -196,6 +248,7 @@ struct SeriesReader {
     }
     if roles.months != .english { format.locale = roles.months.locale }
     if !layout.hasHeader { format.columns = names }
+    for column in classes { format.categories[column.name] = column.classes }
     return format
   }
 

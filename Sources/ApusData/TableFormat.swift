@@ -75,6 +75,8 @@ public struct TableFormat: Sendable, Equatable {
   public var locale: String?
   /// What the columns are called, of a file that does not name them; nil for one that does.
   public var columns: [String]?
+  /// The classes of the columns of words that were kept, by name.
+  public var categories: [String: [String]] = [:]
 }
 
 extension TableFormat {
@@ -98,6 +100,14 @@ extension TableFormat {
     case .dayMonthYear: true
     case .monthDayYear: false
     default: nil
+    }
+  }
+
+  /// The classes of a column of words, as training found them; nil where it was none.
+  func category(_ column: String) -> CategoryColumn? {
+    let wanted = normalizedName(column)
+    return categories.first { normalizedName($0.key) == wanted }.map {
+      CategoryColumn(name: $0.key, classes: $0.value)
     }
   }
 
@@ -147,7 +157,8 @@ extension TableFormat.TimeRole {
 
 extension TableFormat: Codable {
   private enum CodingKeys: String, CodingKey {
-    case time, isUniversal, series, targets, covariates, numbers, styles, locale, columns
+    case time, isUniversal, series, targets, covariates, numbers, styles, locale, columns,
+      categories
   }
 
   /// Reads a stored format, that of earlier versions included, which knew one column of names.
@@ -166,6 +177,7 @@ extension TableFormat: Codable {
     styles = try keys.decodeIfPresent([String: NumberStyle].self, forKey: .styles) ?? [:]
     locale = try keys.decodeIfPresent(String.self, forKey: .locale)
     columns = try keys.decodeIfPresent([String].self, forKey: .columns)
+    categories = try keys.decodeIfPresent([String: [String]].self, forKey: .categories) ?? [:]
   }
 
   /// Writes what differs from the usual, and one column of names as earlier versions did.
@@ -184,6 +196,7 @@ extension TableFormat: Codable {
     if !styles.isEmpty { try keys.encode(styles, forKey: .styles) }
     try keys.encodeIfPresent(locale, forKey: .locale)
     try keys.encodeIfPresent(columns, forKey: .columns)
+    if !categories.isEmpty { try keys.encode(categories, forKey: .categories) }
   }
 }
 

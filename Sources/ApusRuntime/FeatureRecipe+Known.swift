@@ -23,9 +23,14 @@ extension FeatureRecipe {
   /// The columns that are known ahead, by the names of a person's file and not of what the measure made of
   /// them.
   var knownNames: [String] {
-    known?.columns.map { name in
-      table?.covariates.first { measure.covariateName($0) == name } ?? name
-    } ?? []
+    var names: [String] = []
+    for column in known?.columns ?? [] {
+      let name =
+        table?.categories.keys.first { column.hasPrefix($0 + "=") }
+        ?? table?.covariates.first { measure.covariateName($0) == column } ?? column
+      if !names.contains(name) { names.append(name) }
+    }
+    return names
   }
 
   /// What known inputs do to each row of a series, already measured.
@@ -176,8 +181,7 @@ extension KnownInputs {
 }
 
 extension Model {
-  /// Reads the columns that are known ahead from a table that need not have the target; all are then beside
-  /// it, in one piece.
+  /// Reads the columns that are known ahead from a table that need not have the target.
   ///
   /// - Parameters:
   ///   - path: A CSV with times, names where there are several series, and the columns.
@@ -190,12 +194,8 @@ extension Model {
     guard recipe.known?.columns.isEmpty == false else {
       throw ForecastError.nothingKnown(model: name)
     }
-    let names = recipe.knownNames
     var options = options.completed(by: self)
-    options.targets = Array(names.prefix(1))
-    (options.covariates, options.future) = (Array(names.dropFirst()), [])
-    var table = try SeriesTable(readingCSVAt: path, options: options)
-    for index in table.series.indices { table.series[index].joinColumns(target: names[0]) }
-    return table
+    (options.hasTarget, options.covariates, options.future) = (false, [], recipe.knownNames)
+    return try SeriesTable(readingCSVAt: path, options: options)
   }
 }

@@ -55,9 +55,10 @@ public struct FeatureRecipe: Codable, Sendable, Equatable {
     guard longer.isEmpty || table.cadence.ordinal(of: Timestamp(secondsSinceEpoch: 0)) != nil else {
       throw RecipeError.noPlace(seasons: longer, frequency: table.cadence.frequency.name)
     }
-    let ahead = future.map { Self.measured($0, measure, table) }
+    let ahead = future.flatMap { Self.measured($0, measure, table) }
     self.covariates =
-      covariates.map { Self.measured($0, measure, table) }.filter { !ahead.contains($0) } + ahead
+      covariates.flatMap { Self.measured($0, measure, table) }.filter { !ahead.contains($0) }
+      + ahead
     (cadence, self.table) = (table.cadence, table.format)
     let columns = try self.covariates.map { name in
       try table.series.enumerated().flatMap { index, series in
@@ -82,13 +83,17 @@ public struct FeatureRecipe: Codable, Sendable, Equatable {
     season = measure == .level ? SeasonalProfile(fitting: rest, rows: rows) : nil
   }
 
-  /// A person names the columns of the file, not what the measure makes of them.
+  /// A person names the columns of the file, not what the measure, or classes, make of them.
   private static func measured(
     _ name: String, _ measure: Measure, _ table: SeriesTable
-  ) -> String {
-    guard let first = table.series.first, first.covariate(named: name) == nil else { return name }
+  ) -> [String] {
+    guard let first = table.series.first, first.covariate(named: name) == nil else { return [name] }
+    let classes = table.covariateNames.filter {
+      $0.lowercased().hasPrefix(name.lowercased() + "=")
+    }
+    guard classes.isEmpty else { return classes }
     let wanted = measure.covariateName(name).map { $0.lowercased() }
-    return table.covariateNames.first { $0.lowercased() == wanted } ?? name
+    return [table.covariateNames.first { $0.lowercased() == wanted } ?? name]
   }
 
   /// Reads a stored recipe; rejects one whose scaler is not that of its covariates.

@@ -431,6 +431,7 @@ struct FlagTests {
       trials["\(path) --measure"] = .with(["--measure", "level"])
       trials["\(path) --covariates"] = .with(["--covariates", "volume"])
       trials["\(path) --future"] = .with(["--future", "volume"])
+      trials["\(path) --static"] = .with(["--static", "volume"])
       trials["\(path) --holidays"] = .with(["--holidays", "US"])
       trials["\(path) --kind"] = .refused(["--kind", "text"], "--target is for series")
       trials["\(path) --context"] = .with(["--context", "8"])
@@ -511,6 +512,7 @@ struct FlagTests {
       "backtest --embargo": .with(["--embargo", "20"]),
       "backtest --covariates": .with(["--covariates", "volume"]),
       "backtest --future": .with(["--future", "volume"]),
+      "backtest --static": .with(["--static", "volume"]),
       "backtest --holidays": .with(["--holidays", "US"]),
       "forecast --future-data": .base(
         ["forecast", "--model", inputs.path("ahead"), "--data", inputs.prices],

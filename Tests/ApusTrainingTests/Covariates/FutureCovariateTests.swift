@@ -187,3 +187,64 @@ struct FutureCovariateTests {
     #expect(partly < 0.85 * none && partly < 1.2 * whole, "\(partly), \(whole), \(none)")
   }
 }
+
+extension FutureCovariateTests {
+  /// The panel as a file: a promotion in words, a region for each product, and rows ahead.
+  static func file(rows: Int = 60) throws -> (text: String, ahead: String) {
+    let panel = try PromotionPanel.table(products: 8, rows: rows)
+    var (text, ahead) = ("month,product,region,kind,units\n", "month,product,kind\n")
+    for (number, series) in panel.series.enumerated() {
+      let region = number % 2 == 0 ? "north" : "south"
+      let promotion = series.covariates[0].values + series.future.covariates[0].values
+      for (row, promoted) in promotion.enumerated() {
+        let month = Timestamp(PromotionPanel.month(row))
+        let kind = promoted == 1 ? "flyer" : "none"
+        let value = row < rows ? "\(series.values[row])" : ""
+        text += "\(month),\(series.id),\(region),\(kind),\(value)\n"
+        if row >= rows { ahead += "\(month),\(series.id),\(kind)\n" }
+      }
+    }
+    return (text, ahead)
+  }
+
+  @Test(
+    "of words and statics go from the file to the folder, and from a second file to the forecast")
+  func words() async throws {
+    let (text, ahead) = try Self.file()
+    try await withTemporaryFolder { folder in
+      let (whole, past) = (folder + "/whole.csv", folder + "/past.csv")
+      try text.write(toFile: whole, atomically: true, encoding: .utf8)
+      let lines = text.split(separator: "\n").filter { !$0.hasSuffix(",") }
+      try lines.joined(separator: "\n").write(toFile: past, atomically: true, encoding: .utf8)
+      try ahead.write(toFile: folder + "/ahead.csv", atomically: true, encoding: .utf8)
+      var reading = SeriesOptions()
+      (reading.future, reading.statics) = (["kind"], ["region"])
+      let data = try DataFile(whole, reading: reading)
+      var options = ModelTrainingOptions(.architecture(try Architecture.named("lstm")))
+      (options.horizon, options.budget, options.measure) = (6, .steps(20), .level)
+      (options.context, options.width, options.layers) = (12, 16, 1)
+      (options.future, options.covariates) = (["kind"], ["region"])
+      _ = try await data.train(options, output: folder + "/model")
+      let model = try ModelFolder.open(folder + "/model")
+      let one = try FutureForecast(model, readingCSVAt: whole)
+      let two = try FutureForecast(model, readingCSVAt: past, futureAt: folder + "/ahead.csv")
+      #expect(one.rows == two.rows && one.rows.count == 48)
+      let error = try #require(throws: KnownFutureError.self) {
+        try FutureForecast(model, readingCSVAt: past)
+      }
+      #expect(error.description.contains("'kind=none' of series 'product 0'"), "\(error)")
+      // Line by line, the rows ahead from the folder: as a forecast from the same rows.
+      var lineByLine = try LineForecasts(model)
+      var last: LineForecast?
+      for line in lines where line.hasPrefix("month") || line.contains(",product 7,") {
+        last = try lineByLine.push(String(line)) ?? last
+      }
+      let found = try #require(last?.quantiles)
+      for (step, row) in one.rows.suffix(6).enumerated() {
+        for (live, batch) in zip(found[step], row.quantiles) {
+          #expect(abs(live - batch) < 1e-3 * abs(batch))
+        }
+      }
+    }
+  }
+}
