@@ -1,6 +1,8 @@
 import Apus
 import ArgumentParser
+import Dispatch
 import Foundation
+import Synchronization
 
 /// `apus stream`: rows in, forecasts out.
 struct StreamCommand: ParsableCommand {
@@ -89,25 +91,24 @@ struct StreamCommand: ParsableCommand {
       let batch = try lines.nextLines(most: Self.mostLines)
       guard !batch.isEmpty else { break }
       isStale = true
-      var text: [UInt8] = []
-      defer { try? Printer.results.print(lines: text) }
-      try forecasts.push(batch) { outcome in
-        switch outcome {
-        case .problem(let error): Printer.messages.note(error)
-        case .forecast(let forecast):
-          if let reason = forecast.reason { Printer.messages.note(reason) }
-          text +=
-            csv
-            ? format.csv(forecast, guardsFormulas: guardsFormulas) : format.json(forecast)
-          text.append(UInt8(ascii: "\n"))
-          if text.count > 1 << 20 {
-            try Printer.results.print(lines: text)
-            text = []
+      var found: [LineForecast] = []
+      let lineOf: @Sendable (LineForecast) -> [UInt8] = { [csv] forecast in
+        csv ? format.csv(forecast, guardsFormulas: guardsFormulas) : format.json(forecast)
+      }
+      do {
+        try forecasts.push(batch) { outcome in
+          switch outcome {
+          case .problem(let error): Printer.messages.note(error)
+          case .forecast(let forecast):
+            if let reason = forecast.reason { Printer.messages.note(reason) }
+            found.append(forecast)
           }
         }
+      } catch {
+        try Printer.results.print(lines: Self.text(found, lineOf))
+        throw error
       }
-      try Printer.results.print(lines: text)
-      text = []
+      try Printer.results.print(lines: Self.text(found, lineOf))
     }
     if let snapshot, isStale { try forecasts.save(to: snapshot) }
     if forecasts.passedOver > 0 {
@@ -115,6 +116,29 @@ struct StreamCommand: ParsableCommand {
       Printer.messages.note("\(rows) had been read before the snapshot and were passed over")
     }
     if let signal = signals?.signal { throw ExitCode(128 + signal) }
+  }
+
+  /// The lines of many forecasts, made on all cores.
+  private static func text(
+    _ forecasts: [LineForecast], _ line: @escaping @Sendable (LineForecast) -> [UInt8]
+  ) -> [UInt8] {
+    let size = 128
+    let parts = Mutex([[UInt8]](repeating: [], count: (forecasts.count + size - 1) / size))
+    let count = parts.withLock(\.count)
+    let work: @Sendable (Int) -> Void = { part in
+      var text: [UInt8] = []
+      for forecast in forecasts[part * size..<min((part + 1) * size, forecasts.count)] {
+        text += line(forecast)
+        text.append(UInt8(ascii: "\n"))
+      }
+      parts.withLock { $0[part] = text }
+    }
+    if count > 1 {
+      DispatchQueue.concurrentPerform(iterations: count, execute: work)
+    } else if count == 1 {
+      work(0)
+    }
+    return parts.withLock { Array($0.joined()) }
   }
 
   /// Lines that are taken in at once at most.
