@@ -422,8 +422,8 @@ typedef struct {
   ptrdiff_t batch, time, states;  ///< B, T, N
 } apus_complex_scan_shape;
 
-/// x and y are [B, T, 2, N], decay and gain [2, N]: real parts, then imaginary ones. `state` [B, 2, N]
-/// holds h before the first token on entry, after the last on return; NULL means zeros, and none
+/// x and y are [B, T, 2, N], decay and gain [2, N]: real parts, then imaginary ones. `state` [B, 2,
+/// N] holds h before the first token on entry, after the last on return; NULL means zeros, and none
 /// returned.
 void apus_complex_scan_f32(float* y, float* state, const float* x, const float* decay,
                            const float* gain, const apus_complex_scan_shape* shape);
