@@ -1,19 +1,19 @@
 import Foundation
 
 /// Arithmetic of the audit.
-enum AuditStatistics {
-  static func mean(_ values: some Collection<Double>) -> Double {
+package enum AuditStatistics {
+  package static func mean(_ values: some Collection<Double>) -> Double {
     values.isEmpty ? 0 : values.reduce(0, +) / Double(values.count)
   }
 
   /// The population variance.
-  static func variance(_ values: some Collection<Double>) -> Double {
+  package static func variance(_ values: some Collection<Double>) -> Double {
     let mean = mean(values)
     return values.isEmpty
       ? 0 : values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(values.count)
   }
 
-  static func autocorrelation(_ values: [Double], lag: Int) -> Double {
+  package static func autocorrelation(_ values: [Double], lag: Int) -> Double {
     guard lag > 0, lag < values.count else { return 0 }
     let mean = mean(values)
     var (products, squares) = (0.0, 0.0)
@@ -25,7 +25,8 @@ enum AuditStatistics {
   }
 
   /// The correlation of two stretches of equal length; 0 where one is constant.
-  static func correlation(_ one: ArraySlice<Double>, _ other: ArraySlice<Double>) -> Double {
+  package static func correlation(_ one: ArraySlice<Double>, _ other: ArraySlice<Double>) -> Double
+  {
     let (a, b) = (mean(one), mean(other))
     var (products, left, right) = (0.0, 0.0, 0.0)
     for (x, y) in zip(one, other) {
@@ -37,7 +38,7 @@ enum AuditStatistics {
   }
 
   /// How many decimals numbers are written with, 0 to 9.
-  static func decimals(_ values: [Double]) -> Int {
+  package static func decimals(_ values: [Double]) -> Int {
     let sample = values.filter(\.isFinite).prefix(200)
     var power = 1.0
     for places in 0..<9 {
@@ -104,5 +105,5 @@ struct Residuals {
 
 extension AuditStatistics {
   /// The natural logarithm; NaN of what has none.
-  static func logarithm(_ value: Double) -> Double { value > 0 ? log(value) : .nan }
+  package static func logarithm(_ value: Double) -> Double { value > 0 ? log(value) : .nan }
 }

@@ -1,23 +1,23 @@
 import ApusModels
 
 /// A regression by least squares whose rows come and go, by their sums of products.
-struct MomentRegression {
+package struct MomentRegression {
   /// Sums of products of `1, x…, y`, the lower triangle.
   private var sums: [[Double]]
   private let inputs: Int
-  private(set) var count = 0
+  package private(set) var count = 0
 
   /// A regression on so many numbers and a constant.
-  init(inputs: Int) {
+  package init(inputs: Int) {
     self.inputs = inputs
     sums = (0..<inputs + 2).map { [Double](repeating: 0, count: $0 + 1) }
   }
 
   /// Takes in a row.
-  mutating func add(_ x: [Double], _ y: Double) { update(x, y, sign: 1) }
+  package mutating func add(_ x: [Double], _ y: Double) { update(x, y, sign: 1) }
 
   /// Takes a row out again.
-  mutating func remove(_ x: [Double], _ y: Double) { update(x, y, sign: -1) }
+  package mutating func remove(_ x: [Double], _ y: Double) { update(x, y, sign: -1) }
 
   private mutating func update(_ x: [Double], _ y: Double, sign: Double) {
     let row = [1] + x + [y]
@@ -28,7 +28,7 @@ struct MomentRegression {
   }
 
   /// The weights, the constant first, and the unbiased variance of the residuals; nil with no row to spare.
-  func solved() -> (weights: [Double], variance: Double)? {
+  package func solved() -> (weights: [Double], variance: Double)? {
     guard count > inputs + 2 else { return nil }
     let last = inputs + 1
     let right = (0..<last).map { [sums[last][$0]] }

@@ -3,7 +3,7 @@ import ApusTestSupport
 import Foundation
 import Testing
 
-@testable import ApusEvaluation
+import ApusEvaluation
 
 /// What is honest is not called a leak, on series of every kind.
 @Suite("Honest tables", .tags(.property))

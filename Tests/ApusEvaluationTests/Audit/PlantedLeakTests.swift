@@ -3,7 +3,7 @@ import ApusTestSupport
 import Foundation
 import Testing
 
-@testable import ApusEvaluation
+import ApusEvaluation
 
 /// The twelve planted leaks, each with its clean twin, on series of every kind.
 @Suite("Planted leaks", .tags(.property))

@@ -2,7 +2,7 @@ import ApusData
 import ApusTestSupport
 import Foundation
 
-@testable import ApusEvaluation
+import ApusEvaluation
 
 /// How a series moves.
 enum Process: String, CaseIterable, Sendable {

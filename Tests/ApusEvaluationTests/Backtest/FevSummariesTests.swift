@@ -2,7 +2,7 @@ import ApusTestSupport
 import Foundation
 import Testing
 
-@testable import ApusEvaluation
+import ApusEvaluation
 
 @Suite("Evaluation summaries of fev")
 struct FevSummariesTests {

@@ -3,7 +3,7 @@ import ApusTestSupport
 import Foundation
 import Testing
 
-@testable import ApusEvaluation
+import ApusEvaluation
 
 @Suite("Volatility benchmark")
 struct VolatilityTests {

@@ -8,7 +8,7 @@ import ApusTestSupport
 import Foundation
 import Testing
 
-@testable import ApusTraining
+import ApusTraining
 
 @Suite("Model audit")
 struct ModelAuditTests {
