@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Errors of every backbone on the four ETT sets by the protocol of the published tables.
 
-Usage: Scripts/ett.py --data FOLDER [--apus FILE] [--output FILE] [--jobs 2] [--minutes M] [--models a,b] [--table]
+Usage: Scripts/ett.py --data FOLDER [--apus FILE] [--output FILE] [--jobs 2] [--minutes M] [--models a,b] [--table 96]
 
 FOLDER holds ETTh1, ETTh2, ETTm1 and ETTm2 as CSV (https://github.com/zhouhaoyi/ETDataset), the whole files or their
 first 20 months, which are all that the protocol uses. Each run is `apus bench forecast` with one thread, 96 rows that
@@ -75,20 +75,19 @@ def means(runs):
     return rows
 
 
-def table(rows):
+def table(rows, horizon):
     """The table as Markdown, with the comment by which a test compares its figures with the file."""
-    heads = [head for head in (f"{name}_{horizon}" for horizon in (96, 336) for name in SETS)
-             if any(head in row for row in rows)]
+    heads = [f"{name}_{horizon}" for name in SETS]
     claims, lines = [], []
     for row in rows:
         own = [head for head in heads if head in row]
-        cells = [f"{row[head]:.3f}" if head in row else "" for head in heads]
-        lines.append(f"| {row['model']} | " + " | ".join(cells) + " |")
-        marks = ["#" if head in row else "" for head in heads]
-        claims.append(f"| {row['model']} | " + " | ".join(marks) + " | = ett.json "
-                      + ", ".join(f"table[model={row['model']}].{head}" for head in own))
-    titles = [head.replace("_", " ") for head in heads]
-    return "\n".join(["<!-- figures", *claims, "-->", "", "| | " + " | ".join(titles) + " |",
+        if not own:
+            continue
+        lines.append("| " + " | ".join([row["model"]] + [f"{row[head]:.3f}" if head in row else "" for head in heads])
+                     + " |")
+        claims.append("| " + " | ".join([row["model"]] + ["#" if head in row else "" for head in heads])
+                      + " | = ett.json " + ", ".join(f"table[model={row['model']}].{head}" for head in own))
+    return "\n".join(["<!-- figures", *claims, "-->", "", "| | " + " | ".join(SETS) + " |",
                       "|---" * (len(heads) + 1) + "|", *lines])
 
 
@@ -100,11 +99,11 @@ def main():
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--minutes", type=float, default=1e9)
     parser.add_argument("--models", default=",".join(MODELS))
-    parser.add_argument("--table", action="store_true")
+    parser.add_argument("--table", type=int, choices=(96, 336), help="rows ahead")
     options = parser.parse_args()
     runs = json.loads(options.output.read_text())["runs"] if options.output.exists() else []
     if options.table:
-        print(table(means(runs)))
+        print(table(means(runs), options.table))
         return
     if not options.data:
         parser.error("--data is missing: the folder that holds the four files")

@@ -102,6 +102,9 @@ struct StreamCommand: ParsableCommand {
           case .forecast(let forecast):
             if let reason = forecast.reason { Printer.messages.note(reason) }
             found.append(forecast)
+            guard found.count >= Self.mostForecasts else { return }
+            try Printer.results.print(lines: Self.text(found, lineOf))
+            found.removeAll(keepingCapacity: true)
           }
         }
       } catch {
@@ -138,9 +141,16 @@ struct StreamCommand: ParsableCommand {
     } else if count == 1 {
       work(0)
     }
-    return parts.withLock { Array($0.joined()) }
+    return parts.withLock { parts in
+      var text: [UInt8] = []
+      text.reserveCapacity(parts.reduce(0) { $0 + $1.count })
+      for part in parts { text += part }
+      return text
+    }
   }
 
+  /// Forecasts that are printed at once at most: their text stays in the caches.
+  private static let mostForecasts = 512
   /// Lines that are taken in at once at most.
   private static let mostLines = 8192
   /// Milliseconds between looks at the clock and at signals, while no row comes.

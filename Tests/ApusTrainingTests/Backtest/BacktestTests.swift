@@ -148,7 +148,7 @@ struct BacktestTests {
         both.table.rows.allSatisfy { $0.step <= 2 && $0.quantiles.allSatisfy { !$0.isEmpty } })
       let path = folder + "/out"
       try honest.write(to: path)
-      #expect(try Files.names(in: path) == ["fev.csv", "metrics.json", "predictions.csv"])
+      #expect(try Files.names(in: path).sorted() == ["fev.csv", "metrics.json", "predictions.csv"])
       let tasks = try FevSummaries(readingCSVAt: path + "/fev.csv")
       #expect(tasks.tasks == 1 && tasks.errors.map(\.name) == honest.table.models.map(\.name))
       for (name, errors) in tasks.errors {
