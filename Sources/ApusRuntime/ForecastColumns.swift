@@ -102,6 +102,8 @@ public enum ForecastError: Error, Equatable {
   case otherFrequency(found: String, expected: String)
   /// A level was asked for that the forecast has no quantile of.
   case noLevel(asked: Double, known: [Double])
+  /// An expert reads columns that are known ahead, which a stream of a composition does not have.
+  case expertKnowsAhead
   /// Rows ahead were given to a model that reads none.
   case nothingKnown(model: String)
   /// A series was asked for that the model keeps no rows of.
@@ -128,6 +130,11 @@ extension ForecastError: ApusError {
       """
     case .noLevel(let asked, let known):
       "The forecast has no quantile of level \(asked); its levels are \(known)."
+    case .expertKnowsAhead:
+      """
+      An expert of the composition reads columns that are known ahead, which its stream does not have. \
+      Use apus forecast, or compose experts that were trained without them.
+      """
     case .nothingKnown(let model):
       """
       Found a file of rows ahead, but '\(model)' was fitted without columns that are known ahead. Leave \

@@ -126,7 +126,7 @@ public struct LineForecasts {
   ///   - composition: Forecasters behind a router.
   ///   - options: What is known about the columns; the target is the experts' where none is named.
   ///   - warmUp: Rows of a series that begins, before it is forecast. Default: ``usualWarmUp``.
-  /// - Throws: What is wrong with an expert's folder.
+  /// - Throws: What is wrong with an expert's folder, ``ForecastError/expertKnowsAhead``.
   public init(
     _ composition: Composition, options: SeriesOptions, warmUp: Int = usualWarmUp
   ) throws {
@@ -135,6 +135,7 @@ public struct LineForecasts {
     let recipes = try composition.experts.indices.map {
       try composition.expert($0).forecaster().recipe
     }
+    guard recipes.allSatisfy({ $0.known == nil }) else { throw ForecastError.expertKnowsAhead }
     self.init(
       Model(try shelf.model(composition.router.base), history: []),
       composed: LiveBank.Composed(composition: composition, recipes: recipes, shelf: shelf),
