@@ -17,7 +17,7 @@ public import ApusTensor
 /// al., 2023, *Revisiting Long-term Time Series Forecasting*, arXiv:2305.10721.
 ///
 /// Behind them stands what is known of each of the P rows ahead, K numbers a row; those of a step are read
-/// with the forecast of that step (``KnownHead``).
+/// with the forecast of that step (`KnownHead`).
 /// Shapes: B batch, T time, F features, W window, D width, P horizon, Q levels, K known numbers.
 public struct Forecaster {
   /// The configuration.

@@ -235,7 +235,7 @@ extension BacktestResult {
   }
 
   /// The scores as evaluation summaries of fev: for each forecaster its weighted quantile loss over all
-  /// series, in one task. ``FevSummaries`` reads such files.
+  /// series, in one task. `FevSummaries` reads such files.
   ///
   /// - Parameters:
   ///   - dataset: What the data is called.
