@@ -390,12 +390,11 @@ func commaSeparated(_ text: String) -> [String] {
     .filter { !$0.isEmpty }
 }
 
-/// JSON with sorted keys in snake case: for people too, or in one line.
-func jsonText(_ value: some Encodable, inOneLine: Bool = false) throws -> String {
+/// JSON with sorted keys in snake case, for people too.
+func jsonText(_ value: some Encodable) throws -> String {
   let encoder = JSONEncoder()
   encoder.keyEncodingStrategy = .convertToSnakeCase
-  encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-  if !inOneLine { encoder.outputFormatting.insert(.prettyPrinted) }
+  encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
   return String(decoding: try encoder.encode(value), as: UTF8.self)
 }
 
