@@ -193,7 +193,7 @@ public struct LineForecasts {
     var problems: [(before: Int, RowError)] = []
     func flush(_ self: inout LineForecasts) throws {
       defer { (waiting, problems, series) = ([], [], []) }
-      let forecasts = try self.step(waiting)
+      let (forecasts, failure) = try self.step(waiting)
       var told = problems[...]
       for place in 0...forecasts.count {
         while let problem = told.first, problem.before == place {
@@ -202,6 +202,7 @@ public struct LineForecasts {
         }
         if place < forecasts.count { try body(.forecast(forecasts[place])) }
       }
+      if let failure { throw failure }
     }
     for line in lines {
       do {
@@ -220,9 +221,11 @@ public struct LineForecasts {
     try flush(&self)
   }
 
-  /// Steps rows of different series together.
-  private mutating func step(_ waiting: [Waiting]) throws -> [LineForecast] {
-    guard !waiting.isEmpty else { return [] }
+  /// Steps rows of different series together, those before the first that makes going on pointless.
+  private mutating func step(
+    _ waiting: [Waiting]
+  ) throws -> (forecasts: [LineForecast], failure: (any Error)?) {
+    guard !waiting.isEmpty else { return ([], nil) }
     var bank = try self.bank ?? begun()
     self.bank = nil
     defer { self.bank = bank }
@@ -235,21 +238,25 @@ public struct LineForecasts {
       known.append(try knownRows(row.series))
       latest.append(row.stamp)
     }
-    var reasons: [String?] = []
-    let rows = try waiting.map { one -> LiveBank.Row in
+    var (reasons, rows, failure) = ([String?](), [LiveBank.Row](), (any Error)?.none)
+    for one in waiting {
       let number = numbers[one.row.series] ?? 0
-      try paces[number].take(one.row.stamp)
+      do { try paces[number].take(one.row.stamp) } catch {
+        failure = error
+        break
+      }
       latest[number] = one.row.stamp
       var (ahead, reason) = (RowsAhead.unknown, String?.none)
       do throws(KnownFutureError) { ahead = try known[number](at: one.clock.ahead) } catch {
         reason = "\(error)"
       }
       reasons.append(reason)
-      return LiveBank.Row(
-        series: number, value: one.row.value, covariates: one.row.covariates,
-        stamp: one.row.stamp, ahead: ahead)
+      rows.append(
+        LiveBank.Row(
+          series: number, value: one.row.value, covariates: one.row.covariates,
+          stamp: one.row.stamp, ahead: ahead))
     }
-    return zip(zip(waiting, reasons), try bank.push(rows)).map { waiting, answer in
+    let forecasts = zip(zip(waiting, reasons), try bank.push(rows)).map { waiting, answer in
       let (one, reason) = waiting
       return LineForecast(
         uniqueId: one.row.series.isEmpty ? nil : one.row.series, cutoff: one.clock.cutoff,
@@ -257,6 +264,7 @@ public struct LineForecasts {
         quantiles: reason == nil ? answer.quantiles : nil, anomaly: answer.surprise.anomaly,
         drift: answer.surprise.drift, reason: answer.quantiles == nil ? nil : reason)
     }
+    return (forecasts, failure)
   }
 
   /// The series of the snapshot, or none, when the columns are known.
