@@ -94,6 +94,7 @@ struct CompareCommand: AsyncParsableCommand {
     (options.measure, options.covariates) = (forecast.measure, forecast.covariateNames)
     (options.future, options.holidays) = (forecast.ahead.names, try forecast.ahead.days())
     options.levels = forecast.levelList ?? options.levels
+    options.isConformal = forecast.conformal
     (options.width, options.layers) = (training.width, training.layers)
     options.learningRate = training.learningRate
     options.command = commandLine
@@ -108,6 +109,7 @@ struct CompareCommand: AsyncParsableCommand {
     try Printer.results.print(record.headline, isBold: true)
     var lines = [record.explanation, "", table(of: record)]
     lines += record.rows.compactMap { row in row.message.map { "\(row.name): \($0)" } }
+    lines += coverage(of: record)
     lines += ["", "Report: \(output)/report.html"]
     if let recommended = record.recommendation {
       let (folder, file) = (shellWord("\(output)/winner"), shellWord(data))
@@ -121,6 +123,14 @@ struct CompareCommand: AsyncParsableCommand {
       lines.append("Best model: \(output)/winner")
     }
     try Printer.results.print(lines.joined(separator: "\n"))
+  }
+
+  /// What the intervals of the model and the baseline held on test that validation chose.
+  private func coverage(of record: ComparisonRecord) -> [String] {
+    [record.verdict.model, record.verdict.baseline].compactMap { name in
+      let row = record.rows.first { $0.name == name }
+      return row?.intervals?.sentence.map { "Intervals of \(row?.name ?? "") on test: \($0)" }
+    }
   }
 
   private func table(of record: ComparisonRecord) -> String {

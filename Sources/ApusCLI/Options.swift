@@ -241,6 +241,12 @@ struct ForecastOptions: ParsableArguments {
       and 0.95 for train.
       """)
   var levels: String?
+  @Flag(
+    inversion: .prefixedNo,
+    help: """
+      Stretch the quantiles of a series so that intervals hold on validation what they claim.
+      """)
+  var conformal = false
   @Option(
     help: """
       What the data is: series or text. Default: by the content for .txt, text for .md, else series.
@@ -281,7 +287,7 @@ struct ForecastOptions: ParsableArguments {
         ("--horizon", horizon != nil), ("--patch", patch != nil), ("--measure", measure != nil),
         ("--covariates", covariates != nil), ("--future", ahead.future != nil),
         ("--holidays", ahead.holidays != nil), ("--static", ahead.statics != nil),
-        ("--levels", levels != nil),
+        ("--levels", levels != nil), ("--conformal", conformal),
       ], unless: found == .series,
       because: "is for series, but '\(path)' is read as a text. Leave it out, or add --kind series."
     )

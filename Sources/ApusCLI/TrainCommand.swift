@@ -99,19 +99,23 @@ struct TrainCommand: AsyncParsableCommand {
     options.context = training.context ?? options.context
     (options.measure, options.future) = (forecast.measure, forecast.ahead.names)
     options.holidays = try forecast.ahead.days()
+    options.isConformal = forecast.conformal
     let kind = try forecast.kind(of: data)
     let file = try DataFile(data, kind: kind, reading: forecast.reading)
     if !training.quiet { for note in file.notes { Printer.messages.note(note) } }
-    let (fitted, loss) = try file.fit(baseline: name, options: options, output: output)
+    let fitted = try file.fit(baseline: name, options: options, output: output)
+    let loss = fitted.validationLoss
     guard !machine.json else {
       let summary = BaselineSummary(
-        task: "forecast", model: fitted.name, validationLoss: loss, output: output)
+        task: "forecast", model: name, validationLoss: loss, coverage: fitted.coverage,
+        output: output)
       return try Printer.results.print(try jsonText(summary))
     }
     try Printer.results.print(
       """
-      \(fitted.name), fitted to all rows
+      \(fitted.model.name), fitted to all rows
       validation: \(loss.map { String(format: "%.6g", $0) + " mean pinball loss" } ?? "none")
+      \(coverageLine(fitted.coverage))\
       model: \(output) (next: \(forecastCommand))
       """)
   }
@@ -119,6 +123,7 @@ struct TrainCommand: AsyncParsableCommand {
   private struct BaselineSummary: Encodable {
     let task, model: String
     let validationLoss: Double?
+    let coverage: [IntervalCoverage]?
     let output: String
   }
 
@@ -139,7 +144,16 @@ struct TrainCommand: AsyncParsableCommand {
     (options.measure, options.covariates) = (forecast.measure, forecast.covariateNames)
     (options.future, options.holidays) = (forecast.ahead.names, try forecast.ahead.days())
     options.levels = forecast.levelList ?? options.levels
+    options.isConformal = forecast.conformal
     return options
+  }
+
+  /// A line of what central intervals hold on the validation part, with its end; empty where that is not
+  /// known.
+  private func coverageLine(_ coverage: [IntervalCoverage]?) -> String {
+    guard let sentence = coverage?.sentence else { return "" }
+    let how = forecast.conformal ? ", each half corrected by the other" : ""
+    return "intervals on validation\(how): \(sentence)\n"
   }
 
   private func sentence(_ summary: TrainingSummary) -> String {
@@ -154,6 +168,7 @@ struct TrainCommand: AsyncParsableCommand {
       \(String(format: "%.1f", summary.record.seconds)) s, \
       \(Int(summary.record.unitsPerSecond)) \(summary.record.unit)/s
       validation: \(loss ?? "none")\(best)
+      \(coverageLine(summary.coverage))\
       model: \(output)\(next)
       """
   }

@@ -150,9 +150,15 @@ struct LiveBank {
       for (number, quantiles) in zip(numbers, quantiles) { answers[number].quantiles = quantiles }
     }
     for (number, row) in rows.enumerated() {
-      answers[number] = series[row.series].answer(answers[number].quantiles)
+      answers[number] = series[row.series].answer(answers[number].quantiles.map(corrected))
     }
     return answers
+  }
+
+  /// Quantiles of the model with its correction; experts of a composition have theirs in them already.
+  private func corrected(_ quantiles: [[Double]]) -> [[Double]] {
+    guard composition == nil, let correction = model.correction else { return quantiles }
+    return correction.applied(to: quantiles)
   }
 }
 

@@ -1,5 +1,5 @@
 public import ApusData
-package import ApusModels
+public import ApusModels
 import ApusTensor
 
 /// A forecaster with the last rows it was fitted to: a trained model or a classical baseline alike.
@@ -25,15 +25,19 @@ public struct Model {
   /// The time of the last row that a trained model's weights were fitted to or chosen by; nil of a
   /// baseline, and where the folder does not say.
   public let seen: Timestamp?
+  /// What validation taught about its quantiles, which all forecasts have in them; nil where they are as
+  /// they come.
+  public let correction: ConformalCorrection?
 
   /// The most rows of a series that are kept.
   static let mostRows = 65_536
 
   private init(
     _ kind: Kind, recipe: FeatureRecipe, target: String, history: [TimeSeries],
-    seen: Timestamp? = nil
+    seen: Timestamp? = nil, correction: ConformalCorrection? = nil
   ) {
     (self.kind, self.recipe, self.target, self.seen) = (kind, recipe, target, seen)
+    self.correction = correction
     self.history = history.map { $0.slice(max(0, $0.count - Self.mostRows)..<$0.count) }
   }
 
@@ -48,17 +52,17 @@ public struct Model {
   ) {
     self.init(
       .trained(saved.forecaster), recipe: saved.recipe, target: saved.target, history: history,
-      seen: seen)
+      seen: seen, correction: saved.correction)
   }
 
   /// A baseline, which is fitted to the rows it forecasts from.
   package init(
     _ baseline: Baseline, task: ForecastTask, lookback: Int, recipe: FeatureRecipe,
-    target: String, history: [TimeSeries]
+    target: String, history: [TimeSeries], correction: ConformalCorrection? = nil
   ) {
     self.init(
       .baseline(baseline, task, lookback: lookback), recipe: recipe, target: target,
-      history: history)
+      history: history, correction: correction)
   }
 
   /// Loads a saved one.
@@ -146,7 +150,8 @@ public struct Model {
     }
     task.levels = levels
     let model = Model(
-      baseline, task: task, lookback: lookback, recipe: recipe, target: target, history: history)
+      baseline, task: task, lookback: lookback, recipe: recipe, target: target, history: history,
+      correction: correction?.at(levels))
     return try FutureForecast(model, table: table)
   }
 
@@ -178,6 +183,7 @@ public struct Model {
       (card.recipe, card.target) = (recipe, target)
       card.history = history.map { StoredSeries($0) }
       card.seen = seen?.secondsSinceEpoch
+      card.take(correction)
       switch kind {
       case .trained(let forecaster):
         card.forecaster = forecaster.config
@@ -226,6 +232,11 @@ extension Model {
   }
 
   private func quantiles(after series: TimeSeries, at stamps: [Timestamp]) throws -> [[Double]] {
+    let quantiles = try uncorrected(after: series, at: stamps)
+    return correction?.applied(to: quantiles) ?? quantiles
+  }
+
+  private func uncorrected(after series: TimeSeries, at stamps: [Timestamp]) throws -> [[Double]] {
     let ahead = try recipe.rowsAhead(of: series, at: stamps)
     switch kind {
     case .baseline(var baseline, let task, _):

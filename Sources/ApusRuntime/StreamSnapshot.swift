@@ -95,6 +95,7 @@ extension Model {
       digest.update("\(config.context) \(config.window) \(config.patch) \(config.inputs)")
       for parameter in forecaster.parameters { digest.update(parameter.value) }
     }
+    if let correction { digest.update("\(correction.levels) \(correction.factors)") }
     return "\(name) \(digest.hexadecimal)"
   }
 }

@@ -103,12 +103,11 @@ public struct DataFile: Sendable {
   ///   - name: The baseline, such as "theta".
   ///   - options: Horizon, levels, measure, and the context, which linear baselines read.
   ///   - output: The folder.
-  /// - Returns: The baseline, and its loss on the validation part after a fit to the training part; nil
-  ///   where the rows are too few for that.
+  /// - Returns: The baseline, and how it did on the validation part after a fit to the training part.
   /// - Throws: `BaselineError`, what is wrong with the data, and `FileError`.
   public func fit(
     baseline name: String, options: ComparisonOptions, output: String
-  ) throws -> (model: Model, validationLoss: Double?) {
+  ) throws -> FittedBaseline {
     guard case .series(let table) = contents else {
       throw ConfigError.invalid(
         key: "model", value: name, rule: "it forecasts series, and the data is a text")
@@ -118,13 +117,22 @@ public struct DataFile: Sendable {
     try ModelFolder.prepare(output)
     let problem = try SeriesProblem(table, options: options)
     let judged = try SeriesBaseline(prototype, problem: problem)
-    let loss = try? judged.score(problem, part: .validation).score.loss
+    let known = try? judged.forecasts(problem, problem.origins(.validation))
+    let levels = problem.task.levels
+    let loss = try? known.map {
+      try problem.score($0.quantiles, means: $0.means, part: .validation, levels: levels).loss
+    }
     let model = Model(
       prototype, task: problem.task, lookback: options.lookBack, recipe: problem.recipe,
-      target: table.targetName, history: table.series)
+      target: table.targetName, history: table.series,
+      correction: known.flatMap { problem.correction(of: $0.quantiles, levels: levels) })
     _ = try model.forecast(after: table)  // what fits to no series is an error here, not later
     try model.save(to: output)
-    return (model, loss.flatMap { $0.isFinite ? $0 : nil })
+    return FittedBaseline(
+      model: model, validationLoss: loss.flatMap { $0.isFinite ? $0 : nil },
+      coverage: try? known.map {
+        try problem.validationCoverage(of: $0.quantiles, levels: levels)
+      })
   }
 
   /// Forecasts the file's series from rolling origins and scores what came.
@@ -205,4 +213,15 @@ extension ComparisonOptions {
     default: text.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
     }
   }
+}
+
+/// A baseline that was fitted to all rows of a file.
+public struct FittedBaseline {
+  /// The baseline with its rows.
+  public let model: Model
+  /// Its mean pinball loss on the validation part after a fit to the training part; nil where the rows are too
+  /// few for that.
+  public let validationLoss: Double?
+  /// What its central intervals held there, widest first; nil where the rows are too few.
+  public let coverage: [IntervalCoverage]?
 }

@@ -13,6 +13,8 @@ public struct ForecastScore: Sendable {
   public let calibration: [CalibrationPoint]
   /// Shares of the probability integral transform in ten bins.
   public let pit: [Double]
+  /// Nominal against observed coverage of the central intervals, widest first.
+  public let intervals: [IntervalCoverage]
   /// Further measures by name; see `names`.
   public let metrics: [NamedMetric]
 
@@ -72,6 +74,7 @@ public struct ForecastScore: Sendable {
     calibration = zip(
       levels, try Metrics.coverage(values, quantiles: rows, levels: levels)
     ).map { CalibrationPoint(nominal: $0, empirical: $1.value) }
+    intervals = try IntervalCoverage.all(values, quantiles: rows, levels: levels)
     let counts = try Metrics.pitHistogram(values, quantiles: rows, levels: levels)
     pit = counts.map { Double($0) / Double(max(values.count, 1)) }
     metrics = Self.metrics(

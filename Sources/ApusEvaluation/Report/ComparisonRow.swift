@@ -61,6 +61,9 @@ public struct ComparisonRow: Codable, Sendable, Equatable {
   public var curve: [LearningPoint] = []
   /// Nominal against observed coverage on the test split, one entry per quantile.
   public var calibration: [CalibrationPoint] = []
+  /// Nominal against observed coverage of the central intervals on the test split, widest first; nil of a
+  /// text and in records that do not have it.
+  public var intervals: [IntervalCoverage]?
   /// Loss on the test split by steps ahead; of text, by position in the context.
   public var lossBySteps: [StepLoss] = []
   /// Shares of the probability integral transform in bins of equal width over 0 to 1.

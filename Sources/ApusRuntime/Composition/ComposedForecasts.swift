@@ -70,6 +70,7 @@ struct ComposedStream {
   private var views: [(features: FeatureStream, block: [FeatureRow])]
   private var expert: Int
   private var memory: MemoryBank
+  private var correction: ConformalCorrection?
   /// The last L measured values.
   private var values: [Double] = []
   private var rows = 0
@@ -82,7 +83,8 @@ struct ComposedStream {
     self.shelf = shelf
     views = recipes.map { (FeatureStream($0, series: series), []) }
     expert = composition.router.base
-    memory = MemoryBank(try shelf.model(expert).forecaster)
+    let base = try shelf.model(expert)
+    (memory, correction) = (MemoryBank(base.forecaster), base.correction)
     memory.add(after: [[]])
   }
 
@@ -102,7 +104,8 @@ struct ComposedStream {
       let chosen = composition.decide(series: values[...]).expert
       if chosen != expert {
         expert = chosen
-        memory = MemoryBank(try shelf.model(chosen).forecaster)
+        let saved = try shelf.model(chosen)
+        (memory, correction) = (MemoryBank(saved.forecaster), saved.correction)
         memory.add(after: [views[chosen].block[...]])
       }
       values = []
@@ -117,6 +120,7 @@ struct ComposedStream {
       if index == expert { own = row }
     }
     guard let own else { return [] }
-    return try memory.push([(0, own)])[0]
+    let quantiles = try memory.push([(0, own)])[0]
+    return correction?.applied(to: quantiles) ?? quantiles
   }
 }

@@ -14,6 +14,8 @@ public struct BaselineFolder: Sendable {
   let target: String
   let card: BaselineCard
   let history: [TimeSeries]
+  /// What validation taught about its quantiles.
+  let correction: ConformalCorrection?
 
   init(_ card: FolderCard?, path: String) throws {
     guard let card, let baseline = card.baseline, let recipe = card.recipe else {
@@ -23,6 +25,8 @@ public struct BaselineFolder: Sendable {
     _ = try baseline.baseline()
     try baseline.task.validate()
     (self.path, self.recipe, target) = (path, recipe, card.target ?? "")
+    correction = try card.correction(
+      horizon: baseline.task.horizon, levels: baseline.task.levels, in: path)
     self.card = baseline
     history = try (card.history ?? []).map { try $0.series(in: path) }
   }
@@ -36,7 +40,7 @@ public struct BaselineFolder: Sendable {
   func load() throws -> Model {
     Model(
       try card.baseline(), task: card.task, lookback: card.lookback, recipe: recipe,
-      target: target, history: history)
+      target: target, history: history, correction: correction)
   }
 }
 

@@ -34,9 +34,9 @@ struct FolderFiles {
   func decoded<Value: Decodable>(
     _ json: JSONValue, as type: Value.Type, from name: String
   ) throws -> Value {
-    if let format = json["format"]?.integer, format > ModelFolder.format {
+    if let format = json["format"]?.integer, format > ModelFolder.newestFormat {
       throw ModelFolderError.newerFormat(
-        path: "\(path)/\(name)", found: format, known: ModelFolder.format)
+        path: "\(path)/\(name)", found: format, known: ModelFolder.newestFormat)
     }
     return try json.decoded(as: type, path: "\(path)/\(name)")
   }
@@ -52,6 +52,8 @@ struct FolderCard: Codable {
   var task: Task
   var forecaster: ForecasterConfig?
   var baseline: BaselineCard?
+  /// What validation taught about the quantiles of a forecaster.
+  var correction: ConformalCorrection?
   /// The last rows that a forecaster was fitted to.
   var history: [StoredSeries]?
   /// The time of the last row that its weights were fitted to or chosen by, in seconds since 1970.
@@ -67,6 +69,28 @@ struct FolderCard: Codable {
   var weights: [String: String]?
 
   init(_ task: Task) { self.task = task }
+
+  /// Takes in the correction of a forecaster. A program that knows nothing of it would forecast other
+  /// numbers, and has to find a newer format.
+  mutating func take(_ correction: ConformalCorrection?) {
+    guard let correction else { return }
+    (self.correction, format) = (correction, ModelFolder.newestFormat)
+  }
+
+  /// The correction, checked against what is forecast.
+  ///
+  /// - Throws: ``ModelFolderError/damaged(path:reason:)``.
+  func correction(
+    horizon: Int, levels: [Double], in path: String
+  ) throws -> ConformalCorrection? {
+    guard let correction else { return nil }
+    guard correction.fits(horizon: horizon, levels: levels) else {
+      throw ModelFolderError.damaged(
+        path: path + "/" + FolderFiles.card,
+        reason: "its correction is not one of such steps and levels")
+    }
+    return correction
+  }
 
   /// Throws when the folder has the `config.json` of another model.
   func check(_ found: JSONValue?, in path: String) throws {

@@ -18,6 +18,8 @@ public struct ForecasterFolder: Sendable {
   let history: [TimeSeries]
   /// The time of the last row that its weights were fitted to or chosen by; nil where it is not told.
   let seen: Timestamp?
+  /// What validation taught about its quantiles; nil where they are as they come.
+  let correction: ConformalCorrection?
   let weights: FolderWeights
 
   init(_ card: FolderCard?, weights: FolderWeights) throws {
@@ -41,6 +43,8 @@ public struct ForecasterFolder: Sendable {
     (self.config, self.recipe, target) = (config, recipe, card.target ?? "")
     history = try (card.history ?? []).map { try $0.series(in: weights.folder) }
     seen = card.seen.map { Timestamp(secondsSinceEpoch: $0) }
+    correction = try card.correction(
+      horizon: config.horizon, levels: config.levels, in: weights.folder)
     self.weights = weights
   }
 
@@ -50,7 +54,7 @@ public struct ForecasterFolder: Sendable {
   public func load() throws -> ModelFolder.SavedForecaster {
     ModelFolder.SavedForecaster(
       forecaster: try Forecaster(config, in: Scope(checkpoint: try weights.load())),
-      recipe: recipe, target: target)
+      recipe: recipe, target: target, correction: correction)
   }
 }
 
@@ -63,12 +67,18 @@ extension ModelFolder {
     public let recipe: FeatureRecipe
     /// The column it forecasts; empty when there was one only.
     public let target: String
+    /// What validation taught about its quantiles; nil where they are as they come.
+    public let correction: ConformalCorrection?
 
     /// Puts the parts together.
-    public init(forecaster: Forecaster, recipe: FeatureRecipe, target: String) {
+    public init(
+      forecaster: Forecaster, recipe: FeatureRecipe, target: String,
+      correction: ConformalCorrection? = nil
+    ) {
       self.forecaster = forecaster
       self.recipe = recipe
       self.target = target
+      self.correction = correction
     }
   }
 

@@ -9,8 +9,10 @@ import ApusTensor
 /// composition has `coe.json`, a Pathways model `pathways.json`. Folders of language models and encoders
 /// are laid out as published ones are, so that other programs read them.
 public struct ModelFolder: Sendable {
-  /// The newest layout that is read, and the one that is written.
+  /// The layout that is written, unless something in it asks for a newer one.
   static let format = 2
+  /// The newest layout that is read: 3 has corrections of quantiles.
+  static let newestFormat = 3
 
   /// The folder.
   public let path: String

@@ -33,6 +33,16 @@ struct Entrant {
     _ plan: BacktestPlan, _ fold: Range<Int>,
     progress: @escaping (TrainingProgress?) async -> Void
   ) async throws -> [[[Double]]?] {
+    let found = try await uncorrected(plan, fold, progress: progress)
+    guard let correction = saved?.correction else { return found }
+    return found.map { $0.map(correction.applied) }
+  }
+
+  /// The same as the forecaster says them, without the correction of its folder.
+  private func uncorrected(
+    _ plan: BacktestPlan, _ fold: Range<Int>,
+    progress: @escaping (TrainingProgress?) async -> Void
+  ) async throws -> [[[Double]]?] {
     try Task.checkCancellation()
     let windows = Array(plan.origins[fold].joined())
     if let baseline = try baseline() {

@@ -30,6 +30,8 @@ public struct ComparisonOptions: Sendable {
   public var future: [String] = []
   /// Holidays, known ahead of every row. Default: none.
   public var holidays: Holidays?
+  /// Whether quantiles are corrected by what validation says about them; see `ConformalCorrection`.
+  public var isConformal = false
   /// How the rows are split.
   public var sizes = Split.usual
   /// Rows left out between the parts.

@@ -103,17 +103,17 @@ struct SeriesBaseline {
     return result
   }
 
-  /// The score on one part, and the names of series that the naive forecast stands in for.
-  func score(
-    _ problem: SeriesProblem, part: Split.Part
-  ) throws -> (score: ForecastScore, standIns: [String]) {
-    let origins = problem.origins(part)
-    let forecasts = try forecasts(problem, origins)
-    let score = try ForecastScore(
-      quantiles: forecasts.quantiles, means: forecasts.means, origins: origins,
-      table: problem.table, split: problem.split, levels: task.levels, measure: problem.measure,
-      scales: problem.scales)
-    return (score, forecasts.standIns)
+  /// The scores, and the names of series that the naive forecast stands in for on test.
+  func scores(
+    _ problem: SeriesProblem
+  ) throws -> (scores: CorrectedScores, standIns: [String]) {
+    var standIns: [String] = []
+    let scores = try CorrectedScores(problem, levels: task.levels) { part in
+      let forecasts = try forecasts(problem, problem.origins(part))
+      standIns = forecasts.standIns
+      return (forecasts.quantiles, forecasts.means)
+    }
+    return (scores, standIns)
   }
 
   /// Milliseconds of one forecast, as a rough median.

@@ -5,32 +5,13 @@ import ApusRuntime
 public import ApusTensor
 
 extension Contender<Forecaster> {
-  /// The scores of every seed on one part.
-  func scores(_ problem: SeriesProblem, part: Split.Part) throws -> [ForecastScore] {
-    let origins = problem.origins(part)
-    return try runs.map { run in
-      try ForecastScore(
-        quantiles: forecasts(run, problem, origins), origins: origins, table: problem.table,
-        split: problem.split, levels: run.model.config.levels, measure: problem.measure,
-        scales: problem.scales)
+  /// The scores of every seed.
+  func scores(_ problem: SeriesProblem) throws -> [CorrectedScores] {
+    try runs.map { run in
+      try CorrectedScores(problem, levels: run.model.config.levels) { part in
+        (try problem.forecasts(of: run.model, at: problem.origins(part)), nil)
+      }
     }
-  }
-
-  /// Forecasts of one run at the given origins.
-  func forecasts(
-    _ run: Run, _ problem: SeriesProblem, _ origins: ForecastOrigins
-  ) throws -> [[[Double]]] {
-    var forecasts: [[[Double]]] = []
-    forecasts.reserveCapacity(origins.all.count)
-    for (series, frame) in problem.frames.enumerated() {
-      let rows = origins.all[origins.ranges[series]].map(\.row)
-      guard let first = rows.first, let last = rows.last else { continue }
-      try Task.checkCancellation()
-      let all = SeriesForecast(run.model, frame: frame, rows: first..<last + 1)
-      forecasts += rows.map { all.quantiles[$0 - first] }
-    }
-    guard problem.measure == .volatility else { return forecasts }
-    return forecasts.map { $0.map { $0.map { max(0, $0) } } }  // a variance is never negative
   }
 
   /// The median and the slowest hundredth of single forecasts, in milliseconds.

@@ -10,7 +10,21 @@ struct SeriesJudgement {
   let examples: [ForecastExample]
   let windows: Int
   /// Losses of every entry that was judged, by series of the table.
-  let bySeries: [String: [Double]]
+  var bySeries: [String: [Double]] { found.bySeries }
+  private let found: Found
+
+  /// What scoring finds beside the rows of the table.
+  private struct Found {
+    var bySeries: [String: [Double]] = [:]
+    /// The correction of every seed of a model, or of a baseline.
+    var corrections: [String: [ConformalCorrection?]] = [:]
+  }
+
+  /// The correction of a baseline, or of one seed of a model; nil where there is none.
+  func correction(of name: String, run: Int = 0) -> ConformalCorrection? {
+    let all = found.corrections[name] ?? []
+    return all.indices.contains(run) ? all[run] : nil
+  }
 
   init(
     _ problem: SeriesProblem, contenders: [Contender<Forecaster>], baselines: [SeriesBaseline],
@@ -19,29 +33,29 @@ struct SeriesJudgement {
     self.problem = problem
     let origins = problem.origins(.test)
     windows = origins.all.count
-    var bySeries: [String: [Double]] = [:]
+    var found = Found()
     let judgement = try Judgement(
       overlap: problem.judgesBySeries ? 1 : problem.split.horizon, seed: options.seeds.first ?? 0
     ) {
-      try contenders.map { try Self.entry($0, problem, &bySeries) }
-        + baselines.map { try Self.entry($0, problem, &bySeries) }
+      try contenders.map { try Self.entry($0, problem, &found) }
+        + baselines.map { try Self.entry($0, problem, &found) }
     }
-    (self.judgement, self.bySeries) = (judgement, bySeries)
+    (self.judgement, self.found) = (judgement, found)
     let best = contenders.first { $0.name == judgement.verdict.model }
     let bar = baselines.first { $0.name == judgement.verdict.baseline }
-    examples = Self.examples(problem, contender: best, baseline: bar, origins: origins)
+    examples = Self.examples(problem, contender: best, baseline: bar, origins: origins, found)
   }
 
   /// The mean over seeds at each date, so that no lucky seed is shown.
   private static func entry(
-    _ contender: Contender<Forecaster>, _ problem: SeriesProblem,
-    _ bySeries: inout [String: [Double]]
+    _ contender: Contender<Forecaster>, _ problem: SeriesProblem, _ found: inout Found
   ) throws -> JudgedEntry {
     try JudgedEntry(contender.row()) { entry in
-      let validation = try contender.scores(problem, part: .validation)
-      let test = try contender.scores(problem, part: .test)
-      guard let first = test.first else { return }
+      let scores = try contender.scores(problem)
+      let (validation, test) = (scores.map(\.validation), scores.map(\.test))
+      guard let first = scores.first else { return }
       entry.row.fill(from: first)
+      found.corrections[contender.name] = scores.map(\.correction)
       let losses = test.map { Metrics.mean(problem.units($0)) }
       entry.row.loss = Metrics.mean(losses)
       entry.row.lossDeviation = test.count > 1 ? deviation(losses) : nil
@@ -52,21 +66,22 @@ struct SeriesJudgement {
       }
       entry.validationLosses = meanByWindow(validation.map(problem.units))
       entry.testLosses = meanByWindow(test.map(problem.units))
-      bySeries[contender.name] = meanByWindow(test.map(\.lossBySeries))
+      found.bySeries[contender.name] = meanByWindow(test.map(\.lossBySeries))
     }
   }
 
   private static func entry(
-    _ baseline: SeriesBaseline, _ problem: SeriesProblem, _ bySeries: inout [String: [Double]]
+    _ baseline: SeriesBaseline, _ problem: SeriesProblem, _ found: inout Found
   ) throws -> JudgedEntry {
     var row = ComparisonRow(name: baseline.name, kind: .baseline)
     row.seconds = baseline.seconds
     if let failure = baseline.failure { (row.status, row.message) = (.failed, failure) }
     return try JudgedEntry(row) { entry in
-      let (validation, _) = try baseline.score(problem, part: .validation)
-      let (test, standIns) = try baseline.score(problem, part: .test)
-      entry.row.fill(from: test)
-      bySeries[baseline.name] = test.lossBySeries
+      let (scores, standIns) = try baseline.scores(problem)
+      let (validation, test) = (scores.validation, scores.test)
+      entry.row.fill(from: scores)
+      found.bySeries[baseline.name] = test.lossBySeries
+      found.corrections[baseline.name] = [scores.correction]
       if !standIns.isEmpty { entry.row.message = Self.message(standIns) }
       entry.row.loss = Metrics.mean(problem.units(test))
       entry.row.validationLoss = Metrics.mean(problem.units(validation))
@@ -93,12 +108,15 @@ struct SeriesJudgement {
   /// Six origins, evenly spread over the test part of the first series.
   private static func examples(
     _ problem: SeriesProblem, contender: Contender<Forecaster>?, baseline: SeriesBaseline?,
-    origins: ForecastOrigins
+    origins: ForecastOrigins, _ found: Found
   ) -> [ForecastExample] {
+    func corrected(_ quantiles: [[Double]], of name: String) -> [[Double]] {
+      found.corrections[name]?.first.flatMap(\.self)?.applied(to: quantiles) ?? quantiles
+    }
     let own = origins.all.indices.filter { origins.all[$0].series == 0 }
     guard let series = problem.table.series.first, own.count >= 6 else { return [] }
     let learned = try? contender.flatMap { contender in
-      try contender.runs.first.map { try contender.forecasts($0, problem, origins) }
+      try contender.runs.first.map { try problem.forecasts(of: $0.model, at: origins) }
     }
     let classical = try? baseline?.forecasts(problem, origins).quantiles
     let levels = contender?.runs.first?.model.config.levels ?? baseline?.task.levels ?? []
@@ -113,10 +131,14 @@ struct SeriesJudgement {
       if let contender, let learned {
         fans.append(
           ForecastFan(
-            name: contender.name, levels: levels, quantiles: learned[index]))
+            name: contender.name, levels: levels,
+            quantiles: corrected(learned[index], of: contender.name)))
       }
       if let baseline, let classical {
-        fans.append(ForecastFan(name: baseline.name, levels: levels, quantiles: classical[index]))
+        fans.append(
+          ForecastFan(
+            name: baseline.name, levels: levels,
+            quantiles: corrected(classical[index], of: baseline.name)))
       }
       return ForecastExample(
         history: (max(0, row - 40)...row).map(point).filter(\.value.isFinite),
@@ -126,7 +148,9 @@ struct SeriesJudgement {
 }
 
 extension ComparisonRow {
-  fileprivate mutating func fill(from score: ForecastScore) {
+  fileprivate mutating func fill(from scores: CorrectedScores) {
+    let score = scores.test
+    intervals = scores.intervals
     (coverageError, calibration, pit) = (score.coverageError, score.calibration, score.pit)
     (lossBySteps, metrics) = (score.lossBySteps, score.metrics)
   }

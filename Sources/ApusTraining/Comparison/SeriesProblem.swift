@@ -22,6 +22,10 @@ struct SeriesProblem {
   private let shifts: [[Shift]]?
   /// The values without that; nil where it is nothing.
   private let rests: [[Double]]?
+  /// Whether quantiles are corrected by what validation says about them.
+  let isConformal: Bool
+  /// Whether no value can be negative: none is in the rows before the test part.
+  let isNonNegative: Bool
   private let validation, test: ForecastOrigins
 
   /// Reads nothing but the table: fits scalers on the training part and makes the frames.
@@ -60,6 +64,14 @@ struct SeriesProblem {
       ForecastOrigins(measured, split: split, part: part) { naive[$0] != nil }
     }
     (validation, test) = (origins(.validation), origins(.test))
+    isConformal = options.isConformal
+    isNonNegative =
+      measure == .volatility
+      || measure == .level
+        && measured.series.enumerated().allSatisfy { index, series in
+          let end = split.rows(.test, series: index).lowerBound
+          return series.values.prefix(end).allSatisfy { !($0 < 0) }
+        }
   }
 
   /// A series without what known inputs do, as the classical baselines see it.

@@ -101,9 +101,12 @@ extension SeriesComparison {
   ) async throws -> (model: Model, fit: String)? {
     let (problem, verdict) = (found.problem, found.record.verdict)
     if let name = verdict.recommended,
-      let run = found.contenders.first(where: { $0.name == name })?.bestRun
+      let contender = found.contenders.first(where: { $0.name == name }),
+      let run = contender.bestRun
     {
-      let (saved, how) = try await refitted(run, problem) { state in
+      let place = contender.runs.firstIndex { $0.seed == run.seed } ?? 0
+      let correction = found.judged.correction(of: name, run: place)
+      let (saved, how) = try await refitted(run, problem, correction) { state in
         await progress(
           WorkProgress(phase: "\(name), on all rows", share: 1, detail: state.losses))
       }
@@ -114,7 +117,8 @@ extension SeriesComparison {
     let model = Model(
       try Baseline.named(name, lookback: options.lookBack), task: problem.task,
       lookback: options.lookBack, recipe: try wholeRecipe(problem).recipe,
-      target: table.targetName, history: table.series)
+      target: table.targetName, history: table.series,
+      correction: found.judged.correction(of: name))
     return (model, "\(name) is fitted to all rows.")
   }
 
@@ -158,9 +162,11 @@ extension SeriesComparison {
     return (recipe, whole)
   }
 
+  /// Trains a judged model again, on all rows. The correction stays that of the judged one: of rows that it is
+  /// trained on, the new one would think too well.
   private func refitted(
     _ run: Contender<Forecaster>.Run, _ problem: SeriesProblem,
-    progress: @escaping (TrainingProgress) async -> Void
+    _ correction: ConformalCorrection?, progress: @escaping (TrainingProgress) async -> Void
   ) async throws -> (ModelFolder.SavedForecaster, fit: String) {
     let (recipe, whole) = try wholeRecipe(problem)
     let task = try ForecastingTask(
@@ -176,13 +182,15 @@ extension SeriesComparison {
     guard record.stopReason != .diverged else {
       return (
         ModelFolder.SavedForecaster(
-          forecaster: run.model, recipe: problem.recipe, target: table.targetName),
+          forecaster: run.model, recipe: problem.recipe, target: table.targetName,
+          correction: correction),
         "\(name) is as it was judged: training on all rows gave no finite loss."
       )
     }
     return (
       ModelFolder.SavedForecaster(
-        forecaster: task.forecaster, recipe: recipe, target: table.targetName),
+        forecaster: task.forecaster, recipe: recipe, target: table.targetName,
+        correction: correction),
       "\(name) was trained again on all rows for \(steps) steps, those of its best validation."
     )
   }

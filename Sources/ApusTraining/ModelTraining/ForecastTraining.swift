@@ -21,13 +21,14 @@ public struct ForecastTraining: Sendable {
   }
 
   /// Sets everything up: the measure, the split in time, the recipe, the model.
-  private func task() throws -> (task: ForecastingTask, recipe: FeatureRecipe) {
+  private func task() throws -> (task: ForecastingTask, problem: SeriesProblem) {
     var problemOptions = ComparisonOptions()
     problemOptions.horizon = options.horizon
     problemOptions.measure = options.measure
     (problemOptions.covariates, problemOptions.future) = (options.covariates, options.future)
     problemOptions.holidays = options.holidays
     problemOptions.patch = options.patch
+    problemOptions.isConformal = options.isConformal
     let context = options.context ?? problemOptions.fitting(table).lookBack
     problemOptions.context = context
     let problem = try SeriesProblem(table, options: problemOptions)
@@ -53,7 +54,7 @@ public struct ForecastTraining: Sendable {
     task.identity = TaskIdentity(
       configuration: String(decoding: try JSONEncoder.tidy.encode(identity), as: UTF8.self),
       dataSHA256: source.sha256)
-    return (task, problem.recipe)
+    return (task, problem)
   }
 
   /// Trains, and saves the weights that validated best.
@@ -71,14 +72,18 @@ public struct ForecastTraining: Sendable {
     output: String, resume: Bool = false,
     progress: @escaping @Sendable (TrainingProgress) async -> Void = { _ in }
   ) async throws -> TrainingSummary {
-    let (task, recipe) = try task()
+    let (task, problem) = try task()
     return try await options.train(
       task, as: ("forecast", task.forecaster.config.backbone.architecture.name),
       with: .forecaster(learningRate: options.learningRate), output: output, resume: resume,
       progress: progress
-    ) { _ in
+    ) { summary in
+      let levels = task.forecaster.config.levels
+      let known = try problem.forecasts(of: task.forecaster, at: problem.origins(.validation))
+      summary.coverage = try? problem.validationCoverage(of: known, levels: levels)
       let saved = ModelFolder.SavedForecaster(
-        forecaster: task.forecaster, recipe: recipe, target: table.targetName)
+        forecaster: task.forecaster, recipe: problem.recipe, target: table.targetName,
+        correction: problem.correction(of: known, levels: levels))
       let seen = task.split.spans.prefix(2).compactMap { $0?.last }.max()
       try Model(saved, history: table.series, seen: seen).save(to: output)
     }

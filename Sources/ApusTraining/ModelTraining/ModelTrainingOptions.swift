@@ -1,4 +1,5 @@
 public import ApusData
+public import ApusEvaluation
 import ApusModels
 import ApusRuntime
 public import ApusTensor
@@ -45,6 +46,8 @@ public struct ModelTrainingOptions: Sendable {
   public var future: [String] = []
   /// Holidays, known ahead of every row. Default: none.
   public var holidays: Holidays?
+  /// Whether quantiles of a forecaster are corrected by what validation says about them.
+  public var isConformal = false
 
   /// The deciles, and the ends of the central interval of 90 %.
   public static let usualLevels = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95]
@@ -101,6 +104,8 @@ public struct TrainingSummary: Sendable {
   public var parameters: Int
   /// Over the whole validation part: mean pinball loss in units of the measure, or nats per token.
   public var validationLoss: Double?
+  /// Of a forecaster, the central intervals on the validation part, widest first.
+  public var coverage: [IntervalCoverage]?
   /// Where the model is.
   public var output: String
   /// The record of the run.
@@ -109,7 +114,7 @@ public struct TrainingSummary: Sendable {
 
 extension TrainingSummary: Encodable {
   private enum CodingKeys: String, CodingKey {
-    case task, model, parameters, validationLoss, output
+    case task, model, parameters, validationLoss, coverage, output
   }
 
   /// Encodes the record's keys and the summary's in one object.
@@ -120,6 +125,7 @@ extension TrainingSummary: Encodable {
     try container.encode(model, forKey: .model)
     try container.encode(parameters, forKey: .parameters)
     try container.encodeIfPresent(validationLoss, forKey: .validationLoss)
+    try container.encodeIfPresent(coverage, forKey: .coverage)
     try container.encode(output, forKey: .output)
   }
 }

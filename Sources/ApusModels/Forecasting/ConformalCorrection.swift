@@ -1,0 +1,148 @@
+/// How far the quantiles of a forecaster have to be stretched, so that its intervals hold the share of
+/// outcomes that they claim: learned from forecasts of rows that it was not fitted to.
+///
+/// Split-conformal prediction: Romano, Patterson and Candès, 2019, *Conformalized Quantile Regression*,
+/// arXiv:1905.03222, for each step ahead and each level. Scores are distances from the median in units of
+/// the forecast's own, as in Kivaranovic, Johnson and Leeb, 2020, *Adaptive, Distribution-Free Prediction
+/// Intervals for Deep Networks*, arXiv:1905.10634: one correction then serves series of any size and times
+/// of any risk. With the median c, the score of an outcome y for the levels τ < ½ and 1 − τ is
+/// `max((c − y) / (c − q(τ)), (y − c) / (q(1 − τ) − c))`, and of n scores the ⌈(n + 1)(1 − 2 τ)⌉-th smallest
+/// is the factor by which both quantiles move away from the median, or towards it. Where outcomes are
+/// exchangeable, the corrected interval holds at least a share of 1 − 2 τ of them. A level without its
+/// mirror image is corrected on its own side; the median stays.
+/// Shapes: P horizon, Q levels.
+public struct ConformalCorrection: Codable, Sendable, Hashable {
+  /// The quantile levels, Q, ascending.
+  public let levels: [Double]
+  /// What the distance of a quantile from the median is multiplied by, `[P][Q]`; 1 leaves it.
+  public private(set) var factors: [[Double]]
+  /// How many scores each step rests on, P of them.
+  public private(set) var scores: [Int]
+  /// Whether no outcome can be negative: then no quantile becomes so that was not.
+  public let isNonNegative: Bool
+
+  /// Learns from forecasts and what came.
+  ///
+  /// Scores of a step are those of all forecasts that have an outcome, and whose quantile is not the median
+  /// itself. Where they are too few for a level, fewer than (1 − α)/α for an interval of 1 − α, no share can
+  /// be promised: then the factor is the largest score, and at least 1. Without any score it is 1. No factor
+  /// is above ``mostStretched``.
+  ///
+  /// - Parameters:
+  ///   - levels: The Q levels, ascending.
+  ///   - forecasts: Quantiles of each origin, `[P][Q]`, all of one P.
+  ///   - outcomes: What came after each origin, `[P]`; NaN where it is missing.
+  ///   - isNonNegative: Whether no outcome can be negative. Default: some can.
+  public init(
+    levels: [Double], forecasts: [[[Double]]], outcomes: [[Double]], isNonNegative: Bool = false
+  ) {
+    (self.levels, self.isNonNegative) = (levels, isNonNegative)
+    (factors, scores) = ([], [])
+    let mirrors = levels.map { level in
+      levels.firstIndex { abs($0 - (1 - level)) < Self.sameLevel }
+    }
+    for step in 0..<(forecasts.first?.count ?? 0) {
+      let known = zip(forecasts, outcomes).compactMap { forecast, outcome in
+        outcome[step].isFinite ? (quantiles: forecast[step], outcome: outcome[step]) : nil
+      }
+      scores.append(known.count)
+      factors.append(
+        levels.indices.map { place in
+          factor(of: place, mirror: mirrors[place], known)
+        })
+    }
+  }
+
+  /// The largest factor: quantiles that are narrower still are no distribution that could be stretched, as
+  /// those of a series that stood still.
+  public static let mostStretched = 16.0
+
+  private static let sameLevel = 1e-9
+
+  /// The factor of one level at one step.
+  private func factor(
+    of place: Int, mirror: Int?, _ known: [(quantiles: [Double], outcome: Double)]
+  ) -> Double {
+    guard abs(levels[place] - 0.5) > Self.sameLevel else { return 1 }
+    let sides = [place, mirror].compactMap(\.self)
+    let found = known.compactMap { quantiles, outcome -> Double? in
+      let center = center(quantiles)
+      let scores = sides.map { side -> Double in
+        let width = quantiles[side] - center
+        return width == 0 ? .nan : (outcome - center) / width
+      }
+      return scores.allSatisfy(\.isFinite) ? scores.max() : nil
+    }.sorted()
+    guard let largest = found.last else { return 1 }
+    let share = mirror == nil ? max(levels[place], 1 - levels[place]) : abs(1 - 2 * levels[place])
+    let rank = ((Double(found.count) + 1) * share - Self.sameLevel).rounded(.up)
+    let isEnough = rank <= Double(found.count)
+    let score = isEnough ? found[max(0, Int(rank) - 1)] : max(1, largest)
+    return min(max(score, 0), Self.mostStretched)
+  }
+
+  /// The median, between levels where none is ½; the quantile next to it where all are on one side.
+  private func center(_ quantiles: [Double]) -> Double {
+    guard let above = levels.firstIndex(where: { $0 > 0.5 - Self.sameLevel }) else {
+      return quantiles.last ?? 0
+    }
+    guard above > 0, levels[above] > 0.5 + Self.sameLevel else { return quantiles[above] }
+    let share = (0.5 - levels[above - 1]) / (levels[above] - levels[above - 1])
+    return quantiles[above - 1] + share * (quantiles[above] - quantiles[above - 1])
+  }
+
+  /// Corrects a forecast. Quantiles never cross: one that would pass its neighbor nearer to the median stops
+  /// there.
+  ///
+  /// - Parameter quantiles: `[P][Q]`, ascending in each row.
+  /// - Returns: The corrected ones, ascending.
+  public func applied(to quantiles: [[Double]]) -> [[Double]] {
+    zip(quantiles, factors).map { stretched($0, by: $1) } + quantiles.dropFirst(factors.count)
+  }
+
+  private func stretched(_ quantiles: [Double], by factors: [Double]) -> [Double] {
+    let center = center(quantiles)
+    var result = zip(quantiles, factors).map { quantile, factor in
+      factor == 1 ? quantile : center + factor * (quantile - center)
+    }
+    let middle = levels.firstIndex { $0 > 0.5 - Self.sameLevel } ?? levels.count
+    for place in result.indices.dropFirst(middle + 1) {
+      result[place] = max(result[place], result[place - 1])
+    }
+    for place in result.indices.prefix(middle).reversed() where place + 1 < result.count {
+      result[place] = min(result[place], result[place + 1])
+    }
+    guard isNonNegative else { return result }
+    return zip(result, quantiles).map { max($0, min(0, $1)) }
+  }
+
+  /// The correction for other levels: factors between those that are known, and the outermost beyond them.
+  ///
+  /// - Parameter wanted: Levels inside 0...1, ascending.
+  /// - Returns: The correction of such quantiles.
+  public func at(_ wanted: [Double]) -> ConformalCorrection {
+    guard wanted != levels else { return self }
+    var result = ConformalCorrection(
+      levels: wanted, forecasts: [], outcomes: [], isNonNegative: isNonNegative)
+    result.scores = scores
+    result.factors = factors.map { row in
+      wanted.map { level in
+        guard let above = levels.firstIndex(where: { $0 >= level - Self.sameLevel }) else {
+          return row.last ?? 1
+        }
+        guard above > 0, levels[above] > level + Self.sameLevel else { return row[above] }
+        let share = (level - levels[above - 1]) / (levels[above] - levels[above - 1])
+        return row[above - 1] + share * (row[above] - row[above - 1])
+      }
+    }
+    return result
+  }
+
+  /// Whether it can be one of forecasts of such a size: a file may hold anything.
+  package func fits(horizon: Int, levels: [Double]) -> Bool {
+    self.levels == levels && factors.count == horizon && scores.count == horizon
+      && factors.allSatisfy { row in
+        row.count == levels.count && row.allSatisfy { $0.isFinite && $0 >= 0 }
+      }
+  }
+}

@@ -1,0 +1,140 @@
+import ApusData
+import ApusEvaluation
+import ApusModels
+import ApusRuntime
+
+// How forecasters of one problem are corrected by what validation says about their quantiles.
+extension SeriesProblem {
+  /// Forecasts of a trained model.
+  ///
+  /// - Parameters:
+  ///   - forecaster: The model, which reads rows as `recipe` makes them.
+  ///   - origins: Where it forecasts from.
+  /// - Returns: Of each origin `[P][Q]`, in units of the measure, not corrected.
+  /// - Throws: `CancellationError`.
+  func forecasts(
+    of forecaster: Forecaster, at origins: ForecastOrigins
+  ) throws -> [[[Double]]] {
+    var forecasts: [[[Double]]] = []
+    forecasts.reserveCapacity(origins.all.count)
+    for (series, frame) in frames.enumerated() {
+      let rows = origins.all[origins.ranges[series]].map(\.row)
+      guard let first = rows.first, let last = rows.last else { continue }
+      try Task.checkCancellation()
+      let all = SeriesForecast(forecaster, frame: frame, rows: first..<last + 1)
+      forecasts += rows.map { all.quantiles[$0 - first] }
+    }
+    guard measure == .volatility else { return forecasts }
+    return forecasts.map { $0.map { $0.map { max(0, $0) } } }  // a variance is never negative
+  }
+
+  /// What came after each of some origins, `[P]`.
+  private func outcomes(of origins: some Collection<ForecastOrigins.Origin>) -> [[Double]] {
+    origins.map { Array(table.series[$0.series].values[$0.row + 1...$0.row + split.horizon]) }
+  }
+
+  /// The correction that validation teaches; nil where none is asked for.
+  ///
+  /// - Parameter forecasts: Of each origin of the validation part `[P][Q]`, not corrected.
+  func correction(of forecasts: [[[Double]]], levels: [Double]) -> ConformalCorrection? {
+    isConformal ? correction(of: forecasts, at: origins(.validation).all[...], levels: levels) : nil
+  }
+
+  private func correction(
+    of forecasts: [[[Double]]], at origins: some Collection<ForecastOrigins.Origin>,
+    levels: [Double]
+  ) -> ConformalCorrection {
+    ConformalCorrection(
+      levels: levels, forecasts: forecasts, outcomes: outcomes(of: origins),
+      isNonNegative: isNonNegative)
+  }
+
+  /// The score of forecasts.
+  ///
+  /// - Parameters:
+  ///   - forecasts: Of each origin of the part `[P][Q]`.
+  ///   - means: `[P]` of each; the means of the quantiles when nil.
+  ///   - part: Validation or test.
+  ///   - levels: The Q levels.
+  /// - Throws: `MetricError`.
+  func score(
+    _ forecasts: [[[Double]]], means: [[Double]]? = nil, part: Split.Part, levels: [Double]
+  ) throws -> ForecastScore {
+    try ForecastScore(
+      quantiles: forecasts, means: means, origins: origins(part), table: table, split: split,
+      levels: levels, measure: measure, scales: scales)
+  }
+
+  /// Coverage on the validation part: with a correction, each half of its dates has that of the other half,
+  /// without the dates whose targets both share.
+  ///
+  /// - Parameter forecasts: Of each origin of the validation part `[P][Q]`, not corrected.
+  /// - Returns: The central intervals, widest first; empty where halves are too short to tell.
+  func validationCoverage(
+    of forecasts: [[[Double]]], levels: [Double]
+  ) throws -> [IntervalCoverage] {
+    let origins = origins(.validation)
+    func coverage(
+      _ forecasts: [[[Double]]], _ places: [Int]
+    ) throws -> [IntervalCoverage] {
+      let outcomes = outcomes(of: places.map { origins.all[$0] })
+      let pairs = zip(places.map { forecasts[$0] }, outcomes).flatMap { quantiles, values in
+        zip(quantiles, values).filter { $0.1.isFinite }
+      }
+      return try IntervalCoverage.all(
+        pairs.map(\.1), quantiles: pairs.map(\.0), levels: levels)
+    }
+    guard isConformal else { return try coverage(forecasts, Array(origins.all.indices)) }
+    let border = origins.dates / 2
+    let early = origins.all.indices.filter { origins.all[$0].date <= border - split.horizon }
+    let late = origins.all.indices.filter { origins.all[$0].date >= border }
+    guard !early.isEmpty, !late.isEmpty else { return [] }
+    var corrected = forecasts
+    for (places, others) in [(early, late), (late, early)] {
+      let correction = correction(
+        of: others.map { forecasts[$0] }, at: others.map { origins.all[$0] }, levels: levels)
+      for place in places { corrected[place] = correction.applied(to: forecasts[place]) }
+    }
+    return try coverage(corrected, early + late)
+      .beside(uncorrected: try coverage(forecasts, early + late))
+  }
+}
+
+/// Forecasts of one forecaster on validation and test, scored; on test before and after its correction.
+struct CorrectedScores {
+  /// Of quantiles as they come: choices are made by them.
+  let validation: ForecastScore
+  /// Of what is used: corrected where the problem asks for it.
+  let test: ForecastScore
+  /// Central intervals on test, with what they held before the correction where there is one.
+  let intervals: [IntervalCoverage]
+  let correction: ConformalCorrection?
+
+  /// Scores forecasts.
+  ///
+  /// - Parameters:
+  ///   - problem: The question.
+  ///   - levels: The Q levels.
+  ///   - forecasts: Quantiles at the origins of a part, and means where the forecaster has its own. Test is
+  ///     asked for after validation.
+  /// - Throws: `MetricError`, and what `forecasts` throws.
+  init(
+    _ problem: SeriesProblem, levels: [Double],
+    forecasts: (Split.Part) throws -> (quantiles: [[[Double]]], means: [[Double]]?)
+  ) throws {
+    let known = try forecasts(.validation)
+    validation = try problem.score(
+      known.quantiles, means: known.means, part: .validation, levels: levels)
+    correction = problem.correction(of: known.quantiles, levels: levels)
+    let asked = try forecasts(.test)
+    let plain = try problem.score(
+      asked.quantiles, means: asked.means, part: .test, levels: levels)
+    guard let correction else {
+      (test, intervals) = (plain, plain.intervals)
+      return
+    }
+    test = try problem.score(
+      asked.quantiles.map(correction.applied), means: asked.means, part: .test, levels: levels)
+    intervals = test.intervals.beside(uncorrected: plain.intervals)
+  }
+}
