@@ -60,6 +60,11 @@ struct BacktestCommand: AsyncParsableCommand {
     help: "Columns that architectures read beside the target, separated by commas. Default: none.")
   var covariates: String?
   @OptionGroup var ahead: FutureOptions
+  @OptionGroup var quantiles: LevelOptions
+  @Option(
+    parsing: .unconditional,
+    help: "Rows that make one token of an architecture; it divides the context. Default: 1.")
+  var patch: Int?
   @Option(
     help: "The folder for predictions.csv, metrics.json and fev.csv. Default: none is written.")
   var output: String?
@@ -74,7 +79,7 @@ struct BacktestCommand: AsyncParsableCommand {
     try requireRange([
       ("--horizon", horizon, 1...4096), ("--windows", windows, 1...1_000_000),
       ("--step", step, 1...1_000_000), ("--refit", refit, 1...1_000_000),
-      ("--embargo", embargo, 0...1_000_000),
+      ("--embargo", embargo, 0...1_000_000), ("--patch", patch, 1...1024),
     ])
     guard test > 0, test < 1 else {
       throw ValidationError("--test is \(test), but it must be above 0 and below 1.")
@@ -114,6 +119,8 @@ struct BacktestCommand: AsyncParsableCommand {
     (options.training.measure, options.training.embargo) = (measure, embargo)
     options.training.covariates = beside
     (options.training.future, options.training.holidays) = (ahead.names, try ahead.days())
+    options.training.levels = quantiles.list ?? options.training.levels
+    options.training.patch = patch ?? options.training.patch
     options.training.context = training.context ?? options.training.context
     options.training.budget = training.limit ?? options.training.budget
     (options.training.width, options.training.layers) = (training.width, training.layers)

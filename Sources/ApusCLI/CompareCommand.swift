@@ -34,6 +34,11 @@ struct CompareCommand: AsyncParsableCommand {
   @Argument(help: "A CSV of series or a text file. Default: the sample.")
   var data: String?
   @OptionGroup var forecast: ForecastOptions
+  @Option(
+    help: """
+      A CSV with times and the columns of --future, of the rows that forecast.csv is about. Default: they       stand in DATA, in rows behind the last value.
+      """)
+  var futureData: String?
   @OptionGroup var training: TrainingOptions<Usual>
   @Option(
     help: """
@@ -65,8 +70,13 @@ struct CompareCommand: AsyncParsableCommand {
     machine.apply()
     let path = try data ?? Sample.path()
     let kind = try forecast.kind(of: path)
-    let options = try options(for: kind)
-    let file = try DataFile(path, kind: kind, reading: forecast.reading)
+    try refuse(
+      [("--future-data", futureData != nil)],
+      unless: kind == .series && forecast.ahead.future != nil,
+      because: "holds columns that are known ahead. Name them with --future.")
+    var options = try options(for: kind)
+    options.next = nextSteps(for: path)
+    let file = try DataFile(path, kind: kind, reading: forecast.reading, futureAt: futureData)
     if !training.quiet { for note in file.notes { Printer.messages.note(note) } }
     let progress = Progress(isQuiet: training.quiet)
     defer { progress.end() }
@@ -74,7 +84,7 @@ struct CompareCommand: AsyncParsableCommand {
       progress.show($0)
     }
     progress.end()
-    try show(record, data: path)
+    try show(record)
     if gate, record.verdict.recommended == nil { throw ExitCode(ExitStatus.gateNotMet.rawValue) }
     guard record.verdict.model != nil || record.verdict.models == 0 else {
       throw CommandFailure("every model failed; the table says why.")
@@ -93,7 +103,7 @@ struct CompareCommand: AsyncParsableCommand {
     options.patch = forecast.patch ?? options.patch
     (options.measure, options.covariates) = (forecast.measure, forecast.covariateNames)
     (options.future, options.holidays) = (forecast.ahead.names, try forecast.ahead.days())
-    options.levels = forecast.levelList ?? options.levels
+    options.levels = forecast.quantiles.list ?? options.levels
     options.isConformal = forecast.conformal
     (options.width, options.layers) = (training.width, training.layers)
     options.learningRate = training.learningRate
@@ -102,23 +112,24 @@ struct CompareCommand: AsyncParsableCommand {
   }
 
   /// The headline, the table, and where to look; or the leaderboard as JSON.
-  private func show(_ record: ComparisonRecord, data: String) throws {
+  private func show(_ record: ComparisonRecord) throws {
     guard !machine.json else {
       return try Printer.results.print(String(decoding: Leaderboard(record).json(), as: UTF8.self))
     }
     try Printer.results.print(record.headline, isBold: true)
     var lines = [record.explanation, "", table(of: record)]
     lines += record.rows.compactMap { row in row.message.map { "\(row.name): \($0)" } }
-    lines += coverage(of: record)
+    lines += [""] + coverage(of: record) + record.protocolSentences + record.advice
     lines += ["", "Report: \(output)/report.html"]
     if let recommended = record.recommendation {
-      let (folder, file) = (shellWord("\(output)/winner"), shellWord(data))
       lines += [
         "Recommended: \(recommended.name), in \(output)/winner. \(recommended.fit)",
-        "Forecast: \(output)/forecast.csv",
-        "Next: apus forecast --model \(folder) --data \(file)",
-        "Live: tail -n +1 -f \(file) | apus stream --model \(folder)",
+        "Its forecast: \(output)/forecast.csv", "", "What to do next:",
       ]
+      for step in recommended.next ?? [] {
+        lines.append("\(step.title): \(step.note ?? "")")
+        if let command = step.command { lines.append("  \(command)") }
+      }
     } else if record.verdict.model != nil {
       lines.append("Best model: \(output)/winner")
     }
@@ -138,22 +149,42 @@ struct CompareCommand: AsyncParsableCommand {
       value.map { String(format: format, $0) } ?? Figures.missing
     }
     let confidence = Figures.percent(record.verdict.confidence, decimals: 0)
-    let table = TextTable<ComparisonRow> { row in
-      [
+    let best = record.bestSet?.names ?? []
+    let table = TextTable<ComparisonRow> { row -> [Column] in
+      let deviation = row.lossDeviation.map { number($0, " ± %.2g") } ?? ""
+      let inSet = row.setPValue == nil ? Figures.missing : best.contains(row.name) ? "yes" : "no"
+      let interval = row.interval.map(Figures.skills) ?? Figures.missing
+      var columns = [
         Column(title: "name", value: row.name),
         Column(title: "kind", value: row.kind.rawValue),
-        Column(title: record.task.lossName, value: number(row.loss, "%.6g")),
+        Column(title: record.task.lossName, value: number(row.loss, "%.6g") + deviation),
         Column(title: "skill", value: row.skill.map(Figures.skill) ?? Figures.missing),
-        Column(
-          title: "\(confidence) interval",
-          value: row.interval.map(Figures.skills) ?? Figures.missing),
+        Column(title: "\(confidence) interval", value: interval),
         Column(title: "p", value: row.pValue.map(Figures.probability) ?? Figures.missing),
+        Column(title: "best set", value: inSet),
+      ]
+      columns += panelColumns(row, record.seriesSkill)
+      columns += [
         Column(title: "train s", value: number(row.seconds, "%.1f")),
         Column(title: "parameters", value: row.parameters.map(String.init) ?? Figures.missing),
         Column(title: "status", value: row.status.rawValue),
       ]
+      return columns
     }
     return table.string(for: record.ranked, style: Style.plain) ?? ""
+  }
+
+  /// Of several series, skill and win rate over them.
+  private func panelColumns(_ row: ComparisonRow, _ skill: SeriesSkill?) -> [Column] {
+    guard let skill else { return [] }
+    let found = skill.row(of: row.name)
+    return [
+      Column(
+        title: "skill over series", value: found.map { Figures.skill($0.skill) } ?? Figures.missing),
+      Column(
+        title: "wins",
+        value: found.map { Figures.percent($0.winRate, decimals: 0) } ?? Figures.missing),
+    ]
   }
 
   /// The command as it was typed, ready to paste.

@@ -27,6 +27,7 @@ struct ForecastCommand: ParsableCommand {
       """)
   var futureData: String?
   @OptionGroup var columns: ColumnOptions
+  @OptionGroup var rows: TableOptions
   @OptionGroup var cells: CellOptions
   @OptionGroup var machine: MachineOptions
 
@@ -34,7 +35,8 @@ struct ForecastCommand: ParsableCommand {
     machine.apply()
     let guardsFormulas = try cells.guardsFormulas(inCSV: !machine.json)
     let forecast = try FutureForecast(
-      ModelFolder.open(model), readingCSVAt: data, futureAt: futureData, options: columns.reading)
+      ModelFolder.open(model), readingCSVAt: data, futureAt: futureData,
+      options: rows.reading(columns))
     for note in forecast.notes { Printer.messages.note(note) }
     guard !machine.json else { return try Printer.results.print(try jsonText(forecast)) }
     try Printer.results.print(data: forecast.csv(guardsFormulas: guardsFormulas))

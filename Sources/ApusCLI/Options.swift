@@ -162,8 +162,8 @@ struct ColumnOptions: ParsableArguments {
   }
 }
 
-/// The user's statements about the rows of a table.
-struct RowOptions: ParsableArguments {
+/// The user's statements about how the rows of a table stand in their file.
+struct TableOptions: ParsableArguments {
   @Option(parsing: .unconditional, help: "Lines of column names. Default: inferred.")
   var header: Int?
   @Option(
@@ -174,6 +174,27 @@ struct RowOptions: ParsableArguments {
   var duplicates: SeriesOptions.DuplicateRule?
   @Option(help: "The distance between rows, such as 15min, 1h, 1d, B, 1w, 1mo. Default: inferred.")
   var freq: Frequency?
+
+  func validate() throws {
+    try requireRange([("--header", header, 0...16)])
+  }
+
+  /// Adds them to what is said about the columns.
+  func reading(_ columns: ColumnOptions) -> SeriesOptions {
+    var reading = columns.reading
+    (reading.headerLines, reading.duplicates, reading.frequency) = (header, duplicates, freq)
+    return reading
+  }
+
+  /// What was given, by name.
+  var given: [(name: String, isGiven: Bool)] {
+    [("--header", header != nil), ("--duplicates", duplicates != nil), ("--freq", freq != nil)]
+  }
+}
+
+/// The user's statements about the rows of a table and their seasons.
+struct RowOptions: ParsableArguments {
+  @OptionGroup var table: TableOptions
   @Option(
     parsing: .unconditional,
     help: """
@@ -181,26 +202,16 @@ struct RowOptions: ParsableArguments {
       """)
   var season: SeasonList?
 
-  func validate() throws {
-    try requireRange([("--header", header, 0...16)])
-  }
-
   /// Adds them to what is said about the columns.
   func reading(_ columns: ColumnOptions, measure: Measure? = nil) -> SeriesOptions {
-    var reading = columns.reading
-    (reading.headerLines, reading.duplicates) = (header, duplicates)
-    (reading.frequency, reading.season, reading.measure) = (freq, season?.lengths.first, measure)
+    var reading = table.reading(columns)
+    (reading.season, reading.measure) = (season?.lengths.first, measure)
     reading.longerSeasons = Array(season?.lengths.dropFirst() ?? [])
     return reading
   }
 
   /// What was given, by name.
-  var given: [(name: String, isGiven: Bool)] {
-    [
-      ("--header", header != nil), ("--duplicates", duplicates != nil), ("--freq", freq != nil),
-      ("--season", season != nil),
-    ]
-  }
+  var given: [(name: String, isGiven: Bool)] { table.given + [("--season", season != nil)] }
 }
 
 /// Rows in each of several seasons, rising.
@@ -215,6 +226,31 @@ struct SeasonList: ExpressibleByArgument {
       lengths.allSatisfy({ (1...1_000_000).contains($0) }), lengths.count == 1 || lengths[0] > 1
     else { return nil }
   }
+}
+
+/// Which quantiles are forecast.
+struct LevelOptions: ParsableArguments {
+  @Option(
+    help: """
+      Levels of the quantiles, separated by commas, from above 0 to below 1. Default: 0.1 to 0.9, and 0.05 \
+      and 0.95 for train.
+      """)
+  var levels: String?
+
+  func validate() throws {
+    guard let levels else { return }
+    let numbers = commaSeparated(levels).map { Double($0) ?? .nan }
+    guard !numbers.isEmpty, numbers.allSatisfy({ $0 > 0 && $0 < 1 }), numbers.count <= 99,
+      zip(numbers, numbers.dropFirst()).allSatisfy({ $0 < $1 })
+    else {
+      throw ValidationError(
+        "--levels is '\(levels)', but it must be rising numbers between 0 and 1, such as 0.1,0.5,0.9."
+      )
+    }
+  }
+
+  /// The levels that were asked for.
+  var list: [Double]? { levels.map { commaSeparated($0).compactMap { Double($0) } } }
 }
 
 /// What a forecaster is asked for; all of it is of series alone.
@@ -235,12 +271,7 @@ struct ForecastOptions: ParsableArguments {
       """)
   var covariates: String?
   @OptionGroup var ahead: FutureOptions
-  @Option(
-    help: """
-      Levels of the quantiles, separated by commas, from above 0 to below 1. Default: 0.1 to 0.9, and 0.05 \
-      and 0.95 for train.
-      """)
-  var levels: String?
+  @OptionGroup var quantiles: LevelOptions
   @Flag(
     inversion: .prefixedNo,
     help: """
@@ -255,19 +286,7 @@ struct ForecastOptions: ParsableArguments {
 
   func validate() throws {
     try requireRange([("--horizon", horizon, 1...4096), ("--patch", patch, 1...1024)])
-    guard let levels else { return }
-    let numbers = commaSeparated(levels).map { Double($0) ?? .nan }
-    guard !numbers.isEmpty, numbers.allSatisfy({ $0 > 0 && $0 < 1 }), numbers.count <= 99,
-      zip(numbers, numbers.dropFirst()).allSatisfy({ $0 < $1 })
-    else {
-      throw ValidationError(
-        "--levels is '\(levels)', but it must be rising numbers between 0 and 1, such as 0.1,0.5,0.9."
-      )
-    }
   }
-
-  /// The levels of quantiles that were asked for.
-  var levelList: [Double]? { levels.map { commaSeparated($0).compactMap { Double($0) } } }
 
   /// What is known about the table.
   var reading: SeriesOptions {
@@ -287,7 +306,7 @@ struct ForecastOptions: ParsableArguments {
         ("--horizon", horizon != nil), ("--patch", patch != nil), ("--measure", measure != nil),
         ("--covariates", covariates != nil), ("--future", ahead.future != nil),
         ("--holidays", ahead.holidays != nil), ("--static", ahead.statics != nil),
-        ("--levels", levels != nil), ("--conformal", conformal),
+        ("--levels", quantiles.levels != nil), ("--conformal", conformal),
       ], unless: found == .series,
       because: "is for series, but '\(path)' is read as a text. Leave it out, or add --kind series."
     )

@@ -143,7 +143,7 @@ struct TrainCommand: AsyncParsableCommand {
     (options.precision, options.recomputesBlocks) = (precision, recompute)
     (options.measure, options.covariates) = (forecast.measure, forecast.covariateNames)
     (options.future, options.holidays) = (forecast.ahead.names, try forecast.ahead.days())
-    options.levels = forecast.levelList ?? options.levels
+    options.levels = forecast.quantiles.list ?? options.levels
     options.isConformal = forecast.conformal
     return options
   }

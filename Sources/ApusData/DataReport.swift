@@ -161,7 +161,8 @@ extension DataReport {
     return place.isEmpty ? example.detail : "\(place.joined(separator: ", ")) (\(example.detail))"
   }
 
-  private func headline(_ finding: Finding) -> String {
+  /// What was found in a few words, such as "1 row was out of order and was sorted".
+  package func headline(_ finding: Finding) -> String {
     let count = finding.count
     let s = count == 1 ? "s" : ""  // of a verb
     return switch finding.kind {

@@ -194,6 +194,21 @@ extension KnownFutureError: ApusError {
 }
 
 extension SeriesTable {
+  /// Reads columns that are known ahead from a table that need not have the target.
+  ///
+  /// - Parameters:
+  ///   - path: A CSV with times, names where there are several series, and the columns.
+  ///   - columns: The columns.
+  ///   - options: What is known about the file.
+  /// - Throws: ``SeriesError``.
+  package init(
+    readingKnownAt path: String, columns: [String], options: SeriesOptions
+  ) throws(SeriesError) {
+    var options = options
+    (options.hasTarget, options.covariates, options.future) = (false, [], columns)
+    try self.init(readingCSVAt: path, options: options)
+  }
+
   /// The same series with the rows ahead that another table has of them.
   ///
   /// A series finds its own by name, and the only one of a table that of another.

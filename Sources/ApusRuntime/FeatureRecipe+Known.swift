@@ -194,8 +194,7 @@ extension Model {
     guard recipe.known?.columns.isEmpty == false else {
       throw ForecastError.nothingKnown(model: name)
     }
-    var options = options.completed(by: self)
-    (options.hasTarget, options.covariates, options.future) = (false, [], recipe.knownNames)
-    return try SeriesTable(readingCSVAt: path, options: options)
+    return try SeriesTable(
+      readingKnownAt: path, columns: recipe.knownNames, options: options.completed(by: self))
   }
 }

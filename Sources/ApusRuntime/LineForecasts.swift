@@ -150,12 +150,17 @@ public struct LineForecasts {
     self.keepsRows = keepsRows
     name = composed == nil ? model.name : "composition"
     history = Dictionary(model.history.map { ($0.id, $0) }, uniquingKeysWith: { one, _ in one })
-    let recipes = composed?.recipes ?? [model.recipe]
-    let options = options.completed(by: model)
+    reader = Self.reader(of: model, recipes: composed?.recipes ?? [model.recipe], options: options)
+  }
+
+  /// What reads the rows of a table for a model, or for experts that read it each in a way of its own.
+  static func reader(
+    of model: Model, recipes: [FeatureRecipe], options: SeriesOptions
+  ) -> RowReader {
     let measure = model.measure
     let wanted = Set(recipes.flatMap(\.covariates).map { $0.lowercased() })
     let isIntraday = if case .seconds = model.recipe.cadence.frequency { true } else { false }
-    reader = RowReader(options: options, isIntraday: isIntraday) { name in
+    return RowReader(options: options.completed(by: model), isIntraday: isIntraday) { name in
       measure.needs(column: name)
         || measure.covariateName(name).map { wanted.contains($0.lowercased()) } ?? false
     }

@@ -33,6 +33,8 @@ public struct DataFile: Sendable {
   public let contents: Contents
   /// The name of the file and its fingerprint.
   public let source: DataSource
+  /// Where it is and what was known about it; nil for series that are in memory.
+  private let place: (path: String, reading: SeriesOptions)?
 
   /// Reads a file.
   ///
@@ -40,20 +42,45 @@ public struct DataFile: Sendable {
   ///   - path: A CSV of series, or a text.
   ///   - kind: What it holds. Default: by its name, and `.txt` by its first lines.
   ///   - reading: What is known about the columns of series. Default: nothing.
-  /// - Throws: `SeriesError`, `TextError`.
-  public init(_ path: String, kind: Kind? = nil, reading: SeriesOptions = SeriesOptions()) throws {
-    contents =
-      switch kind ?? Kind(ofFileAt: path) {
-      case .series: .series(try SeriesTable(readingCSVAt: path, options: reading))
-      case .text: .text(try TextCorpus(readingAt: path, unit: .characters))
-      }
+  ///   - future: A CSV with times and the columns that `reading` names as known ahead, of rows after the
+  ///     last one. Default: they stand in the file, behind the last value.
+  /// - Throws: `SeriesError`, `TextError`; `ConfigError` where `reading` names no column that is known
+  ///   ahead.
+  public init(
+    _ path: String, kind: Kind? = nil, reading: SeriesOptions = SeriesOptions(),
+    futureAt future: String? = nil
+  ) throws {
+    place = (path, reading)
+    switch kind ?? Kind(ofFileAt: path) {
+    case .series:
+      let table = try SeriesTable(readingCSVAt: path, options: reading)
+      contents = .series(try future.map { try Self.joined(table, $0, reading) } ?? table)
+    case .text: contents = .text(try TextCorpus(readingAt: path, unit: .characters))
+    }
     source = DataSource(
       name: URL(fileURLWithPath: path).lastPathComponent,
       data: try Files.contents(of: path, limit: reading.maximumBytes))
   }
 
   /// Takes series that are in memory.
-  public init(_ table: SeriesTable) { (contents, source) = (.series(table), DataSource(table)) }
+  public init(_ table: SeriesTable) {
+    (contents, source, place) = (.series(table), DataSource(table), nil)
+  }
+
+  /// The series with what a second file knows of the rows after them.
+  private static func joined(
+    _ table: SeriesTable, _ path: String, _ reading: SeriesOptions
+  ) throws -> SeriesTable {
+    guard !reading.future.isEmpty else {
+      throw ConfigError.invalid(
+        key: "future-data", value: path,
+        rule: "no column is named as known ahead; name it with --future")
+    }
+    var options = reading
+    (options.format, options.targets) = (table.format, [])
+    return table.withFuture(
+      try SeriesTable(readingKnownAt: path, columns: reading.future, options: options))
+  }
 
   /// What reading the file decided or found, in sentences.
   public var notes: [String] {
@@ -65,8 +92,8 @@ public struct DataFile: Sendable {
   ///
   /// - Parameters:
   ///   - options: How; see ``ComparisonOptions/init(for:)``.
-  ///   - output: The folder for `report.html`, `leaderboard.json`, `record.json`, `forecast.csv` and
-  ///     `winner`, what is recommended.
+  ///   - output: The folder for `report.html`, `leaderboard.json`, `record.json`, `trials.jsonl`,
+  ///     `forecast.csv` and `winner`, what is recommended.
   ///   - resume: Whether to go on from the runs of an interrupted comparison of the same data and
   ///     options. Default: no.
   ///   - progress: Called after every step, and awaited.
@@ -81,19 +108,33 @@ public struct DataFile: Sendable {
     switch contents {
     case .series(let table):
       var comparison = SeriesComparison(table, source: source, options: options)
-      comparison.runs = folder.runsPath
+      (comparison.runs, comparison.trials) = (folder.runsPath, folder.trialsPath)
       let found = try await comparison.run(progress: progress)
-      try folder.write(
-        found.record, winner: try found.recommended?.contents, forecast: found.forecast)
-      return found.record
+      var record = found.record
+      let steps = found.recommended.flatMap { next($0, found.record, options) }
+      record.recommendation?.next = steps
+      try folder.write(record, winner: try found.recommended?.contents, forecast: found.forecast)
+      return record
     case .text(let corpus):
       var comparison = TextComparison(corpus, source: source, options: options)
-      comparison.runs = folder.runsPath
+      (comparison.runs, comparison.trials) = (folder.runsPath, folder.trialsPath)
       let found = try await comparison.run(progress: progress)
       try folder.write(
         found.record,
         winner: found.winner.map { try ModelFolder.contents($0, tokenizer: corpus.tokenizer) })
       return found.record
+    }
+  }
+
+  /// The commands that go on from what is recommended; nil for series that are in no file.
+  private func next(
+    _ model: Model, _ record: ComparisonRecord, _ options: ComparisonOptions
+  ) -> [NextStep]? {
+    place.map { path, reading in
+      options.next(
+        RecommendedUse(
+          name: model.name, isModel: model.forecaster != nil, baseline: record.verdict.baseline,
+          streamObstacle: model.streamObstacle(inFileAt: path, options: reading)))
     }
   }
 

@@ -30,9 +30,17 @@ func apus(_ arguments: String..., input: String = "") throws -> CommandResult {
 func apus(
   _ arguments: [String], input: String = "", in place: String? = nil, signal: Int32? = nil
 ) throws -> CommandResult {
+  try run(executable.path, arguments, input: input, in: place, signal: signal)
+}
+
+/// Runs a program to its end, as above.
+func run(
+  _ program: String, _ arguments: [String], input: String = "", in place: String? = nil,
+  signal: Int32? = nil
+) throws -> CommandResult {
   let folder = try TemporaryFolder()
   let process = Process()
-  process.executableURL = executable
+  process.executableURL = URL(filePath: program)
   process.arguments = arguments
   if let place { process.currentDirectoryURL = URL(filePath: place) }
   process.environment = ProcessInfo.processInfo.environment.merging(["NO_COLOR": "1"]) { $1 }

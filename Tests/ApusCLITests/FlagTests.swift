@@ -127,7 +127,11 @@ struct FlagTests {
       guard let data = FileManager.default.contents(atPath: folder.path + "/" + name),
         !name.contains("checkpoints/"), !name.hasSuffix(".html"), !name.hasSuffix(".svg")
       else { continue }
-      files[name] = normalized(String(decoding: data, as: UTF8.self), without: folder.path)
+      // A log is a value a line.
+      let texts = String(decoding: data, as: UTF8.self)
+        .split(separator: name.hasSuffix(".jsonl") ? "\n" : "\0")
+      files[name] = texts.map { normalized(String($0), without: folder.path) }
+        .joined(separator: "\n")
     }
     return Effect(
       status: result.status, output: normalized(result.output, without: folder.path),
@@ -518,6 +522,14 @@ struct FlagTests {
       "forecast --future-data": .base(
         ["forecast", "--model", inputs.path("ahead"), "--data", inputs.prices],
         with: ["--future-data", later]),
+      "compare --future-data": .base(
+        compare + ["--future", "volume"], with: ["--future-data", later]),
+      "forecast --header": .with(["--header", "0"]),
+      "forecast --duplicates": .base(
+        ["forecast", "--model", calm, "--data", doubled], with: ["--duplicates", "last"]),
+      "forecast --freq": .with(["--freq", "1w"]),
+      "backtest --levels": .with(["--levels", "0.25,0.5,0.75"]),
+      "backtest --patch": .with(["--patch", "4"]),
       "stream --future-data": .base(
         ["stream", "--model", inputs.path("ahead"), "--csv"], with: ["--future-data", revised]),
       "backtest --output": .with(["--output", "OUT/deeper"]),

@@ -76,7 +76,7 @@ public struct Verdict: Codable, Sendable, Hashable {
 extension Verdict {
   private enum WrittenKeys: String, CodingKey {
     case recommended, reason, model, baseline, effect, interval, confidence, pValue
-    case uncorrectedPValue, models, windows, independentWindows
+    case uncorrectedPValue, models, windows, independentWindows, fewestIndependentWindows
   }
 
   public func encode(to encoder: any Encoder) throws {
@@ -93,6 +93,7 @@ extension Verdict {
     try keys.encode(models, forKey: .models)
     try keys.encode(windows, forKey: .windows)
     try keys.encode(independentWindows, forKey: .independentWindows)
+    try keys.encode(Self.fewestIndependentWindows, forKey: .fewestIndependentWindows)
   }
 }
 
@@ -123,8 +124,12 @@ extension Verdict {
         "Every baseline failed, so there is nothing to compare \(model) with; the table says why."
     }
     let choice =
-      models == 1 ? "\(model) is the only model" : "Validation chose \(model) among the models"
-    var sentences = ["\(choice); \(baseline) is the strongest baseline."]
+      models == 1
+      ? "\(Abbreviations.spelledOut(model)) is the only neural model"
+      : "Of the neural models, \(Abbreviations.spelledOut(model)) did best on the validation period"
+    var sentences = [
+      "\(choice); \(Abbreviations.spelledOut(baseline)) is the strongest baseline."
+    ]
     if let effect {
       let range = interval.map { " (\(level) interval: \(Self.range($0)))" } ?? ""
       let phrase = Self.phrase(effect)
@@ -177,7 +182,7 @@ extension Verdict {
       return "the test counts all \(models) models tried, which the interval does not (\(p); "
         + "\(Self.text(uncorrectedPValue)) for this model alone)"
     }
-    return "the test has too few windows (\(windows)) to confirm it (\(p))"
+    return "the test has too few windows (\(p))"
   }
 
   private var isSignificant: Bool { (pValue ?? 1) < 1 - confidence }

@@ -88,6 +88,8 @@ public struct SeriesOutcome: Codable, Sendable, Equatable {
   public var losses: [String: Double]
   /// Which of them is smallest.
   public var best: String?
+  /// A forecast of it on the test part; nil but of the best, the middle and the worst series.
+  public var example: ForecastExample?
 
   /// Creates an outcome.
   public init(series: String, rows: Int, losses: [String: Double], best: String?) {
@@ -105,10 +107,27 @@ public struct Recommendation: Codable, Sendable, Equatable {
   public var csv: String?
   /// The first few series with what is forecast of them.
   public var future: [ForecastExample]
+  /// The commands that go on from here; nil where none are known.
+  public var next: [NextStep]?
 
   /// Creates a recommendation.
   public init(name: String, fit: String, csv: String?, future: [ForecastExample]) {
     (self.name, self.fit, self.csv, self.future) = (name, fit, csv, future)
+  }
+}
+
+/// A command that goes on from a comparison.
+public struct NextStep: Codable, Sendable, Equatable {
+  /// What it is for, such as "Forecast".
+  public var title: String
+  /// The command, ready to be copied; nil where there is none.
+  public var command: String?
+  /// A sentence about it: what to know before it is used, or why there is no command; nil for nothing.
+  public var note: String?
+
+  /// Creates a step.
+  public init(title: String, command: String?, note: String? = nil) {
+    (self.title, self.command, self.note) = (title, command, note)
   }
 }
 

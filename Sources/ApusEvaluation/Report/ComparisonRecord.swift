@@ -19,6 +19,18 @@ public struct ComparisonRecord: Codable, Sendable, Equatable {
   public var examples: [ForecastExample] = []
   /// Of several series, what came out for each; nil where there is one, and for text.
   public var series: [SeriesOutcome]?
+  /// Of several series, skill and win rate over them; nil where there is one, and for text.
+  public var seriesSkill: SeriesSkill?
+  /// Which rows cannot be told from the best; nil with fewer than two windows.
+  public var bestSet: BestSet?
+  /// Whether the chosen model adds to a baseline that it contains; nil where it contains it not, and for
+  /// text.
+  public var nestedTest: NestedTest?
+  /// How many training runs were made; nil where it is not known.
+  public var trials: TrialCount?
+  /// What the errors of the recommended forecaster on the test part still hold; nil for text, and where too
+  /// few are there.
+  public var residuals: ResidualChecks?
   /// What to use, fitted to all rows, with its forecast; nil for text and where everything failed.
   public var recommendation: Recommendation?
   /// What the audit of the data found, clean checks included.

@@ -27,6 +27,13 @@ public struct ComparisonRow: Codable, Sendable, Equatable {
   public var loss: Double?
   /// Standard deviation of the loss over seeds.
   public var lossDeviation: Double?
+  /// The loss of each seed, in the order of the task's seeds; nil of baselines.
+  public var lossBySeed: [Double]?
+  /// The p-value of the model confidence set: the row is in the set of confidence 1 - α where it is α or
+  /// more (Hansen, Lunde and Nason).
+  public var setPValue: Double?
+  /// That training was cut off while it still improved; nil where it was finished, and of baselines.
+  public var unfinished: UnfinishedTraining?
   /// `1 - loss / loss of the best baseline`, a fraction: positive is better than the bar. `nil` where
   /// the latter is 0.
   public var skill: Double?

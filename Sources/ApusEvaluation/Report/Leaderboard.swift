@@ -20,12 +20,22 @@ public struct Leaderboard: Codable, Sendable, Equatable {
     public let loss: Double?
     /// Standard deviation of the loss over seeds.
     public let lossDeviation: Double?
+    /// The loss of each seed; null of baselines.
+    public let lossBySeed: [Double]?
     /// `1 - loss / loss of the best baseline`.
     public let skill: Double?
     /// Block-bootstrap interval of the skill, `[low, high]`.
     public let interval: ClosedRange<Double>?
     /// Corrected Diebold–Mariano p-value against the best baseline.
     public let pValue: Double?
+    /// The p-value of the model confidence set.
+    public let setPValue: Double?
+    /// Of several series, 1 - the geometric mean of ratios to the naive forecast.
+    public let seriesSkill: Double?
+    /// Of several series, how often it is better than another row.
+    public let winRate: Double?
+    /// That training was cut off while it still improved, and what more time may bring.
+    public let unfinished: UnfinishedTraining?
     /// Seconds of training.
     public let seconds: Double?
     /// Trained numbers.
@@ -54,6 +64,12 @@ public struct Leaderboard: Codable, Sendable, Equatable {
   public let bestBaseline: String?
   /// The model validation chose.
   public let chosen: String?
+  /// The rows that cannot be told from the best.
+  public let bestSet: BestSet?
+  /// Whether the chosen model adds to a baseline that it contains.
+  public let nestedTest: NestedTest?
+  /// How many training runs were made.
+  public let trials: TrialCount?
   /// Best first, rows without a loss last.
   public let rows: [Row]
 
@@ -66,7 +82,10 @@ public struct Leaderboard: Codable, Sendable, Equatable {
     lossName = record.task.lossName
     bestBaseline = record.bestBaseline?.name
     chosen = record.chosen
-    rows = record.ranked.enumerated().map { Row($1, position: $0 + 1) }
+    (bestSet, nestedTest, trials) = (record.bestSet, record.nestedTest, record.trials)
+    rows = record.ranked.enumerated().map {
+      Row($1, position: $0 + 1, over: record.seriesSkill?.row(of: $1.name))
+    }
   }
 
   /// The file's content: keys in snake case, sorted, one per line.
@@ -77,7 +96,7 @@ public struct Leaderboard: Codable, Sendable, Equatable {
 }
 
 extension Leaderboard.Row {
-  init(_ row: ComparisonRow, position: Int) {
+  init(_ row: ComparisonRow, position: Int, over series: TaskSkill.Row?) {
     name = row.name
     kind = row.kind
     status = row.status
@@ -85,9 +104,13 @@ extension Leaderboard.Row {
     rank = row.score == nil ? nil : position
     loss = row.loss.finite
     lossDeviation = row.lossDeviation.finite
+    lossBySeed = row.lossBySeed.flatMap { $0.allSatisfy(\.isFinite) ? $0 : nil }
     skill = row.skill.finite
     interval = row.interval?.finite
     pValue = row.pValue.finite
+    setPValue = row.setPValue.finite
+    (seriesSkill, winRate) = (series?.skill, series?.winRate)
+    unfinished = row.unfinished
     seconds = row.seconds.finite
     parameters = row.parameters
     tokensPerSecond = row.tokensPerSecond.finite
@@ -109,9 +132,14 @@ extension Leaderboard.Row {
     try keys.encode(rank, forKey: .rank)
     try keys.encode(loss, forKey: .loss)
     try keys.encode(lossDeviation, forKey: .lossDeviation)
+    try keys.encode(lossBySeed, forKey: .lossBySeed)
     try keys.encode(skill, forKey: .skill)
     try keys.encode(interval, forKey: .interval)
     try keys.encode(pValue, forKey: .pValue)
+    try keys.encode(setPValue, forKey: .setPValue)
+    try keys.encode(seriesSkill, forKey: .seriesSkill)
+    try keys.encode(winRate, forKey: .winRate)
+    try keys.encode(unfinished, forKey: .unfinished)
     try keys.encode(seconds, forKey: .seconds)
     try keys.encode(parameters, forKey: .parameters)
     try keys.encode(tokensPerSecond, forKey: .tokensPerSecond)

@@ -119,6 +119,30 @@ struct LeaderboardTable {
         row.pValue.finite.map { Content(text: Figures.probability($0), value: $0) }
       },
       Column(
+        "best set", "p of the set",
+        help:
+          "Model confidence set of Hansen, Lunde and Nason: rows that cannot be told from the best with 90 %; "
+          + "below, the p-value"
+      ) { row in
+        row.setPValue.finite.map {
+          let isIn = record.bestSet?.names.contains(row.name) ?? false
+          return Content(text: isIn ? "yes" : "no", detail: Figures.probability($0), value: $0)
+        }
+      },
+      Column(
+        "series skill", "win rate",
+        help:
+          "1 − geometric mean over series of loss / loss of the naive forecast, clipped to 0.01 to 100; below, "
+          + "the share of series and other rows in which it loses less"
+      ) { row in
+        record.seriesSkill?.row(of: row.name).map {
+          let failures = $0.failures == 0 ? "" : ", \($0.failures) failed"
+          return Content(
+            text: Figures.skill($0.skill),
+            detail: "wins \(Figures.percent($0.winRate, decimals: 0))\(failures)", value: $0.skill)
+        }
+      },
+      Column(
         "coverage", "error, points",
         help: "Mean distance between nominal and observed coverage over the quantiles"
       ) { row in
@@ -137,7 +161,8 @@ struct LeaderboardTable {
       ) { row in
         row.seconds.finite.map {
           let best = row.bestStep.map { ", best at \(Figures.count($0))" } ?? ""
-          let steps = row.steps.map { "\(Figures.count($0)) steps\(best)" }
+          let end = row.unfinished == nil ? best : ", unfinished"
+          let steps = row.steps.map { "\(Figures.count($0)) step\($0 == 1 ? "" : "s")\(end)" }
           return Content(text: Figures.duration($0), detail: steps, value: $0)
         }
       },

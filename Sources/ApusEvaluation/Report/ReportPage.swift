@@ -65,7 +65,11 @@ struct ReportPage {
   let explanation: Markup
   let facts: [Fact]
   let outlook: Outlook?
+  let next: NextSection?
+  let hasBasis: Bool
+  let basis: [Markup]
   let series: SeriesSection?
+  let residuals: ResidualSection?
   let barName: Markup?
   let confidence: Markup
   let table: LeaderboardTable
@@ -98,7 +102,11 @@ struct ReportPage {
     explanation = .text(record.explanation.replacing(" %", with: "\u{202F}%"))
     facts = Self.facts(record)
     outlook = Outlook(record, cast: cast)
-    series = SeriesSection(record)
+    next = NextSection(record)
+    basis = record.protocolSentences.map { .text($0) }
+    hasBasis = !basis.isEmpty
+    series = SeriesSection(record, cast: cast)
+    residuals = ResidualSection(record, cast: cast)
     barName = cast.bar.map { .text($0.name) }
     confidence = .text(Figures.percent(record.verdict.confidence, decimals: 0))
     table = LeaderboardTable(record, cast: cast)
@@ -141,16 +149,18 @@ extension ReportPage {
       task.budgetUnit == "seconds"
       ? "\(seconds) of training each"
       : "\(Figures.short(task.budgetAmount)) \(task.budgetUnit) each"
-    let unit = task.kind == .text ? "characters" : "rows"
+    func counted(_ count: Int, _ one: String) -> String {
+      "\(Figures.count(count)) \(one)\(count == 1 ? "" : "s")"
+    }
     return [
       Fact("question", (horizon ?? "") + task.target + measure),
       Fact("judged by", task.lossName),
-      Fact("data", "\(Figures.count(task.rows)) \(unit)"),
-      Fact("context", "\(Figures.count(task.context)) \(task.kind == .text ? "tokens" : "rows")"),
+      Fact("data", counted(task.rows, task.kind == .text ? "character" : "row")),
+      Fact("context", counted(task.context, task.kind == .text ? "token" : "row")),
       Fact("budget", budget),
       Fact("seeds", task.seeds.count == 1 ? "1" : "\(task.seeds.count) per model"),
       task.testWindows.map {
-        Fact("test", "\(Figures.count($0)) \(task.kind == .text ? "tokens" : "origins")")
+        Fact("test", counted($0, task.kind == .text ? "token" : "origin"))
       },
       Fact("machine", "\(task.threads) thread\(task.threads == 1 ? "" : "s"), \(task.isa)"),
     ].compactMap(\.self)

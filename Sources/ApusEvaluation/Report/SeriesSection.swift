@@ -18,34 +18,36 @@ struct SeriesSection {
   let other: Markup
   let lines: [Line]
 
-  init?(_ record: ComparisonRecord) {
-    guard let series = record.series, series.count > 1 else { return nil }
-    let judged = series.filter { !$0.losses.isEmpty }
-    guard let own = record.verdict.recommended ?? record.verdict.baseline else { return nil }
-    // A baseline is compared with the naive forecast, or with that of the season.
-    let bars = record.verdict.recommended == nil ? ["seasonal-naive", "naive"] : []
-    let other =
-      (record.verdict.recommended == nil ? nil : record.verdict.baseline)
-      ?? bars.first { bar in bar != own && judged.contains { $0.losses[bar] != nil } }
-    wins = .text(Self.wins(judged))
-    self.own = .text(own)
-    self.other = .text(other ?? "")
-    let compared = judged.compactMap { one -> (SeriesOutcome, Double, Double)? in
-      guard let other, let loss = one.losses[own], let bar = one.losses[other] else { return nil }
-      return (one, loss, bar)
-    }.sorted { $0.1 * $1.2 < $1.1 * $0.2 }
-    let last = compared.count - 1
-    var places: [(String, Int)] = []
-    if last >= 0 { places.append(("best", 0)) }
-    if last >= 2 { places.append(("middle", last / 2)) }
-    if last >= 1 { places.append(("worst", last)) }
-    lines = places.map { place, index in
-      let (one, loss, bar) = compared[index]
+  /// A drawing of each, where one was made.
+  let panels: [ReportPage.Panel]
+
+  init?(_ record: ComparisonRecord, cast: ChartCast) {
+    guard let series = record.series, let found = record.seriesPlaces else { return nil }
+    (own, other) = (.text(found.own), .text(found.other ?? ""))
+    wins = .text(Self.wins(series.filter { !$0.losses.isEmpty }))
+    lines = found.places.map { place in
+      let one = series[place.series]
+      let (loss, bar) = (one.losses[found.own] ?? .nan, one.losses[found.other ?? ""] ?? .nan)
       return Line(
-        place: .text(place), name: .text(one.series), rows: .text(Figures.count(one.rows)),
+        place: .text(place.name), name: .text(one.series), rows: .text(Figures.count(one.rows)),
         loss: .text(Figures.significant(loss, 4)), bar: .text(Figures.significant(bar, 4)),
         ratio: .text(bar > 0 ? Figures.significant(loss / bar, 3) : Figures.missing),
         best: .text(one.best ?? ""))
+    }
+    panels = found.places.compactMap { place in
+      let one = series[place.series]
+      guard let example = one.example,
+        let fan = example.fans.first(where: { $0.name == found.own }) ?? example.fans.first
+      else { return nil }
+      let look = cast.look(of: fan.name)
+      return fanChart(
+        example, fan: fan, sharing: [fan], look: look, task: record.task, width: 370
+      ).map {
+        let origin = record.task.timeAxis.text(example.history.last?.time ?? 0)
+        return ReportPage.Panel(
+          title: .text("\(place.name): \(one.series)"),
+          subtitle: .text("\(fan.name) from \(origin)"), look: .text(look), drawing: $0)
+      }
     }
   }
 
@@ -62,5 +64,43 @@ struct SeriesSection {
       parts.count == 1
       ? parts[0] : parts.dropLast().joined(separator: ", ") + " and " + parts[parts.count - 1]
     return "Of \(series.count) series \(text)."
+  }
+}
+
+extension ComparisonRecord {
+  /// The best, the middle and the worst series of what is recommended, beside its rival.
+  package struct SeriesPlaces {
+    /// What is recommended.
+    package let own: String
+    /// What it is compared with; nil where there is nothing.
+    package let other: String?
+    /// "best", "middle", "worst", and the number of the series in ``ComparisonRecord/series``.
+    package let places: [(name: String, series: Int)]
+  }
+
+  /// Nil with fewer than two series, and where nothing is recommended.
+  ///
+  /// A model is compared with the best baseline, a baseline with the naive forecast of the season or the
+  /// naive one. Series stand by the ratio of the two losses.
+  package var seriesPlaces: SeriesPlaces? {
+    guard let series, series.count > 1, let own = verdict.recommended ?? verdict.baseline else {
+      return nil
+    }
+    let bars =
+      verdict.recommended == nil
+      ? ["seasonal-naive", "naive"] : [verdict.baseline].compactMap(\.self)
+    let other = bars.first { bar in bar != own && series.contains { $0.losses[bar] != nil } }
+    let compared = series.enumerated().compactMap { number, one in
+      guard let other, let loss = one.losses[own], let bar = one.losses[other] else { return nil }
+      return (series: number, loss: loss, bar: bar)
+    }.sorted { (one: (series: Int, loss: Double, bar: Double), two) in
+      one.loss * two.bar < two.loss * one.bar
+    }
+    let last = compared.count - 1
+    var places: [(name: String, series: Int)] = []
+    if last >= 0 { places.append(("best", compared[0].series)) }
+    if last >= 2 { places.append(("middle", compared[last / 2].series)) }
+    if last >= 1 { places.append(("worst", compared[last].series)) }
+    return SeriesPlaces(own: own, other: other, places: places)
   }
 }

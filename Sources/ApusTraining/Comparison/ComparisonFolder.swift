@@ -3,8 +3,8 @@ package import ApusRuntime
 import ApusTensor
 import Foundation
 
-/// What a comparison leaves on disk: `report.html`, `leaderboard.json`, `record.json`, the folder `winner`
-/// of what is recommended, and of series its `forecast.csv`.
+/// What a comparison leaves on disk: `report.html`, `leaderboard.json`, `record.json`, `trials.jsonl`,
+/// the folder `winner` of what is recommended, and of series its `forecast.csv`.
 public struct ComparisonFolder: Sendable {
   /// The folder.
   public let path: String
@@ -25,6 +25,8 @@ public struct ComparisonFolder: Sendable {
   public var reportPath: String { path + "/report.html" }
   /// The folder of the runs while the comparison lasts, from whose checkpoints it can go on.
   var runsPath: String { path + "/runs" }
+  /// The file with a line for each training run of this comparison and of those before it.
+  var trialsPath: String { path + "/" + TrialCount.file }
   /// The folder of what is recommended.
   public var winnerPath: String { path + "/winner" }
 

@@ -1,4 +1,5 @@
 public import ApusData
+public import ApusEvaluation
 import ApusModels
 import ApusRuntime
 import Foundation
@@ -44,6 +45,9 @@ public struct ComparisonOptions: Sendable {
   public var learningRate: Double?
   /// The command that reproduces the comparison.
   public var command = "apus compare"
+
+  /// The commands that go on from what is recommended, which report and console show. Default: none.
+  public var next: @Sendable (RecommendedUse) -> [NextStep] = { _ in [] }
 
   /// Creates the default.
   public init() {}
@@ -119,6 +123,18 @@ public struct ComparisonOptions: Sendable {
     try choice.blueprint(
       usual, width: width, layers: layers.map { $0 * choice.architecture.layersPerBlock })
   }
+}
+
+/// What has to be known about a recommended forecaster to go on with it.
+public struct RecommendedUse: Sendable, Equatable {
+  /// Its name in the table.
+  public var name: String
+  /// Whether it is a trained model and not a baseline.
+  public var isModel: Bool
+  /// The best baseline.
+  public var baseline: String?
+  /// Why a stream cannot read the rows of the file, as the part of a sentence; nil where it can.
+  public var streamObstacle: String?
 }
 
 /// Where work of several parts stands.

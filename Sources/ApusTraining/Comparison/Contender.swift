@@ -35,24 +35,34 @@ struct Contender<Model> {
   ///   - options: Seeds, budget and the like.
   ///   - training: How runs go, but for seed and budget.
   ///   - runs: The folder of the runs' checkpoints, from which they go on; none are kept when nil.
+  ///   - log: Takes in every run.
   ///   - make: Makes the model of a seed and its task.
   ///   - progress: Called after every step with the number of the seed.
   /// - Throws: `CancellationError`; ``TrainingError`` and `FileError` for the folder of checkpoints.
   fileprivate mutating func train(
-    _ options: ComparisonOptions, training: TrainerOptions, runs: String?,
+    _ options: ComparisonOptions, training: TrainerOptions, runs: String?, log: TrialLog,
     make: (ModelChoice, UInt64) throws -> (Model, any TrainingTask),
     progress: @escaping (_ seed: Int, TrainingProgress) async -> Void
   ) async throws {
     for (number, seed) in options.seeds.enumerated() {
+      var own = training
+      (own.seed, own.budget) = (seed, options.budget)
+      var identity = TaskIdentity.none
+      func note(_ status: ComparisonRow.Status, _ record: TrainingRecord? = nil) throws {
+        try log.record(
+          Trial(
+            name, identity: identity, trainer: own, settings: options.settings, status: status,
+            record: record))
+      }
       do {
         let (model, task) = try make(choice, seed)
-        var own = training
-        (own.seed, own.budget) = (seed, options.budget)
+        identity = task.identity
         own.checkpoints = runs.map { CheckpointOptions(directory: "\($0)/\(name)-\(seed)") }
         let record = try await Trainer(own).run(task, resume: runs != nil) {
           await progress(number, $0)
         }
         try Task.checkCancellation()
+        try note(record.stopReason == .diverged ? .diverged : .ok, record)
         guard record.stopReason != .diverged else {
           failure = (.diverged, "Training with seed \(seed) gave no finite loss any more.")
           return
@@ -67,7 +77,7 @@ struct Contender<Model> {
         throw error
       } catch {
         failure = (.failed, "\(error)")
-        return
+        return try note(.failed)
       }
     }
   }
@@ -84,12 +94,33 @@ struct Contender<Model> {
     row.peakBytes = records.map(\.peakBytes).max()
     row.parameters = runs.first?.parameters
     row.artifactBytes = row.parameters.map { $0 * 4 }
-    row.curve = first.curve.map {
+    row.curve = first.points
+    // A run that ended early had nothing left to learn.
+    if records.allSatisfy({ $0.stopReason == .budget }) {
+      row.unfinished = UnfinishedTraining(ofRuns: records.map(\.points))
+    }
+    return row
+  }
+}
+
+extension TrainingRecord {
+  /// The learning curve, as reports have it.
+  fileprivate var points: [LearningPoint] {
+    curve.map {
       LearningPoint(
         seconds: $0.seconds, step: $0.step, trainLoss: $0.trainLoss,
         validationLoss: $0.validationLoss)
     }
-    return row
+  }
+}
+
+extension ComparisonOptions {
+  /// What all runs share, as the log of trials has it.
+  fileprivate var settings: [String: String] {
+    var settings = ["context": "\(lookBack)", "horizon": "\(horizon)", "patch": "\(patch)"]
+    settings["width"] = width.map { "\($0)" }
+    settings["layers"] = layers.map { "\($0)" }
+    return settings
   }
 }
 
@@ -100,13 +131,14 @@ extension Contender {
   ///   - options: Models, seeds, budget and the like.
   ///   - training: How runs go, but for seed and budget.
   ///   - runs: The folder of the runs' checkpoints, from which they go on; none are kept when nil.
+  ///   - log: Takes in every run.
   ///   - make: Makes the model of a choice and a seed, and its task.
   ///   - progress: Called after every step.
   /// - Returns: One contender per model, trained or failed.
   /// - Throws: `ConfigError` for an unknown name, `CancellationError`; ``TrainingError`` and `FileError`
   ///   for the folder of checkpoints.
   static func trained(
-    _ options: ComparisonOptions, training: TrainerOptions, runs: String?,
+    _ options: ComparisonOptions, training: TrainerOptions, runs: String?, log: TrialLog,
     make: (ModelChoice, UInt64) throws -> (Model, any TrainingTask),
     progress: @escaping (WorkProgress) async -> Void
   ) async throws -> [Contender] {
@@ -116,7 +148,7 @@ extension Contender {
     for index in contenders.indices {
       let name = contenders[index].name
       try await contenders[index].train(
-        options, training: training, runs: runs, make: make
+        options, training: training, runs: runs, log: log, make: make
       ) { seed, state in
         let done = Double(index * options.seeds.count + seed) + state.share
         let elapsed = (ContinuousClock.now - start).seconds

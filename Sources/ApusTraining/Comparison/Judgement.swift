@@ -8,6 +8,8 @@ struct JudgedEntry {
   var row: ComparisonRow
   var validationLosses: [Double] = []
   var testLosses: [Double] = []
+  /// Series that it could not forecast, so that another forecast stands in.
+  var standIns: [String] = []
 
   /// Lets `score` fill in the losses and what else it finds. A row that has failed before stays as it
   /// is; one whose scoring fails, or gives a loss that is no number, becomes a failure. Cancellation
@@ -41,6 +43,10 @@ struct Judgement {
   let rows: [ComparisonRow]
   /// The answer.
   let verdict: Verdict
+  /// Which rows cannot be told from the best; nil with fewer than two windows.
+  let bestSet: BestSet?
+  /// Series that a row could not forecast, by its name.
+  let standIns: [String: Set<String>]
   private let openedAt: Double
 
   /// Scores everything and compares.
@@ -61,6 +67,22 @@ struct Judgement {
           validationLosses: $0.validationLosses, testLosses: $0.testLosses)
       }, overlap: overlap, using: &generator)
     verdict = selection.verdict
+    standIns = Dictionary(
+      entries.map { ($0.row.name, Set($0.standIns)) }, uniquingKeysWith: { first, _ in first })
+    let alive = entries.filter { $0.testLosses.count > 1 }
+    let set =
+      alive.isEmpty
+      ? nil
+      : try ModelConfidenceSet(
+        losses: alive.map(\.testLosses), overlap: overlap, using: &generator)
+    let places = Dictionary(
+      zip(alive.map(\.row.name), set?.pValues ?? []), uniquingKeysWith: { first, _ in first })
+    bestSet = set.map { set in
+      BestSet(
+        confidence: Self.setConfidence,
+        names: set.members(confidence: Self.setConfidence).map { alive[$0] }
+          .sorted { Metrics.mean($0.testLosses) < Metrics.mean($1.testLosses) }.map(\.row.name))
+    }
     let standings = Dictionary(
       selection.standings.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
     rows = entries.map { entry in
@@ -68,9 +90,13 @@ struct Judgement {
       let standing = standings[row.name]
       (row.skill, row.interval) = (standing?.skill, standing?.interval)
       row.pValue = standing?.adjustedPValue
+      row.setPValue = places[row.name]
       return row
     }
   }
+
+  /// The confidence of the set of the best.
+  private static let setConfidence = 0.9
 
   /// Everything found, as the report draws it; what is special to series or texts is set by the caller.
   ///
@@ -96,6 +122,7 @@ struct Judgement {
     reproduction.machine = "\(machine.processor), \(machine.cores) cores, \(machine.system)"
     var record = ComparisonRecord(
       task: task, verdict: verdict, rows: rows, reproduction: reproduction)
+    record.bestSet = bestSet
     func counted(_ kind: ComparisonRow.Kind) -> String {
       let count = rows.count { $0.kind == kind }
       return "\(count) \(kind.rawValue)\(count == 1 ? "" : "s")"

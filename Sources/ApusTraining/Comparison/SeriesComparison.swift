@@ -13,6 +13,8 @@ public struct SeriesComparison: Sendable {
   let options: ComparisonOptions
   /// The folder of the runs' checkpoints, from which they go on; none are kept when nil.
   var runs: String?
+  /// The file that every training run is logged in; none when nil.
+  var trials: String?
 
   /// Creates the job; nothing is done before ``run(progress:)``.
   ///
@@ -59,17 +61,21 @@ public struct SeriesComparison: Sendable {
     }
     // Everything until `judge` sees training and validation only.
     let baselines = try baselines(problem)
-    let contenders = try await contenders(problem, progress: progress)
+    let log = try TrialLog(trials)
+    let contenders = try await contenders(problem, log: log, progress: progress)
     let judged = try SeriesJudgement(
       problem, contenders: contenders, baselines: baselines, options: options)
     var record = judged.record(source: source, table: table, options: options)
+    try log.judge(record.rows, seeds: options.seeds)
+    record.trials = log.count
     record.reproduction.startedAt = began.timeIntervalSince1970
     record.reproduction.seconds = Date.now.timeIntervalSince(began)
     return Found(problem: problem, contenders: contenders, judged: judged, record: record)
   }
 
   private func contenders(
-    _ problem: SeriesProblem, progress: @escaping (WorkProgress) async -> Void
+    _ problem: SeriesProblem, log: TrialLog,
+    progress: @escaping (WorkProgress) async -> Void
   ) async throws -> [Contender<Forecaster>] {
     func config(_ choice: ModelChoice) throws -> ForecasterConfig {
       try options.forecaster(choice, recipe: problem.recipe)
@@ -78,7 +84,7 @@ public struct SeriesComparison: Sendable {
     try options.usualSize.validate()
     for choice in try options.choices() { try (try? config(choice))?.validate() }
     return try await Contender.trained(
-      options, training: .forecaster(learningRate: options.learningRate), runs: runs,
+      options, training: .forecaster(learningRate: options.learningRate), runs: runs, log: log,
       make: { choice, seed in
         var task = try ForecastingTask(
           config(choice), seed: seed, recipe: problem.recipe, frames: problem.frames,

@@ -7,7 +7,6 @@ import ApusRuntime
 struct SeriesJudgement {
   let problem: SeriesProblem
   let judgement: Judgement
-  let examples: [ForecastExample]
   let windows: Int
   /// Losses of every entry that was judged, by series of the table.
   var bySeries: [String: [Double]] { found.bySeries }
@@ -25,6 +24,8 @@ struct SeriesJudgement {
     let all = found.corrections[name] ?? []
     return all.indices.contains(run) ? all[run] : nil
   }
+  /// The chosen model and the best baseline.
+  let finalists: Finalists
 
   init(
     _ problem: SeriesProblem, contenders: [Contender<Forecaster>], baselines: [SeriesBaseline],
@@ -41,9 +42,10 @@ struct SeriesJudgement {
         + baselines.map { try Self.entry($0, problem, &found) }
     }
     (self.judgement, self.found) = (judgement, found)
-    let best = contenders.first { $0.name == judgement.verdict.model }
-    let bar = baselines.first { $0.name == judgement.verdict.baseline }
-    examples = Self.examples(problem, contender: best, baseline: bar, origins: origins, found)
+    finalists = try Finalists(
+      problem, model: contenders.first { $0.name == judgement.verdict.model },
+      baseline: baselines.first { $0.name == judgement.verdict.baseline },
+      corrections: found.corrections)
   }
 
   /// The mean over seeds at each date, so that no lucky seed is shown.
@@ -57,7 +59,7 @@ struct SeriesJudgement {
       entry.row.fill(from: first)
       found.corrections[contender.name] = scores.map(\.correction)
       let losses = test.map { Metrics.mean(problem.units($0)) }
-      entry.row.loss = Metrics.mean(losses)
+      (entry.row.loss, entry.row.lossBySeed) = (Metrics.mean(losses), losses)
       entry.row.lossDeviation = test.count > 1 ? deviation(losses) : nil
       entry.row.validationLoss = Metrics.mean(
         validation.map { Metrics.mean(problem.units($0)) })
@@ -82,6 +84,7 @@ struct SeriesJudgement {
       entry.row.fill(from: scores)
       found.bySeries[baseline.name] = test.lossBySeries
       found.corrections[baseline.name] = [scores.correction]
+      entry.standIns = standIns
       if !standIns.isEmpty { entry.row.message = Self.message(standIns) }
       entry.row.loss = Metrics.mean(problem.units(test))
       entry.row.validationLoss = Metrics.mean(problem.units(validation))
@@ -103,47 +106,6 @@ struct SeriesJudgement {
     let mean = Metrics.mean(values)
     let squares = values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
     return (squares / Double(values.count - 1)).squareRoot()
-  }
-
-  /// Six origins, evenly spread over the test part of the first series.
-  private static func examples(
-    _ problem: SeriesProblem, contender: Contender<Forecaster>?, baseline: SeriesBaseline?,
-    origins: ForecastOrigins, _ found: Found
-  ) -> [ForecastExample] {
-    func corrected(_ quantiles: [[Double]], of name: String) -> [[Double]] {
-      found.corrections[name]?.first.flatMap(\.self)?.applied(to: quantiles) ?? quantiles
-    }
-    let own = origins.all.indices.filter { origins.all[$0].series == 0 }
-    guard let series = problem.table.series.first, own.count >= 6 else { return [] }
-    let learned = try? contender.flatMap { contender in
-      try contender.runs.first.map { try problem.forecasts(of: $0.model, at: origins) }
-    }
-    let classical = try? baseline?.forecasts(problem, origins).quantiles
-    let levels = contender?.runs.first?.model.config.levels ?? baseline?.task.levels ?? []
-    func point(_ row: Int) -> SeriesPoint {
-      SeriesPoint(
-        time: Double(series.timestamps[row].secondsSinceEpoch), value: series.values[row])
-    }
-    return (0..<6).map { number in
-      let index = own[(2 * number + 1) * own.count / 12]
-      let row = origins.all[index].row
-      var fans: [ForecastFan] = []
-      if let contender, let learned {
-        fans.append(
-          ForecastFan(
-            name: contender.name, levels: levels,
-            quantiles: corrected(learned[index], of: contender.name)))
-      }
-      if let baseline, let classical {
-        fans.append(
-          ForecastFan(
-            name: baseline.name, levels: levels,
-            quantiles: corrected(classical[index], of: baseline.name)))
-      }
-      return ForecastExample(
-        history: (max(0, row - 40)...row).map(point).filter(\.value.isFinite),
-        actual: (row + 1...row + problem.split.horizon).map(point), fans: fans)
-    }
   }
 }
 

@@ -87,6 +87,12 @@ struct SeriesProblem {
 
   func origins(_ part: Split.Part) -> ForecastOrigins { part == .test ? test : validation }
 
+  /// Where a row of a series stands on the time axis of the record.
+  func time(_ row: Int, of series: TimeSeries) -> Double {
+    table.cadence.frequency == .steps
+      ? Double(row) : Double(series.timestamps[row].secondsSinceEpoch)
+  }
+
   /// Whether series are what tests and intervals count: many that share no clock, so that none is known to
   /// depend on another. Else dates are, at which all series may move together.
   var judgesBySeries: Bool { table.cadence.frequency == .steps && table.series.count >= 20 }

@@ -20,10 +20,44 @@ extension SeriesJudgement {
     var record = judgement.record(task, source: source, options: options, windows: windows)
     record.split = splitParts(table)
     record.overview = overview()
-    record.examples = examples
+    record.examples = finalists.examples(series: 0, count: 6)
     record.health = table.report.health + [splitCheck] + unjudged
-    record.series = problem.table.series.count > 1 ? outcomes() : nil
+    record.nestedTest = finalists.nestedTest(lookback: options.lookBack)
+    record.residuals = finalists.residuals(
+      of: record.verdict.recommended ?? record.verdict.baseline)
+    guard problem.table.series.count > 1 else { return record }
+    record.series = outcomes()
+    record.seriesSkill = seriesSkill(record.rows, seed: options.seeds.first ?? 0)
+    for place in record.seriesPlaces?.places ?? [] {
+      record.series?[place.series].example =
+        finalists.examples(series: place.series, count: 1).first
+    }
     return record
+  }
+
+  /// Skill and win rate over the series that the naive forecast of the season, or the naive one, was
+  /// judged on. A series that had a stand-in counts as a failure.
+  private func seriesSkill(_ rows: [ComparisonRow], seed: UInt64) -> SeriesSkill? {
+    guard let bar = ["seasonal-naive", "naive"].first(where: { bySeries[$0] != nil }),
+      let base = bySeries[bar]
+    else { return nil }
+    let series = problem.table.series
+    let judged = base.indices.filter { base[$0].isFinite }
+    var generator = PhiloxGenerator(RandomKey(seed: seed, stream: 78))
+    let skill = try? TaskSkill(
+      errors: rows.map { row in
+        let failed = judgement.standIns[row.name] ?? []
+        return (
+          row.name,
+          judged.map { number in
+            guard let losses = bySeries[row.name], row.status == .ok, losses[number].isFinite,
+              row.name == bar || !failed.contains(series[number].id)
+            else { return nil }
+            return losses[number]
+          }
+        )
+      }, baseline: bar, using: &generator)
+    return skill.map { SeriesSkill(baseline: bar, series: judged.count, rows: $0.rows) }
   }
 
   /// What came out for each of several series.
@@ -63,14 +97,13 @@ extension SeriesJudgement {
       })
     else { return [] }
     let series = problem.table.series[number]
-    let hasClock = table.cadence.frequency != .steps
-    func time(_ row: Int) -> Double {
-      hasClock ? Double(series.timestamps[row].secondsSinceEpoch) : Double(row)
-    }
     var parts: [SplitPart] = []
     func add(_ use: SplitPart.Use, _ rows: Range<Int>) {
       guard let first = rows.first, let last = rows.last else { return }
-      parts.append(SplitPart(use: use, rows: first...last, times: time(first)...time(last)))
+      parts.append(
+        SplitPart(
+          use: use, rows: first...last,
+          times: problem.time(first, of: series)...problem.time(last, of: series)))
     }
     for (use, part) in zip([SplitPart.Use.train, .validation, .test], Split.Part.allCases) {
       let rows = problem.split.rows(part, series: number)
@@ -84,12 +117,10 @@ extension SeriesJudgement {
   /// The first series, thinned to two thousand points.
   private func overview() -> [SeriesPoint] {
     guard let series = problem.table.series.first else { return [] }
-    let hasClock = problem.table.cadence.frequency != .steps
     let stride = max(1, series.count / 2000)
     return Swift.stride(from: 0, to: series.count, by: stride).compactMap { row in
       guard series.values[row].isFinite else { return nil }
-      let time = hasClock ? Double(series.timestamps[row].secondsSinceEpoch) : Double(row)
-      return SeriesPoint(time: time, value: series.values[row])
+      return SeriesPoint(time: problem.time(row, of: series), value: series.values[row])
     }
   }
 
@@ -107,7 +138,8 @@ extension DataReport {
     var result = findings.map { finding in
       var one = HealthFinding(
         check: finding.kind.title, severity: finding.kind.severity, count: finding.count,
-        detail: finding.kind.treatment)
+        detail: ["\(headline(finding)).", finding.kind.treatment].compactMap(\.self)
+          .joined(separator: " "))
       one.lines = finding.examples.map { example in
         [
           example.line.map { "line \($0)" }, example.series, example.time.map { "\($0)" },
@@ -159,16 +191,14 @@ extension DataReport.Kind {
     }
   }
 
-  fileprivate var treatment: String {
+  /// What was done about it, where its headline does not say so.
+  fileprivate var treatment: String? {
     switch self {
-    case .unreadableRow: "Left out."
+    case .unreadableRow, .duplicateRow, .outOfOrder, .closure: nil
     case .unreadableValue, .missingTarget, .missingCovariate:
       "Counted as missing: neither learned from nor scored."
-    case .duplicateRow: "One of each was kept."
     case .conflictingRow: "One of each was kept; check which is right."
-    case .outOfOrder: "Put in order."
     case .gap: "Left as they are: rows follow each other as they stand."
-    case .closure: "Taken as days without trade."
     case .constantStretch: "Kept; a sensor or a feed may have stood still."
     case .nonPositivePrice: "No logarithm: counted as missing where returns are taken."
     case .highBelowLow: "Kept; the range of these rows is not used."

@@ -25,6 +25,8 @@ public struct TextComparison: Sendable {
   private let options: ComparisonOptions
   /// The folder of the runs' checkpoints, from which they go on; none are kept when nil.
   var runs: String?
+  /// The file that every training run is logged in; none when nil.
+  var trials: String?
 
   /// Creates the job; nothing is done before ``run(progress:)``.
   ///
@@ -68,19 +70,22 @@ public struct TextComparison: Sendable {
     let problem = TextProblem(
       vocabulary: corpus.tokenizer.vocabularySize, train: corpus.train, validation: validation,
       test: test)
-    let contenders = try await contenders(problem, progress: progress)
+    let log = try TrialLog(trials)
+    let contenders = try await contenders(problem, log: log, progress: progress)
     let judged = try TextJudgement(problem, contenders: contenders, options: options)
     var record = judged.record(corpus: corpus, source: source, options: options)
+    try log.judge(record.rows, seeds: options.seeds)
+    record.trials = log.count
     record.reproduction.startedAt = began.timeIntervalSince1970
     record.reproduction.seconds = Date.now.timeIntervalSince(began)
     return TextReport(record: record, winner: judged.winner)
   }
 
   private func contenders(
-    _ problem: TextProblem, progress: @escaping (WorkProgress) async -> Void
+    _ problem: TextProblem, log: TrialLog, progress: @escaping (WorkProgress) async -> Void
   ) async throws -> [Contender<LanguageModel>] {
     try await Contender.trained(
-      options, training: .languageModel(learningRate: options.learningRate), runs: runs,
+      options, training: .languageModel(learningRate: options.learningRate), runs: runs, log: log,
       make: { choice, seed in
         let usual = BackboneSize(
           width: 128, layers: 4, context: options.tokens, vocabulary: problem.vocabulary)
@@ -145,7 +150,8 @@ struct TextJudgement {
     try JudgedEntry(contender.row()) { entry in
       let validation = try contender.losses(problem.validation, context: context)
       let test = try contender.losses(problem.test, context: context)
-      entry.row.loss = Metrics.mean(test.map(Metrics.mean))
+      let losses = test.map(Metrics.mean)
+      (entry.row.loss, entry.row.lossBySeed) = (Metrics.mean(losses), losses)
       entry.row.validationLoss = Metrics.mean(validation.map(Metrics.mean))
       entry.row.lossBySteps = byPosition(meanByWindow(test), context: context)
       entry.validationLosses = blocks(meanByWindow(validation))

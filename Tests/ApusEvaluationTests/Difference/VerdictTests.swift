@@ -40,7 +40,7 @@ struct VerdictTests {
     #expect(found.headline == "mamba beats naive by 50 %")
     #expect(
       found.explanation() == """
-        mamba is the only model; naive is the strongest baseline. On the test part, opened once, \
+        mamba is the only neural model; naive is the strongest baseline. On the test part, opened once, \
         mamba's error is 50 % lower than naive's (95 % interval: 50 % lower). The interval \
         excludes zero, and the Diebold–Mariano test agrees (p < 0.001).
         """)
@@ -129,15 +129,15 @@ struct VerdictTests {
       interval: 0.011...0.06, pValue: 0.28, uncorrectedPValue: 0.016, models: 17, windows: 900)
     #expect(
       verdict.explanation() == """
-        Validation chose mamba among the models; ets is the strongest baseline. On the test part, \
-        opened once, mamba's error is 3.4 % lower than ets's (95 % interval: 1.1 % to 6.0 % lower). \
+        Of the neural models, mamba did best on the validation period; ets (exponential smoothing of \
+        level, trend and season) is the strongest baseline. On the test part, opened once, mamba's error is 3.4 % lower than ets's (95 % interval: 1.1 % to 6.0 % lower). \
         The interval excludes zero, but the test counts all 17 models tried, which the interval does \
         not (p = 0.28; p = 0.016 for this model alone): use ets.
         """)
     (verdict.uncorrectedPValue, verdict.windows) = (0.28, 9)
     #expect(
       verdict.explanation().contains(
-        "the test has too few windows (9) to confirm it (p = 0.28): use ets."))
+        "The interval excludes zero, but the test has too few windows (p = 0.28): use ets."))
     (verdict.reason, verdict.interval, verdict.pValue) = (
       .intervalIncludesZero, -0.004...0.06, 0.03
     )
@@ -154,7 +154,7 @@ struct VerdictTests {
       verdict.explanation(loss: "loss").contains(
         "mamba's loss is 52 % higher than ets's (95 % interval: 38 % to 64 % higher)."))
     #expect(
-      verdict.explanation().hasSuffix("too few windows (9) to confirm it (p = 0.40). Use ets."))
+      verdict.explanation().hasSuffix("too few windows (p = 0.40). Use ets."))
   }
 
   @Test("it survives JSON, whatever the reason", arguments: Verdict.Reason.allCases)
@@ -164,7 +164,7 @@ struct VerdictTests {
     let data = try JSONEncoder().encode(verdict)
     #expect(try JSONDecoder().decode(Verdict.self, from: data) == verdict)
     let object = try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])
-    #expect(object.count == 12)
+    #expect(object.count == 13)
     #expect((object["recommended"] as? String == "a") == (reason == .confirmed))
   }
 }

@@ -1,0 +1,92 @@
+import Apus
+import ApusEvaluation
+
+// What `apus compare` prints to be copied: the same file and options with what is recommended.
+extension CompareCommand {
+  /// The commands that go on from what a comparison of a file recommends.
+  func nextSteps(for data: String) -> @Sendable (RecommendedUse) -> [NextStep] {
+    let typed = TypedOptions(words: Array(CommandLine.arguments.dropFirst()))
+    let (folder, named) = ("\(output)/winner", commaSeparated(models))
+    return { use in
+      let columns = typed.only(TypedOptions.columns)
+      let known = typed.only(["--future-data"])
+      let forecast =
+        ["forecast", "--model", folder, "--data", data] + columns
+        + typed.only(TypedOptions.rows) + known
+      let stream = ["stream", "--model", folder] + columns + known
+      let grows = "of a file that grows, pipe tail -n +1 -f \(shellWord(data)) into it"
+      return [
+        NextStep(
+          title: "Forecast", command: command(forecast),
+          note: "the rows after the last one, also when the file has grown"),
+        Self.backtest(use, folder: folder, named: named, data: data, typed),
+        NextStep(
+          title: "Stream",
+          command: use.streamObstacle.map { _ in nil }
+            ?? "\(command(stream)) < \(shellWord(data))",
+          note: use.streamObstacle.map { "not of this file: \($0)" }
+            ?? "rows in, forecasts out; \(grows)"),
+      ]
+    }
+  }
+
+  /// The backtest: a baseline of its folder is fitted before each origin anyway, while a model's folder
+  /// has seen all rows, so that its architecture is trained again.
+  private static func backtest(
+    _ use: RecommendedUse, folder: String, named: [String], data: String, _ typed: TypedOptions
+  ) -> NextStep {
+    let bar = use.isModel ? use.baseline : use.name == "naive" ? nil : "naive"
+    let own =
+      use.isModel
+      ? named.first { (try? ModelChoice($0))?.name == use.name } ?? use.name : folder
+    let options = TypedOptions.columns + TypedOptions.rows + ["--season", "--levels"]
+    return NextStep(
+      title: "Backtest",
+      command: command(
+        [
+          "backtest", "--model", [own, bar].compactMap(\.self).joined(separator: ","), "--data",
+          data,
+        ]
+          + typed.only(options + (use.isModel ? TypedOptions.training : []))),
+      note: "\(use.name) is \(use.isModel ? "trained" : "fitted") on the rows before those that it "
+        + "forecasts")
+  }
+}
+
+/// A command of this program, ready to be copied.
+private func command(_ words: [String]) -> String {
+  ([CommandLine.arguments[0]] + words).map(shellWord).joined(separator: " ")
+}
+
+/// Options as they were typed, for a command that takes some of them too.
+struct TypedOptions: Sendable {
+  /// The words behind the name of the command.
+  let words: [String]
+
+  /// What columns of a table are.
+  static let columns = [
+    "--target", "--id", "--time", "--day-first", "--no-day-first", "--decimal", "--missing",
+    "--locale",
+  ]
+  /// How rows stand in their file.
+  static let rows = ["--header", "--duplicates", "--freq"]
+  /// What a model is asked, and how it is trained.
+  static let training = [
+    "--horizon", "--measure", "--covariates", "--future", "--static", "--holidays", "--patch",
+    "--context", "--budget", "--steps", "--width", "--layers", "--learning-rate", "--seed",
+  ]
+  private static let flags: Set = ["--day-first", "--no-day-first"]
+
+  /// Those with the given names, and their values.
+  func only(_ names: [String]) -> [String] {
+    var (result, rest) = ([String](), words[...])
+    while let word = rest.popFirst() {
+      guard names.contains(String(word.prefix { $0 != "=" })) else { continue }
+      result.append(word)
+      if !word.contains("="), !Self.flags.contains(word), let value = rest.popFirst() {
+        result.append(value)
+      }
+    }
+    return result
+  }
+}
