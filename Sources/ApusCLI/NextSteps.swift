@@ -39,7 +39,7 @@ extension CompareCommand {
     let own =
       use.isModel
       ? named.first { (try? ModelChoice($0))?.name == use.name } ?? use.name : folder
-    let options = TypedOptions.columns + TypedOptions.rows + ["--season", "--levels"]
+    let options = TypedOptions.columns + TypedOptions.rows + TypedOptions.known
     return NextStep(
       title: "Backtest",
       command: command(
@@ -70,10 +70,12 @@ struct TypedOptions: Sendable {
   ]
   /// How rows stand in their file.
   static let rows = ["--header", "--duplicates", "--freq"]
+  /// What a forecaster of a folder does not tell to one beside it.
+  static let known = ["--season", "--levels", "--future", "--holidays"]
   /// What a model is asked, and how it is trained.
   static let training = [
-    "--horizon", "--measure", "--covariates", "--future", "--static", "--holidays", "--patch",
-    "--context", "--budget", "--steps", "--width", "--layers", "--learning-rate", "--seed",
+    "--horizon", "--measure", "--covariates", "--static", "--patch", "--context", "--budget",
+    "--steps", "--width", "--layers", "--learning-rate", "--seed",
   ]
   private static let flags: Set = ["--day-first", "--no-day-first"]
 
