@@ -14,6 +14,8 @@ struct LeaderboardTable {
 
   /// One column.
   struct Column {
+    /// The title as text, for cells that stand alone on narrow screens.
+    let name: String
     /// The title, and the unit below it.
     let title: Markup
     let unit: Markup
@@ -25,6 +27,7 @@ struct LeaderboardTable {
       _ title: String, _ unit: String, help: String,
       content: @escaping (ComparisonRow) -> Content?
     ) {
+      name = title
       self.title = .text(title)
       self.unit = .text(unit)
       self.help = .text(help)
@@ -34,11 +37,13 @@ struct LeaderboardTable {
 
   /// One cell as the template shows it.
   struct Cell {
+    let label: Markup
     let text: Markup
     let detail: Markup?
     let value: Markup?
 
-    init(_ content: Content?) {
+    init(_ content: Content?, label: String) {
+      self.label = .text(label)
       text = .text(content?.text ?? Figures.missing)
       detail = content?.detail.map(Markup.text)
       value = content.map { .text("\($0.value)") }
@@ -83,7 +88,7 @@ struct LeaderboardTable {
         rank: .text(isScored ? "\(index + 1)" : ""), name: .text(row.name),
         kind: .text(row.kind.rawValue), look: .text(look), isChosen: row.name == record.chosen,
         isBar: row.name == cast.bar?.name, skill: isScored ? bars.cell(row, look: look) : nil,
-        cells: isScored ? columns.map { Cell($0.content(row)) } : [],
+        cells: isScored ? columns.map { Cell($0.content(row), label: $0.name) } : [],
         failure: isScored ? nil : .text(row.message ?? "no message was left"),
         status: .text(row.status.label))
     }

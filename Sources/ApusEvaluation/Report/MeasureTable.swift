@@ -8,6 +8,7 @@ struct MeasureTable {
 
   /// One value, with what to compare it with as a title.
   struct Cell {
+    let label: Markup
     let text: Markup
     let title: Markup
   }
@@ -32,7 +33,8 @@ struct MeasureTable {
           let text = metric.map {
             isShare ? Figures.percent($0.value, decimals: 1) : Figures.short($0.value)
           }
-          return Cell(text: .text(text ?? "–"), title: .text(metric?.detail ?? ""))
+          return Cell(
+            label: .text(name), text: .text(text ?? "–"), title: .text(metric?.detail ?? ""))
         })
     }
   }

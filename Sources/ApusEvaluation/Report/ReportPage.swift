@@ -97,13 +97,12 @@ struct ReportPage {
     let isText = record.task.kind == .text
     title = .text("\(record.headline) · \(record.task.data)")
     kicker = .text(record.task.data)
-    // No line ends between a number and its unit.
-    headline = .text(record.headline.replacing(" %", with: "\u{202F}%"))
-    explanation = .text(record.explanation.replacing(" %", with: "\u{202F}%"))
+    headline = .text(Self.unbroken(record.headline))
+    explanation = .text(Self.unbroken(record.explanation))
     facts = Self.facts(record)
     outlook = Outlook(record, cast: cast)
     next = NextSection(record)
-    basis = record.protocolSentences.map { .text($0) }
+    basis = record.protocolSentences.map { .text(Self.unbroken($0)) }
     hasBasis = !basis.isEmpty
     series = SeriesSection(record, cast: cast)
     residuals = ResidualSection(record, cast: cast)
@@ -137,6 +136,12 @@ struct ReportPage {
 }
 
 extension ReportPage {
+  /// A text in which no line ends between a number and its unit or name.
+  static func unbroken(_ text: String) -> String {
+    text.replacing(" %", with: "\u{202F}%").replacing("p = ", with: "p\u{A0}=\u{A0}")
+      .replacing("p < ", with: "p\u{A0}<\u{A0}")
+  }
+
   private static func facts(_ record: ComparisonRecord) -> [Fact] {
     let task = record.task
     let measure = task.measure.map { " as \($0)" } ?? ""

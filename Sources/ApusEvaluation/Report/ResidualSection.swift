@@ -9,7 +9,7 @@ struct ResidualSection {
     guard let checks = record.residuals else { return nil }
     let isPanel = (record.series?.count ?? 1) > 1
     title = .text("Errors of \(checks.name)")
-    sentences = checks.sentences(ofMany: isPanel).map { .text($0) }
+    sentences = checks.sentences(ofMany: isPanel).map { .text(ReportPage.unbroken($0)) }
     let look = cast.look(of: checks.name)
     errors = ReportPage.Drawing {
       errorChart(checks, look: look, task: record.task, width: $0)
@@ -91,7 +91,7 @@ func errorChart(
   chart.addSegment((chart.left, chart.y(0)), (chart.right, chart.y(0)), class: "zero")
   for point in points {
     chart.addDot(
-      (point.time, point.value), radius: 1.8, class: "dot \(look)",
+      (point.time, point.value), radius: 3, class: "dot \(look)",
       tooltip: "\(task.timeAxis.text(point.time)): \(Figures.significant(point.value, 3))")
   }
   return chart.svg(label: "Errors of \(checks.name) in order of time")
@@ -107,11 +107,11 @@ func correlationChart(_ checks: ResidualChecks, look: String, width: Double) -> 
   let last = Double(found.count)
   var chart = Chart(
     width: width, height: 220, margins: Chart.Margins(right: 10, bottom: 40, left: 50),
-    x: { ChartScale(.linear, over: [0, last + 1], from: $0, to: $1) },
+    x: { ChartScale(.linear, over: [0.5, last + 0.5], from: $0, to: $1) },
     y: { ChartScale(.linear, over: [-reach, reach], from: $0, to: $1) })
   chart.drawYAxis("correlation with the error so many steps before", about: 4)
   chart.addBand(
-    [(0.0, -noise, noise), (last + 1, -noise, noise)].map { (x: $0.0, low: $0.1, high: $0.2) },
+    [(0.5, -noise, noise), (last + 0.5, -noise, noise)].map { (x: $0.0, low: $0.1, high: $0.2) },
     class: "noise", tooltip: "what chance alone explains (95 %)")
   let half = min(0.35, 90 / width)
   for (index, value) in found.enumerated() {

@@ -169,7 +169,8 @@ struct ProtocolTests {
       #expect(found.failures == 0 && abs(found.skill - expected) < 1e-9, "\(name)")
       let wins = outcomes.flatMap { one in
         record.rows.filter { $0.name != name }.map { other -> Double in
-          let failed = record.rows.first { $0.name == other.name }?.message?.contains("Series \(one.series) is")
+          let failed = record.rows.first { $0.name == other.name }?.message?.contains(
+            "Series \(one.series) is")
           let (own, its) = (
             one.losses[name] ?? .nan,
             failed == true ? one.losses["naive"] ?? .nan : one.losses[other.name] ?? .nan
