@@ -106,9 +106,9 @@ struct ModelFolderTests {
     try withTemporaryFolder { folder in
       try language(seed: 1, shard: nil, to: folder)
       try Self.edit(folder + "/apus.json") {
-        $0.replacing("\"format\" : 2", with: "\"format\" : 3, \"unheard\" : [1]")
+        $0.replacing("\"format\" : 2", with: "\"format\" : 4, \"unheard\" : [1]")
       }
-      let error = ModelFolderError.newerFormat(path: folder + "/apus.json", found: 3, known: 2)
+      let error = ModelFolderError.newerFormat(path: folder + "/apus.json", found: 4, known: 3)
       #expect(throws: error) { try ModelFolder.open(folder) }
       #expect("\(error)".contains("Use a newer Apus"))
     }

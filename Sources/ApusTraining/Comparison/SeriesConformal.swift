@@ -35,7 +35,10 @@ extension SeriesProblem {
 
   /// The correction that validation teaches; nil where none is asked for.
   ///
-  /// - Parameter forecasts: Of each origin of the validation part `[P][Q]`, not corrected.
+  /// - Parameters:
+  ///   - forecasts: Of each origin of the validation part `[P][Q]`, not corrected.
+  ///   - levels: The Q levels.
+  /// - Returns: The correction of forecasts of the same forecaster.
   func correction(of forecasts: [[[Double]]], levels: [Double]) -> ConformalCorrection? {
     isConformal ? correction(of: forecasts, at: origins(.validation).all[...], levels: levels) : nil
   }
@@ -56,6 +59,7 @@ extension SeriesProblem {
   ///   - means: `[P]` of each; the means of the quantiles when nil.
   ///   - part: Validation or test.
   ///   - levels: The Q levels.
+  /// - Returns: All that is read off them.
   /// - Throws: `MetricError`.
   func score(
     _ forecasts: [[[Double]]], means: [[Double]]? = nil, part: Split.Part, levels: [Double]
@@ -68,8 +72,11 @@ extension SeriesProblem {
   /// Coverage on the validation part: with a correction, each half of its dates has that of the other half,
   /// without the dates whose targets both share.
   ///
-  /// - Parameter forecasts: Of each origin of the validation part `[P][Q]`, not corrected.
+  /// - Parameters:
+  ///   - forecasts: Of each origin of the validation part `[P][Q]`, not corrected.
+  ///   - levels: The Q levels.
   /// - Returns: The central intervals, widest first; empty where halves are too short to tell.
+  /// - Throws: `MetricError`.
   func validationCoverage(
     of forecasts: [[[Double]]], levels: [Double]
   ) throws -> [IntervalCoverage] {
