@@ -17,12 +17,11 @@ public struct UnfinishedTraining: Codable, Sendable, Hashable {
   /// The least ``gain`` that a training is called unfinished for.
   public static let leastGain = 0.01
 
-  /// Looks at one learning curve.
+  /// Looks at one learning curve. Nil where training was finished: the best validation lies before the last
+  /// tenth of the steps, or twice the steps would lower the loss by less than ``leastGain``. Nil with fewer
+  /// than six points too, which tell nothing.
   ///
   /// - Parameter curve: Points in order of time, whose last is the end of the budget.
-  /// - Returns: Nil where training was finished: the best validation lies before the last tenth of the
-  ///   steps, or twice the steps would lower the loss by less than ``leastGain``. Nil with fewer than six
-  ///   points too, which tell nothing.
   public init?(_ curve: [LearningPoint]) {
     let points = curve.compactMap { point in
       point.validationLoss.finite.map { (steps: Double(point.step), loss: $0, point.seconds) }
@@ -43,10 +42,10 @@ public struct UnfinishedTraining: Codable, Sendable, Hashable {
     guard gain >= Self.leastGain, lastQuarter > 0, seconds.isFinite else { return nil }
   }
 
-  /// Looks at the curves of several seeds.
+  /// Looks at the curves of several seeds: the means over the runs that were unfinished, if they are more
+  /// than half of all; else nil.
   ///
   /// - Parameter curves: Those of the runs.
-  /// - Returns: The means over the runs that were unfinished, if they are more than half of all.
   public init?(ofRuns curves: [[LearningPoint]]) {
     let found = curves.compactMap { UnfinishedTraining($0) }
     guard 2 * found.count > curves.count else { return nil }

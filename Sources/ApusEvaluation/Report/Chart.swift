@@ -92,7 +92,8 @@ extension Chart {
       let half = LabelPlacement.textWidth(text) / 2
       addSegment((at, bottom), (at, bottom + 4), class: "rule")
       guard at - half > lastEnd + 4 else { continue }
-      addText(text, at: (at, bottom + 17), class: "tick middle")
+      // A tick at the very edge keeps its last letters.
+      addText(text, at: (min(at, width - half), bottom + 17), class: "tick middle")
       lastEnd = at + half
     }
     if !title.isEmpty { addText(title, at: (right, bottom + 32), class: "axis end") }

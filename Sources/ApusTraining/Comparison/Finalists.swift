@@ -132,7 +132,8 @@ struct Finalists {
   ///
   /// - Parameters:
   ///   - number: The series.
-  ///   - count: How many; none where the series has fewer.
+  ///   - count: How many.
+  /// - Returns: The forecasts; none where the series has fewer origins.
   func examples(series number: Int, count: Int) -> [ForecastExample] {
     let own = Array(origins.ranges[number])
     guard own.count >= count else { return [] }
