@@ -413,6 +413,10 @@ struct FlagTests {
     let lines = priceTable(rows: 240).split(separator: "\n")
     let doubled = try inputs.folder.write(
       (lines + lines.suffix(20)).joined(separator: "\n"), to: "doubled.csv")
+    // The last day comes a second time, with other prices.
+    let day = lines.last?.split(separator: ",").first ?? ""
+    let twice = try inputs.folder.write(
+      (lines + ["\(day),1,120,7"]).joined(separator: "\n"), to: "twice.csv")
     var trials: [String: Trial] = [:]
     for (path, base, data) in [("compare", compare, "data"), ("train", train, "--data")] {
       let days = base.map { $0 == inputs.prices ? inputs.days : $0 }
@@ -526,7 +530,7 @@ struct FlagTests {
         compare + ["--future", "volume"], with: ["--future-data", later]),
       "forecast --header": .with(["--header", "0"]),
       "forecast --duplicates": .base(
-        ["forecast", "--model", calm, "--data", doubled], with: ["--duplicates", "last"]),
+        ["forecast", "--model", calm, "--data", twice], with: ["--duplicates", "first"]),
       "forecast --freq": .with(["--freq", "1w"]),
       "backtest --levels": .with(["--levels", "0.25,0.5,0.75"]),
       "backtest --patch": .with(["--patch", "4"]),
