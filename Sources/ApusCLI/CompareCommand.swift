@@ -36,7 +36,8 @@ struct CompareCommand: AsyncParsableCommand {
   @OptionGroup var forecast: ForecastOptions
   @Option(
     help: """
-      A CSV with times and the columns of --future, of the rows that forecast.csv is about. Default: they       stand in DATA, in rows behind the last value.
+      A CSV with times and the columns of --future, of the rows that forecast.csv is about. Default: they \
+      stand in DATA, in rows behind the last value.
       """)
   var futureData: String?
   @OptionGroup var training: TrainingOptions<Usual>
