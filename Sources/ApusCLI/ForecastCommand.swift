@@ -14,9 +14,16 @@ struct ForecastCommand: ParsableCommand {
       units of what the model forecasts: logarithmic returns of single rows for returns, their variances
       for volatility, values of the target for level. With --json all quantiles. A series that is too
       short for the model gets the naive forecast, which is said.
+
+      The folder of a pretrained forecaster as it was published (see apus models) is asked without any
+      training: --horizon and --measure are for such folders alone.
       """)
 
-  @Option(help: "A forecaster's folder, from apus train or apus compare: a model or a baseline.")
+  @Option(
+    help: """
+      A forecaster's folder, from apus train or apus compare: a model or a baseline; or that of a \
+      pretrained forecaster.
+      """)
   var model: String
   @Option(help: "A CSV with the columns that the model was trained on.")
   var data: String
@@ -26,17 +33,36 @@ struct ForecastCommand: ParsableCommand {
       behind the last value.
       """)
   var futureData: String?
+  @Option(
+    parsing: .unconditional, help: "Rows ahead, of a pretrained folder. Default: 5.")
+  var horizon: Int?
+  @Option(
+    help: """
+      What a pretrained folder forecasts: returns, volatility or level. Default: inferred.
+      """)
+  var measure: Measure?
   @OptionGroup var columns: ColumnOptions
   @OptionGroup var rows: TableOptions
   @OptionGroup var cells: CellOptions
   @OptionGroup var machine: MachineOptions
 
+  func validate() throws { try requireRange([("--horizon", horizon, 1...4096)]) }
+
   func run() throws {
     machine.apply()
     let guardsFormulas = try cells.guardsFormulas(inCSV: !machine.json)
+    let folder = try ModelFolder.open(model)
+    var isPretrained = false
+    if case .pretrained = folder.contents { isPretrained = true }
+    try refuse(
+      [("--horizon", horizon != nil), ("--measure", measure != nil)], unless: isPretrained,
+      because: "is for pretrained folders; '\(model)' knows what it forecasts. Leave it out.")
+    var question = PretrainedQuestion()
+    question.horizon = horizon ?? question.horizon
+    question.measure = measure
     let forecast = try FutureForecast(
-      ModelFolder.open(model), readingCSVAt: data, futureAt: futureData,
-      options: rows.reading(columns))
+      folder, readingCSVAt: data, futureAt: futureData, options: rows.reading(columns),
+      question: question)
     for note in forecast.notes { Printer.messages.note(note) }
     guard !machine.json else { return try Printer.results.print(try jsonText(forecast)) }
     try Printer.results.print(data: forecast.csv(guardsFormulas: guardsFormulas))

@@ -11,7 +11,8 @@ struct ModelsCommand: ParsableCommand {
 
       Architectures are trained; baselines are fitted at once, and forecast series alone. Both can be
       named in --models of apus compare and in --model of apus train and apus backtest, and so can the
-      folder of a pretrained Chronos-Bolt.
+      folder of a pretrained forecaster: its config.json and safetensors as published. apus forecast
+      asks such a folder at once.
       """)
 
   @OptionGroup var machine: MachineOptions
@@ -32,8 +33,13 @@ struct ModelsCommand: ParsableCommand {
         name: $0.name, kind: "baseline", modelType: "", summary: $0.summary, paper: "",
         recurrent: true)
     }
+    let pretrained = Baseline.pretrainedFamilies.map {
+      Entry(
+        name: $0.name, kind: "pretrained", modelType: $0.modelType, summary: $0.summary,
+        paper: $0.paper, recurrent: $0.isRecurrent)
+    }
     guard !machine.json else {
-      return try Printer.results.print(try jsonText(architectures + baselines))
+      return try Printer.results.print(try jsonText(architectures + baselines + pretrained))
     }
     let models = TextTable<Entry> {
       [
@@ -46,10 +52,18 @@ struct ModelsCommand: ParsableCommand {
     let others = TextTable<Entry> {
       [Column(title: "baseline", value: $0.name), Column(title: "what it is", value: $0.summary)]
     }
+    let folders = TextTable<Entry> {
+      [
+        Column(title: "pretrained", value: $0.name),
+        Column(title: "cost per row", value: $0.recurrent ? "constant" : "a context"),
+        Column(title: "what it is", value: $0.summary), Column(title: "paper", value: $0.paper),
+      ]
+    }
     try Printer.results.print(
       [
         models.string(for: architectures, style: Style.plain) ?? "",
         others.string(for: baselines, style: Style.plain) ?? "",
+        folders.string(for: pretrained, style: Style.plain) ?? "",
       ].joined(separator: "\n"))
   }
 }

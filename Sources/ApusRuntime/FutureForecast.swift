@@ -119,11 +119,13 @@ public struct FutureForecast: Encodable, Sendable {
   ///     behind the last value.
   ///   - future: A CSV with times and columns that are known ahead. Default: those of `path` are all.
   ///   - options: What is known about the columns; the target is the model's where none is named.
+  ///   - question: What a pretrained forecaster as published is asked; other folders know. Default: the next
+  ///     five rows.
   /// - Throws: ``ModelFolderError``, `SeriesError`, `MeasureError`, ``RecipeError``, ``ForecastError``,
   ///   `KnownFutureError`.
   public init(
     _ folder: ModelFolder, readingCSVAt path: String, futureAt future: String? = nil,
-    options: SeriesOptions = SeriesOptions()
+    options: SeriesOptions = SeriesOptions(), question: PretrainedQuestion = PretrainedQuestion()
   ) throws {
     if case .composition(let composition) = folder.contents {
       try composition.require(.forecast)
@@ -131,6 +133,9 @@ public struct FutureForecast: Encodable, Sendable {
       try self.init(
         composition,
         table: try SeriesTable(readingCSVAt: path, options: options.completed(by: base)))
+    } else if case .pretrained(let pretrained) = folder.contents, future == nil {
+      let table = try SeriesTable(readingCSVAt: path, options: options)
+      try self.init(pretrained.model(asked: question, of: table), table: table)
     } else {
       let model = try Model(folder)
       var table = try SeriesTable(readingCSVAt: path, options: options.completed(by: model))

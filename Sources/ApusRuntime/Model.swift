@@ -1,6 +1,7 @@
 public import ApusData
 public import ApusModels
 import ApusTensor
+import Foundation
 
 /// A forecaster with the last rows it was fitted to: a trained model or a classical baseline alike.
 ///
@@ -76,9 +77,11 @@ public struct Model {
   /// - Parameter folder: A trained forecaster or a baseline.
   /// - Throws: ``ModelFolderError``, or what is wrong with its configuration or weights.
   public init(_ folder: ModelFolder) throws {
-    if case .baseline(let baseline) = folder.contents {
-      self = try baseline.load()
-    } else {
+    switch folder.contents {
+    case .baseline(let baseline): self = try baseline.load()
+    case .pretrained(let pretrained):
+      throw ModelFolderError.notAsked(path: pretrained.path, family: pretrained.family)
+    default:
       let forecaster = try folder.forecaster()
       self.init(try forecaster.load(), history: forecaster.history, seen: forecaster.seen)
     }
@@ -195,6 +198,11 @@ public struct Model {
           ]), card: card)
       case .baseline(let baseline, let task, let lookback):
         card.baseline = BaselineCard(name: baseline.name, lookback: lookback, task: task)
+        if let pretrained = baseline.pretrained {
+          return FolderContents(
+            pretrained.tensors.mapValues { Tensor($0) },
+            config: Data(pretrained.document.text().utf8), card: card)
+        }
         return FolderContents(
           [],
           config: try ModelFolder.encoded([

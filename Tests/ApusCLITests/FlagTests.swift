@@ -329,6 +329,8 @@ struct FlagTests {
       "unique_id,ds,a,b,b-lo-80,b-hi-80\n"
         + days.map { "prices,\($0),100,101,90,110" }.joined(separator: "\n"),
       to: "predictions.csv")
+    let published = try #require(
+      goldenFolders("/pretrained").first { $0.hasSuffix("/tirex") })
     let known = try inputs.folder.write(
       "ds,y,a\n2018-02-01,100,101\n2018-02-02,100,102\n", to: "known.csv")
     let dated = try inputs.folder.write(
@@ -565,6 +567,12 @@ struct FlagTests {
       "forecast --missing": .base(
         ["forecast", "--model", inputs.path("dated"), "--data", inputs.days],
         with: ["--missing", "103"]),
+      "forecast --horizon": .base(
+        ["forecast", "--model", published, "--data", inputs.prices, "--target", "close"],
+        with: ["--horizon", "3"]),
+      "forecast --measure": .base(
+        ["forecast", "--model", published, "--data", inputs.prices, "--target", "close"],
+        with: ["--measure", "level"]),
       "forecast --locale": .refused(["--locale", "xx"], "must be one of"),
       "forecast --formula-guard": .refused(["--json", "--no-formula-guard"], "is for CSV"),
       "stream --model": .with(["--model", wild]), "stream --csv": .without("--csv"),

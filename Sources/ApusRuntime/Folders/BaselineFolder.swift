@@ -3,8 +3,8 @@ import ApusModels
 import ApusTensor
 import Foundation
 
-/// A classical baseline on disk: its name, what it is asked, and the rows it is fitted to. A rule is
-/// fitted again when it is needed, which takes no parameters and gives the same bits.
+/// A baseline on disk: its name, what it is asked, and the rows it is fitted to. A rule is fitted again when
+/// it is needed, which takes no parameters and gives the same bits; of a pretrained one the weights are there.
 public struct BaselineFolder: Sendable {
   /// The folder.
   public let path: String
@@ -16,13 +16,17 @@ public struct BaselineFolder: Sendable {
   let history: [TimeSeries]
   /// What validation taught about its quantiles.
   let correction: ConformalCorrection?
+  /// The weights of one that came trained; nil of the others.
+  let pretrained: PretrainedFolder?
 
-  init(_ card: FolderCard?, path: String) throws {
+  init(_ card: FolderCard?, config: JSONValue?, weights: FolderWeights) throws {
+    let path = weights.folder
     guard let card, let baseline = card.baseline, let recipe = card.recipe else {
       throw ModelFolderError.damaged(
         path: path + "/" + FolderFiles.card, reason: "it has no baseline or no recipe")
     }
-    _ = try baseline.baseline()
+    pretrained = config.flatMap { PretrainedFolder(config: $0, weights: weights) }
+    if pretrained == nil { _ = try baseline.baseline() }
     try baseline.task.validate()
     (self.path, self.recipe, target) = (path, recipe, card.target ?? "")
     correction = try card.correction(
@@ -36,11 +40,13 @@ public struct BaselineFolder: Sendable {
 
   /// Makes the forecaster.
   ///
-  /// - Throws: `BaselineError` for a name that this version does not know.
+  /// - Throws: `BaselineError` for a name that this version does not know, or what is wrong with the weights
+  ///   of one that came trained.
   func load() throws -> Model {
     Model(
-      try card.baseline(), task: card.task, lookback: card.lookback, recipe: recipe,
-      target: target, history: history, correction: correction)
+      try pretrained?.load(named: name) ?? card.baseline(), task: card.task,
+      lookback: card.lookback, recipe: recipe, target: target, history: history,
+      correction: correction)
   }
 }
 

@@ -32,7 +32,14 @@ package struct FolderContents {
   init(
     _ parameters: [Parameter], format: WeightFormat = WeightFormat(), config: Data, card: FolderCard
   ) {
-    tensors = ModelFolder.named(parameters)
+    self.init(ModelFolder.named(parameters), format: format, config: config, card: card)
+  }
+
+  init(
+    _ tensors: [String: Tensor], format: WeightFormat = WeightFormat(), config: Data,
+    card: FolderCard
+  ) {
+    self.tensors = tensors
     (self.format, self.config, self.card) = (format, config, card)
   }
 

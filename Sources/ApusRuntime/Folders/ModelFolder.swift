@@ -29,6 +29,8 @@ public struct ModelFolder: Sendable {
     case forecaster(ForecasterFolder)
     /// A classical baseline with the rows it is fitted to.
     case baseline(BaselineFolder)
+    /// A pretrained forecaster as it was published, without a question.
+    case pretrained(PretrainedFolder)
     /// A classifier of sequences.
     case classifier(ClassifierFolder)
     /// Models behind a router.
@@ -94,6 +96,7 @@ public struct ModelFolder: Sendable {
     case .encoder: "encode"
     case .forecaster: "forecast"
     case .baseline: "forecast, by a baseline"
+    case .pretrained: "forecast, once it is asked"
     case .classifier: "classify"
     case .composition: "composition"
     case .pathways: "pathways"
@@ -132,7 +135,7 @@ extension ModelFolder.Contents {
     let weights = FolderWeights(folder: files.path, fingerprints: card?.weights)
     switch card?.task {
     case .forecast where card?.baseline != nil:
-      self = .baseline(try BaselineFolder(card, path: files.path))
+      self = .baseline(try BaselineFolder(card, config: config, weights: weights))
     case .forecast: self = .forecaster(try ForecasterFolder(card, weights: weights))
     case .classify: self = .classifier(try ClassifierFolder(card, weights: weights))
     case .language, .encode, nil:
@@ -154,7 +157,9 @@ extension ModelFolder.Contents {
   /// What a configuration describes; nothing of it is checked yet but its `model_type`.
   init(config: JSONValue, tokenizer: TextTokenizer? = nil, weights: FolderWeights) {
     let type = config["model_type"]?.string
-    if type == BertConfig.modelType {
+    if let pretrained = PretrainedFolder(config: config, weights: weights) {
+      self = .pretrained(pretrained)
+    } else if type == BertConfig.modelType {
       self = .encoder(EncoderFolder(config: config, weights: weights))
     } else if let architecture = type.flatMap({ try? Architecture.named($0) }) {
       self = .language(

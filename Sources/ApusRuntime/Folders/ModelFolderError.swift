@@ -12,6 +12,8 @@ public enum ModelFolderError: Error, Equatable {
   case newerFormat(path: String, found: Int, known: Int)
   /// The model was made for something else.
   case wrongTask(path: String, found: String, expected: String)
+  /// A pretrained forecaster has not been asked anything yet.
+  case notAsked(path: String, family: String)
   /// A weight is too large for the type it is to be saved in.
   case doesNotFit(tensor: String, value: Float, dtype: DType)
   /// A file lies outside of the folder, by way of a link.
@@ -29,7 +31,7 @@ extension ModelFolderError: ApusError {
   public var exitStatus: ExitStatus {
     switch self {
     case .missingFile: .missingInput
-    case .damaged, .mixed, .newerFormat, .wrongTask, .doesNotFit, .leavesFolder: .badData
+    case .damaged, .mixed, .newerFormat, .wrongTask, .notAsked, .doesNotFit, .leavesFolder: .badData
     case .cannotCreate: .cannotCreate
     }
   }
@@ -53,6 +55,11 @@ extension ModelFolderError: ApusError {
       """
     case .wrongTask(let path, let found, let expected):
       "The model in '\(path)' was made for '\(found)', but this needs '\(expected)'. Choose another."
+    case .notAsked(let path, let family):
+      """
+      '\(path)' holds \(family) as it was published, but this needs one that knows what it forecasts. Run \
+      apus train --model with this folder, --data and --output, and give the folder that it writes.
+      """
     case .doesNotFit(let tensor, let value, let dtype):
       """
       Tensor '\(tensor)' has the element \(value), which \(dtype.rawValue) cannot hold. \

@@ -91,8 +91,12 @@ extension ModelInspection {
       try addWeights(folder.weights.files(), of: folder.weights)
       (architecture, canRun) = ("pathways", true)
     case .baseline(let folder):
-      (modelType, architecture, canRun) = ("apus_baseline", folder.name, true)
-      return finish(nil)
+      guard let pretrained = folder.pretrained else {
+        (modelType, architecture, canRun) = ("apus_baseline", folder.name, true)
+        return finish(nil)
+      }
+      try describe(pretrained)
+    case .pretrained(let folder): try describe(folder)
     case .composition:
       (architecture, canRun) = ("composition", true)
       return finish(nil)
@@ -145,6 +149,27 @@ extension ModelInspection {
         ? Bert.Parts(isPrefixed: false, hasMaskedLanguageHead: false, hasPooler: true)
         : Bert.parts(ofNames: names)
       $0.takeTensors(of: try Bert(found, parts: parts, in: Scope.describing).parameters)
+      return nil
+    }
+  }
+
+  private mutating func describe(_ folder: PretrainedFolder) throws {
+    try addWeights(folder.weights.files(), of: folder.weights)
+    (modelType, architecture) = (folder.config["model_type"]?.string, folder.family)
+    config = wholeNumbers(folder.config)
+    for member in folder.config.members ?? [] {
+      config.merge(wholeNumbers(member.value)) { own, _ in own }
+    }
+    _ = try describing {
+      let found = try folder.kind.init(folder.config)
+      // Shapes without memory tell whether the weights fit.
+      let shapes = $0.tensors.compactMap { entry in
+        Tensor(placeholder: Shape(entry.shape)).map { (entry.name, $0) }
+      }
+      if !shapes.isEmpty {
+        _ = try found.makeModel(
+          checkpoint: Dictionary(shapes, uniquingKeysWith: { first, _ in first }))
+      }
       return nil
     }
   }

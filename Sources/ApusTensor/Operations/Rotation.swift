@@ -61,7 +61,7 @@ public struct RotaryTable: Sendable {
   }
 
   /// The turns of tokens at `places`.
-  func rotation(of places: [Int]) -> Rotation {
+  package func rotation(of places: [Int]) -> Rotation {
     let (low, high) = (places.min() ?? 0, (places.max() ?? -1) + 1)
     let isHere = low >= start && high <= start + cosine.shape[0]
     func other(_ places: some Collection<Int>, start: Int) -> RotaryTable {

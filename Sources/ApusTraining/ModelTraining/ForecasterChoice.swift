@@ -17,10 +17,15 @@ public enum ForecasterChoice: Sendable {
   ///
   /// - Throws: `ConfigError` for what is none of them, and what is wrong with a folder or file.
   public init(_ text: String) throws {
-    if Self.isBaseline(text) {
+    if Baseline.catalogued(text, lookback: 1) != nil {
       self = .baseline(text)
     } else if (try? Architecture.named(text)) == nil, Files.isFolder(text) {
-      self = .saved(try ModelFolder.open(text))
+      let folder = try ModelFolder.open(text)
+      if case .pretrained = folder.contents {
+        self = .baseline(text)
+      } else {
+        self = .saved(folder)
+      }
     } else {
       self = .model(try ModelChoice(text))
     }
@@ -29,10 +34,8 @@ public enum ForecasterChoice: Sendable {
   /// Whether a baseline has this name, or a pretrained forecaster is in the folder of this path; what is
   /// wrong with the folder is said when it is used.
   static func isBaseline(_ name: String) -> Bool {
-    do {
-      _ = try Baseline.named(name, lookback: 1)
-      return true
-    } catch BaselineError.unknown { return false } catch { return true }
+    if Baseline.catalogued(name, lookback: 1) != nil { return true }
+    do { return try Baseline.isPretrained(at: name) } catch { return true }
   }
 
   /// What tables call it.

@@ -206,6 +206,15 @@ extension Baseline {
   /// - Returns: An unfitted baseline.
   /// - Throws: ``BaselineError/unknown(name:known:)``, or what is wrong with the folder.
   public static func named(_ name: String, lookback: Int) throws -> Baseline {
+    if let found = catalogued(name, lookback: lookback) { return found }
+    guard try isPretrained(at: name) else {
+      throw BaselineError.unknown(name: name, known: catalog.map(\.name))
+    }
+    return try pretrained(at: name)
+  }
+
+  /// The baseline of a name of ``catalog``; nil for other names.
+  package static func catalogued(_ name: String, lookback: Int) -> Baseline? {
     for entry in catalog {
       if name == entry.name { return entry.make([], lookback) }
       guard entry.takesNumbers, name.hasPrefix(entry.name + "-") else { continue }
@@ -217,8 +226,7 @@ extension Baseline {
       let found = entry.make(numbers, lookback)
       if found.name == name { return found }
     }
-    if let pretrained = try pretrained(ifAt: name) { return pretrained }
-    throw BaselineError.unknown(name: name, known: catalog.map(\.name))
+    return nil
   }
 
   /// All baselines that suit `task`, for a comparison table.

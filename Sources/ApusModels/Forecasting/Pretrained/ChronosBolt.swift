@@ -137,16 +137,12 @@ public struct ChronosBolt {
   public func block(after context: [Float]) -> [[Float]] {
     let patching = config.chronosConfig
     let recent = Array(context.suffix(patching.contextLength))
-    let present = recent.filter(\.isFinite).map(Double.init)
-    let mean = present.isEmpty ? 0 : present.reduce(0, +) / Double(present.count)
-    let variance = present.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
-    var scale = present.isEmpty ? 1 : (variance / Double(present.count)).squareRoot()
-    if scale == 0 { scale = 1e-5 }
-    let normal = recent.map { $0.isFinite ? Float((Double($0) - mean) / scale) : .nan }
+    let scale = ContextScale(recent) { _ in 1e-5 }
+    let normal = recent.map(scale.normal)
     let quantiles = withoutGradient { output(token(after: normal)).values }
     return (0..<patching.predictionLength).map { step in
       patching.quantiles.indices.map { level in
-        Float(Double(quantiles[level * patching.predictionLength + step]) * scale + mean)
+        scale.own(quantiles[level * patching.predictionLength + step])
       }
     }
   }
@@ -160,8 +156,7 @@ public struct ChronosBolt {
     let padded = [Float](repeating: .nan, count: missing) + values
     let starts = Array(stride(from: 0, through: padded.count - size, by: step))
     let rows = starts.flatMap { start in
-      let patch = padded[start..<start + size]
-      return patch.map { $0.isFinite ? $0 : 0 } + patch.map { $0.isFinite ? Float(1) : 0 }
+      Array(padded[start..<start + size]).maskedPatch
     }
     var visible = starts.map { start in padded[start..<start + size].contains(where: \.isFinite) }
     var x = input(Tensor(rows, [starts.count, 2 * size]))
@@ -201,42 +196,26 @@ public struct ChronosBolt {
     }
     return Array(rows.prefix(steps))
   }
+}
 
-  /// Quantiles of one step at other levels: between two of the model's own on the line between them,
-  /// outside of these the outermost one.
-  func levels(_ wanted: [Double], of row: [Float]) -> [Double] {
-    let own = config.chronosConfig.quantiles
-    let places = wanted.compactMap { level in own.firstIndex { abs($0 - level) < 1e-9 } }
-    if places.count == wanted.count { return places.map { Double(row[$0]) } }
-    let values = row.sorted().map(Double.init)
-    return wanted.map { level in
-      guard let above = own.firstIndex(where: { $0 >= level }) else { return values.last ?? .nan }
-      guard above > 0 else { return values[0] }
-      let share = (level - own[above - 1]) / (own[above] - own[above - 1])
-      return values[above - 1] + share * (values[above] - values[above - 1])
-    }
-  }
-
-  /// A quantile of sorted numbers, between the two that it falls between.
-  private func interpolated(_ sorted: [Float], at level: Double) -> Float {
-    let place = level * Double(sorted.count - 1)
-    let low = min(max(Int(place), 0), sorted.count - 1)
-    let high = min(low + 1, sorted.count - 1)
-    return sorted[low] + Float(place - Double(low)) * (sorted[high] - sorted[low])
+extension ChronosBolt: PretrainedModel {
+  package func quantiles(after contexts: [[Float]], steps: Int) -> [[[Float]]] {
+    contexts.map { quantiles(after: $0, steps: steps) }
   }
 }
 
-/// `output(relu(hidden x)) + residual x`.
-private struct ResidualMap {
-  let hidden: Linear, output: Linear, residual: Linear
+extension ChronosBoltConfig: PretrainedConfig {
+  package static let family = "Chronos-Bolt"
+  package static let summary = "A T5 that reads patches and writes all quantiles of the steps ahead"
+  package static let paper = "Ansari et al., 2024, arXiv:2403.07815"
+  package var contextLength: Int { chronosConfig.contextLength }
+  package var levels: [Double] { chronosConfig.quantiles }
 
-  init(_ inputs: Int, inner: Int, outputs: Int, in scope: Scope) throws {
-    hidden = try Linear(inputs, inner, in: scope["hidden_layer"])
-    output = try Linear(inner, outputs, in: scope["output_layer"])
-    residual = try Linear(inputs, outputs, in: scope["residual_layer"])
+  package static func describes(_ config: JSONValue) -> Bool {
+    config["chronos_config"] != nil && !Chronos2Config.describes(config)
   }
 
-  func callAsFunction(_ x: Tensor) -> Tensor {
-    output(Activation.relu(hidden(x))) + residual(x)
+  package func makeModel(checkpoint: [String: Tensor]) throws -> any PretrainedModel {
+    try ChronosBolt(self, checkpoint: checkpoint)
   }
 }

@@ -5,29 +5,65 @@ extension Baseline {
   /// A pretrained forecaster in a folder of published weights: it forecasts what it never saw, so that a
   /// comparison shows whether training pays.
   ///
-  /// Known are folders of Chronos-Bolt (`config.json` and safetensors). Nothing of the series is learned;
-  /// a volatility is forecast by its logarithm, so that no forecast is negative. The point forecast is the
-  /// median. The baseline's name is the path.
+  /// Known are folders of Chronos-Bolt, Chronos-2, TiRex and FlowState (`config.json` and safetensors).
+  /// Nothing of the series is learned; a volatility is forecast by its logarithm, so that no forecast is
+  /// negative. The point forecast is the median. The baseline's name is the path.
   /// - Parameter path: The folder.
   /// - Returns: The baseline, which names its path.
   /// - Throws: `ConfigError`, `CheckpointError` or `FileError` for what is wrong with the folder, or
   ///   ``PretrainedError`` where it holds something else.
   public static func pretrained(at path: String) throws -> Baseline {
-    guard let config = try publishedConfig(at: path), config["chronos_config"] != nil else {
+    guard let config = try publishedConfig(at: path) else {
       throw PretrainedError.notPretrained(path: path)
     }
-    return Baseline(path, PretrainedRule(weights: try PretrainedWeights(config, at: path)))
+    return Baseline(
+      path, try PretrainedWeights(config, checkpoint: Safetensors.load(path), at: path))
   }
 
-  /// The same where the path is that of such a folder; nil elsewhere.
-  static func pretrained(ifAt path: String) throws -> Baseline? {
-    guard try publishedConfig(at: path)?["chronos_config"] != nil else { return nil }
-    return try pretrained(at: path)
+  /// A kind of pretrained forecasters whose folders are read.
+  public struct PretrainedEntry: Sendable {
+    /// What people call it, such as "TiRex".
+    public let name: String
+    /// The `model_type` of its configuration.
+    public let modelType: String
+    /// What it is, a phrase without a period.
+    public let summary: String
+    /// Authors, year and arXiv number.
+    public let paper: String
+    /// Whether a row of a stream costs no new look at a context.
+    public let isRecurrent: Bool
   }
 
+  /// All kinds of pretrained forecasters whose folders are read.
+  public static var pretrainedFamilies: [PretrainedEntry] {
+    PretrainedFamily.all.map {
+      PretrainedEntry(
+        name: $0.family, modelType: $0.modelType, summary: $0.summary, paper: $0.paper,
+        isRecurrent: $0.isRecurrent)
+    }
+  }
+
+  /// A pretrained forecaster of weights that are read already.
+  package init(_ name: String, _ weights: PretrainedWeights) {
+    self.init(name, PretrainedRule(weights: weights))
+  }
+
+  /// What a pretrained one was read from; nil of the others.
+  package var pretrained: PretrainedWeights? { (rule as? PretrainedRule)?.weights }
+
+  /// Whether the folder of a path has the configuration of a pretrained forecaster.
+  ///
+  /// - Throws: `JSONFileError` or `FileError` for a file that cannot be read.
+  package static func isPretrained(at path: String) throws -> Bool {
+    try publishedConfig(at: path) != nil
+  }
+
+  /// The configuration of a pretrained forecaster in a folder; nil where there is none.
   private static func publishedConfig(at path: String) throws -> JSONValue? {
     let file = path + "/config.json"
-    return Files.isFile(file) ? try JSONValue(path: file, limit: 1 << 24) : nil
+    guard Files.isFile(file) else { return nil }
+    let config = try JSONValue(path: file, limit: 1 << 24)
+    return PretrainedFamily.of(config) == nil ? nil : config
   }
 }
 
@@ -43,66 +79,41 @@ public enum PretrainedError: ApusError, Hashable {
     switch self {
     case .notPretrained(let path):
       "'\(path)' holds no pretrained forecaster. Give a folder with the config.json and the "
-        + "safetensors of Chronos-Bolt."
+        + "safetensors of \(PretrainedFamily.all.map { $0.family }.joined(separator: ", "))."
     }
   }
 }
 
-/// The configuration and the weights of a pretrained forecaster, as values.
-package struct PretrainedWeights: Sendable {
-  let config: ChronosBoltConfig
-  private let tensors: [String: TensorValue]
-
-  init(_ config: JSONValue, at path: String) throws {
-    self.config = try ChronosBoltConfig(config)
-    tensors = try Safetensors.load(path).mapValues { tensor in
-      tensor.dtype == .float32 ? tensor.contents : tensor.converted(to: .float32).contents
-    }
-    _ = try model()
-  }
-
-  /// The model over these weights, which are not copied.
-  package func model() throws -> ChronosBolt {
-    try ChronosBolt(config, checkpoint: tensors.mapValues { Tensor($0) })
-  }
-}
-
-/// A model that comes trained: what it keeps of a series are the last values.
+/// A model that comes trained: what it keeps of a series is for its reader to say.
 package struct PretrainedRule: BaselineRule {
   let weights: PretrainedWeights
 
   package mutating func learn(_ history: [Double], task: ForecastTask) throws {}
 
   package func memory(_ task: ForecastTask) throws -> Memory {
-    Memory(weights: weights, task: task)
+    Memory(
+      config: weights.config, reader: try weights.config.makeReader(weights, task: task), task: task
+    )
   }
 
   package struct Memory: BaselineMemory {
-    let weights: PretrainedWeights
+    let config: any PretrainedConfig
+    var reader: any PretrainedReader
     let task: ForecastTask
-    /// The last values, oldest first; as many again before the front is cut off.
-    private var values: [Float] = []
-
-    fileprivate init(weights: PretrainedWeights, task: ForecastTask) {
-      (self.weights, self.task) = (weights, task)
-    }
 
     private var isLogarithmic: Bool { task.measure == .volatility }
 
     package mutating func push(_ value: Double) {
       let isPresent = value.isFinite && (!isLogarithmic || value > 0)
-      values.append(isPresent ? Float(isLogarithmic ? log(value) : value) : .nan)
-      let most = weights.config.chronosConfig.contextLength
-      if values.count >= 2 * most { values.removeFirst(values.count - most) }
+      reader.push(isPresent ? Float(isLogarithmic ? log(value) : value) : .nan)
     }
 
     package func forecast() throws -> BaselineForecast {
-      let model = try weights.model()
-      let rows = model.quantiles(after: values, steps: task.horizon)
+      let rows = try reader.quantiles(steps: task.horizon)
       func own(_ value: Double) -> Double { isLogarithmic ? exp(value) : value }
       return BaselineForecast(
-        quantiles: rows.map { model.levels(task.levels, of: $0).map(own) },
-        mean: rows.map { own(model.levels([0.5], of: $0)[0]) })
+        quantiles: rows.map { config.quantiles(at: task.levels, of: $0).map(own) },
+        mean: rows.map { own(config.quantiles(at: [0.5], of: $0)[0]) })
     }
   }
 }
