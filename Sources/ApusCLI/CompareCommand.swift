@@ -51,6 +51,10 @@ struct CompareCommand: AsyncParsableCommand {
     parsing: .unconditional,
     help: "How many seeds every model is trained with. Default: 3, or 1 for a text.")
   var seeds: Int?
+  @Flag(
+    inversion: .prefixedNo,
+    help: "Judge the mean of the two or three best runs as a model of its own, for series.")
+  var ensemble = false
   @Option(help: "The folder that report and winner are written to.")
   var output = "apus-compare"
   @Flag(help: "Go on with a comparison of the same data and options that was interrupted.")
@@ -105,7 +109,10 @@ struct CompareCommand: AsyncParsableCommand {
     (options.measure, options.covariates) = (forecast.measure, forecast.covariateNames)
     (options.future, options.holidays) = (forecast.ahead.names, try forecast.ahead.days())
     options.levels = forecast.quantiles.list ?? options.levels
-    options.isConformal = forecast.conformal
+    (options.isConformal, options.hasEnsemble) = (forecast.conformal, ensemble)
+    try refuse(
+      [("--ensemble", ensemble)], unless: kind == .series,
+      because: "is for series, and a text is compared. Leave it out.")
     (options.width, options.layers) = (training.width, training.layers)
     options.learningRate = training.learningRate
     options.command = commandLine

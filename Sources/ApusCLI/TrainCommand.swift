@@ -44,6 +44,13 @@ struct TrainCommand: AsyncParsableCommand {
   @OptionGroup var training: TrainingOptions<Usual>
   @Option(
     parsing: .unconditional,
+    help: """
+      Forecasters to train, with as many seeds, within the budget; the mean of their quantiles is saved. \
+      Default: 1.
+      """)
+  var seeds: Int?
+  @Option(
+    parsing: .unconditional,
     help: "Windows of one step. Default: 8 of rows, or about 4096 tokens of a text.")
   var batch: Int?
   @Option(parsing: .unconditional, help: "Batches to a step, whose gradients are averaged.")
@@ -62,7 +69,7 @@ struct TrainCommand: AsyncParsableCommand {
   func validate() throws {
     try requireRange([
       ("--batch", batch, 1...65536), ("--accumulate", accumulate, 1...65536),
-      ("--patience", patience, 1...Int(Int32.max)),
+      ("--patience", patience, 1...Int(Int32.max)), ("--seeds", seeds, 1...64),
     ])
   }
 
@@ -72,6 +79,9 @@ struct TrainCommand: AsyncParsableCommand {
     let options = try options()
     let name = options.model.architecture.name
     let kind = try forecast.kind(of: data)
+    try refuse(
+      [("--seeds", seeds != nil)], unless: kind == .series,
+      because: "is for series, but '\(data)' is read as a text. Leave it out.")
     let file = try DataFile(data, kind: kind, reading: forecast.reading)
     if !training.quiet { for note in file.notes { Printer.messages.note(note) } }
     let progress = Progress(name, isQuiet: training.quiet)
@@ -88,7 +98,8 @@ struct TrainCommand: AsyncParsableCommand {
     try refuse(
       training.given + [
         ("--resume", resume), ("--batch", batch != nil), ("--accumulate", accumulate != 1),
-        ("--patience", patience != nil), ("--precision", precision != .float32),
+        ("--patience", patience != nil), ("--seeds", seeds != nil),
+        ("--precision", precision != .float32),
         ("--recompute", recompute), ("--patch", forecast.patch != nil),
         ("--covariates", forecast.covariates != nil),
         ("--static", forecast.ahead.statics != nil),
@@ -140,6 +151,7 @@ struct TrainCommand: AsyncParsableCommand {
     (options.microBatches, options.patience) = (accumulate, patience)
     (options.width, options.layers) = (training.width, training.layers)
     (options.learningRate, options.seed) = (training.learningRate, training.seed ?? 0)
+    options.seeds = seeds ?? options.seeds
     (options.precision, options.recomputesBlocks) = (precision, recompute)
     (options.measure, options.covariates) = (forecast.measure, forecast.covariateNames)
     (options.future, options.holidays) = (forecast.ahead.names, try forecast.ahead.days())

@@ -281,7 +281,7 @@ public struct LineForecasts {
     guard snapshot.columns == columns else {
       throw SnapshotError.otherColumns(path: path, found: columns, expected: snapshot.columns)
     }
-    let config = model.forecaster?.config
+    let config = model.forecasters.first?.config
     let standings = snapshot.series.map { one in
       let standing = LiveBank.Standing(
         measure: one.measure, errors: one.errors, warmUp: one.warmUp, scaler: one.scaler,

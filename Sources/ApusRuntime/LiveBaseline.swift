@@ -16,12 +16,25 @@ struct LiveBaseline {
   /// A snapshot holds at least so many of the last rows, and fewer than twice as many.
   private static let mostRecent = 4096
 
-  init(_ baseline: Baseline, task: ForecastTask) { (self.baseline, self.task) = (baseline, task) }
-
-  /// Fits to rows known before.
+  /// Begins a series.
   ///
+  /// - Parameters:
+  ///   - baseline: The rule.
+  ///   - task: What it is asked.
+  ///   - fitting: Rows to fit to; where they are too few, or nil, it is fitted to those that come.
+  ///   - taken: Rows of the series so far, NaN where missing.
   /// - Throws: `BaselineError`.
-  mutating func fit(_ values: [Double]) throws {
+  init(
+    _ baseline: Baseline, task: ForecastTask, fitting: [Double]?, _ taken: [Double]
+  ) throws {
+    (self.baseline, self.task) = (baseline, task)
+    if let fitting {
+      do { try fit(fitting) } catch BaselineError.historyTooShort {}
+    }
+    for value in taken { try take(value) }
+  }
+
+  private mutating func fit(_ values: [Double]) throws {
     try baseline.fit(values, task: task)
     stream = try baseline.stream(task)
     isFixed = true

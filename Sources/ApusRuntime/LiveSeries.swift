@@ -39,7 +39,8 @@ struct LiveBank {
   private let names: [String]
   private let composition: Composed?
   private let warmUp: Int
-  private var bank: MemoryBank?
+  /// One for each trained member.
+  private var banks: [MemoryBank] = []
   private var series: [LiveSeries] = []
 
   /// Experts behind a router.
@@ -63,8 +64,8 @@ struct LiveBank {
     keepsRows: Bool = false
   ) throws {
     (self.model, self.names, self.warmUp, composition) = (model, names, warmUp, composed)
-    if composed == nil, let forecaster = model.forecaster {
-      bank = MemoryBank(forecaster, keepsRows: keepsRows)
+    if composed == nil {
+      banks = model.forecasters.map { MemoryBank($0, keepsRows: keepsRows) }
     }
     _ = try LiveSeries(recipes, series: "", covariates: names, levels: model.levels)
   }
@@ -90,21 +91,16 @@ struct LiveBank {
           try ComposedStream(
             composition.composition, recipes: composition.recipes, shelf: composition.shelf,
             series: start.series))
-      } else if let (rule, task) = model.baseline {
-        var baseline = LiveBaseline(rule, task: task)
-        let fitting = try start.fitting.map { try model.recipe.measure.apply(to: $0) }
-        if let known = measured ?? fitting {
-          // Too few of them: it is fitted as rows come.
-          do { try baseline.fit(model.recipe.rest(of: known)) } catch BaselineError.historyTooShort
-          {}
-        }
-        for value in measured.map(model.recipe.rest) ?? [] { try baseline.take(value) }
-        if baseline.isFixed { live.remaining = 0 }
-        live.kind = .baseline(baseline)
       } else {
-        var features = FeatureStream(model.recipe, series: start.series)
-        histories.append(try measured.map { try features.push($0, model.recipe) } ?? [])
-        live.kind = .trained(features)
+        var features = banks.isEmpty ? nil : FeatureStream(model.recipe, series: start.series)
+        histories.append(try measured.map { try features?.push($0, model.recipe) ?? [] } ?? [])
+        let known = try measured ?? start.fitting.map { try model.recipe.measure.apply(to: $0) }
+        let taken = measured.map(model.recipe.rest) ?? []
+        let baselines = try model.baselines.map {
+          try LiveBaseline($0.rule, task: $0.task, fitting: known.map(model.recipe.rest), taken)
+        }
+        if banks.isEmpty, baselines.allSatisfy(\.isFixed) { live.remaining = 0 }
+        live.kind = .own(features, baselines)
       }
       series.append(live)
     }
@@ -114,9 +110,11 @@ struct LiveBank {
 
   /// Puts series into the bank, with the rows that they go on from.
   private mutating func warm(_ histories: [[FeatureRow]], from first: Int) throws {
-    guard bank != nil, let lookBack = model.forecaster?.config.context else { return }
+    guard !banks.isEmpty, let lookBack = model.forecasters.first?.config.context else { return }
     let borders = histories.map { $0.count / lookBack * lookBack }
-    bank?.add(after: zip(histories, borders).map { $0[max(0, $1 - lookBack)..<$1] })
+    for index in banks.indices {
+      banks[index].add(after: zip(histories, borders).map { $0[max(0, $1 - lookBack)..<$1] })
+    }
     let longest = zip(histories, borders).map { $0.count - $1 }.max() ?? 0
     for row in 0..<longest {
       let rows = histories.indices.compactMap { number -> (series: Int, row: FeatureRow)? in
@@ -124,7 +122,7 @@ struct LiveBank {
         guard place < histories[number].count else { return nil }
         return (first + number, histories[number][place])
       }
-      _ = try bank?.push(rows)
+      for index in banks.indices { _ = try banks[index].push(rows) }
     }
   }
 
@@ -134,31 +132,37 @@ struct LiveBank {
   /// - Returns: One answer for each row.
   /// - Throws: ``NotFiniteError``, `BaselineError`, and what loading an expert throws.
   mutating func push(_ rows: [Row]) throws -> [Answer] {
-    var answers = [Answer](repeating: Answer(surprise: Surprise()), count: rows.count)
+    var found = [[[[Double]]?]](repeating: [], count: rows.count)
+    var besides = [[[[Double]]?]](repeating: [], count: rows.count)
     var batch: [(series: Int, row: FeatureRow)] = []
     var numbers: [Int] = []
     for (number, row) in rows.enumerated() {
       guard let step = try series[row.series].push(row) else { continue }
       switch step {
-      case .row(let features):
+      case .own(let features, let baselines):
+        besides[number] = baselines
+        guard let features else { continue }
         batch.append((row.series, features))
         numbers.append(number)
-      case .quantiles(let quantiles): answers[number].quantiles = quantiles
+      case .composed(let quantiles): found[number] = [quantiles]
       }
     }
-    if let quantiles = try bank?.push(batch) {
-      for (number, quantiles) in zip(numbers, quantiles) { answers[number].quantiles = quantiles }
+    for index in banks.indices {
+      for (number, quantiles) in zip(numbers, try banks[index].push(batch)) {
+        found[number].append(quantiles)
+      }
     }
-    for (number, row) in rows.enumerated() {
-      answers[number] = series[row.series].answer(answers[number].quantiles.map(corrected))
+    return rows.indices.map { number in
+      series[rows[number].series].answer(combined(found[number] + besides[number]))
     }
-    return answers
   }
 
-  /// Quantiles of the model with its correction; experts of a composition have theirs in them already.
-  private func corrected(_ quantiles: [[Double]]) -> [[Double]] {
-    guard composition == nil, let correction = model.correction else { return quantiles }
-    return correction.applied(to: quantiles)
+  /// What the members' quantiles come to; nil where one has none yet. Experts of a composition have their
+  /// correction in them already.
+  private func combined(_ members: [[[Double]]?]) -> [[Double]]? {
+    let known = members.compactMap(\.self)
+    guard composition == nil else { return known.first }
+    return known.count == model.parts.count ? model.combined(known) : nil
   }
 }
 
@@ -168,7 +172,8 @@ extension LiveBank {
   /// Where a series stands, without its name and times.
   func standing(_ number: Int) -> Standing {
     var standing = series[number].standing
-    if case .trained = series[number].kind { standing.memory = bank?.memory(of: number) }
+    // Members of one look-back rest on the same rows.
+    standing.memory = banks.first?.memory(of: number)
     return standing
   }
 
@@ -184,27 +189,26 @@ extension LiveBank {
     for (name, standing, fitting) in standings {
       var live = try LiveSeries(
         recipes, series: name, covariates: names, levels: model.levels)
-      if let (rule, task) = model.baseline {
-        guard let values = standing.values else { return false }
-        var baseline = LiveBaseline(rule, task: task)
-        if let known = try fitting.map({ try model.recipe.measure.apply(to: $0) }) {
-          do { try baseline.fit(model.recipe.rest(of: known)) } catch BaselineError.historyTooShort
-          {}
-        }
-        for value in values { try baseline.take(value) }
-        live.kind = .baseline(baseline)
-      } else {
-        var features = FeatureStream(model.recipe, series: name)
-        guard let scaler = standing.scaler, features.resume(scaler), let memory = standing.memory
+      var features = banks.isEmpty ? nil : FeatureStream(model.recipe, series: name)
+      if features != nil {
+        guard let scaler = standing.scaler, features?.resume(scaler) == true,
+          let memory = standing.memory
         else { return false }
-        live.kind = .trained(features)
         memories.append(memory)
       }
+      let asked = model.baselines
+      guard asked.isEmpty || standing.values != nil else { return false }
+      let known = try fitting.map { try model.recipe.measure.apply(to: $0) }
+      let baselines = try asked.map {
+        try LiveBaseline(
+          $0.rule, task: $0.task, fitting: known.map(model.recipe.rest), standing.values ?? [])
+      }
+      live.kind = .own(features, baselines)
       live.resume(standing)
       begun.append(live)
     }
     series += begun
-    try bank?.add(memories)
+    for index in banks.indices { try banks[index].add(memories) }
     return true
   }
 
@@ -222,16 +226,16 @@ extension LiveBank {
 /// One of the series of a ``LiveBank``.
 struct LiveSeries {
   enum Kind {
-    case trained(FeatureStream)
+    /// Rows as trained members see them, nil where there are none, and the members that are baselines.
+    case own(FeatureStream?, [LiveBaseline])
     case composed(ComposedStream)
-    case baseline(LiveBaseline)
     case none
   }
 
-  /// What a row leads to: a row for the bank, or the quantiles.
+  /// What a row leads to: a row for the banks with the quantiles of baselines, or those of an expert.
   enum Step {
-    case row(FeatureRow)
-    case quantiles([[Double]]?)
+    case own(FeatureRow?, [[[Double]]?])
+    case composed([[Double]]?)
   }
 
   var kind = Kind.none
@@ -280,23 +284,25 @@ struct LiveSeries {
     surprise = watch.take(measured.value)
     let own = places.map { $0.map { measured.covariates[$0] } }
     switch kind {
-    case .trained(var stream):
+    case .own(var features, var baselines):
       kind = .none
-      defer { kind = .trained(stream) }
-      return .row(
-        stream.push(
-          measured.value, covariates: own.first ?? [], at: row.stamp, ahead: row.ahead))
+      defer { kind = .own(features, baselines) }
+      let view = features?.push(
+        measured.value, covariates: own.first ?? [], at: row.stamp, ahead: row.ahead)
+      guard !baselines.isEmpty else { return .own(view, []) }
+      let shift = known.row(own.first ?? [], at: row.stamp).shift
+      let rest = shift.removed(from: measured.value)
+      let shifts = known.rows(row.ahead).map(\.shift)
+      var forecasts: [[[Double]]?] = []
+      for index in baselines.indices {
+        try baselines[index].take(rest)
+        forecasts.append(try baselines[index].forecast()?.shifted(by: shifts).quantiles)
+      }
+      return .own(view, forecasts)
     case .composed(var stream):
       kind = .none
       defer { kind = .composed(stream) }
-      return .quantiles(try stream.push(measured.value, covariates: own, at: row.stamp))
-    case .baseline(var stream):
-      kind = .none
-      defer { kind = .baseline(stream) }
-      let shift = known.row(own.first ?? [], at: row.stamp).shift
-      try stream.take(shift.removed(from: measured.value))
-      let shifts = known.rows(row.ahead).map(\.shift)
-      return .quantiles(try stream.forecast()?.shifted(by: shifts).quantiles)
+      return .composed(try stream.push(measured.value, covariates: own, at: row.stamp))
     case .none: return nil
     }
   }
@@ -305,10 +311,8 @@ struct LiveSeries {
   var standing: LiveBank.Standing {
     var standing = LiveBank.Standing(
       measure: measure.memory, errors: watch.remembered, warmUp: remaining)
-    switch kind {
-    case .trained(let stream): standing.scaler = stream.memory
-    case .baseline(let baseline): standing.values = baseline.recent
-    case .composed, .none: break
+    if case .own(let features, let baselines) = kind {
+      (standing.scaler, standing.values) = (features?.memory, baselines.first?.recent)
     }
     return standing
   }

@@ -3,19 +3,24 @@ public import ApusModels
 import ApusTensor
 import Foundation
 
-/// A forecaster with the last rows it was fitted to: a trained model or a classical baseline alike.
+/// A forecaster with the last rows it was fitted to: a trained model, a classical baseline, or the mean of
+/// several of them.
 ///
 ///     let model = try Model(at: "best")
 ///     for row in try model.forecast().rows { print(row.date, row.median, try row.interval(0.8)) }
 ///     var stream = try model.stream()
 ///     let next = try stream.push(101.5, at: .now)
 public struct Model {
-  enum Kind {
+  /// What forecasts: an ensemble has several.
+  enum Part {
     case trained(Forecaster)
     case baseline(Baseline, ForecastTask, lookback: Int)
   }
 
-  let kind: Kind
+  /// The members, the trained ones first; one where it is no ensemble.
+  let parts: [Part]
+  /// How much each member counts in the mean of their quantiles, from 0 up, 1 all together.
+  let weights: [Double]
   /// How rows are read and measured.
   public let recipe: FeatureRecipe
   /// The column it forecasts; empty when there was one only.
@@ -33,11 +38,16 @@ public struct Model {
   /// The most rows of a series that are kept.
   static let mostRows = 65_536
 
-  private init(
-    _ kind: Kind, recipe: FeatureRecipe, target: String, history: [TimeSeries],
-    seen: Timestamp? = nil, correction: ConformalCorrection? = nil
+  init(
+    _ parts: [Part], weights: [Double] = [1], recipe: FeatureRecipe, target: String,
+    history: [TimeSeries], seen: Timestamp? = nil, correction: ConformalCorrection? = nil
   ) {
-    (self.kind, self.recipe, self.target, self.seen) = (kind, recipe, target, seen)
+    // Trained members go first, so that members have the same order wherever they are asked.
+    let order = parts.indices.sorted {
+      (parts[$0].isTrained ? 0 : 1, $0) < (parts[$1].isTrained ? 0 : 1, $1)
+    }
+    (self.parts, self.weights) = (order.map { parts[$0] }, order.map { weights[$0] })
+    (self.recipe, self.target, self.seen) = (recipe, target, seen)
     self.correction = correction
     self.history = history.map { $0.slice(max(0, $0.count - Self.mostRows)..<$0.count) }
   }
@@ -52,7 +62,7 @@ public struct Model {
     _ saved: ModelFolder.SavedForecaster, history: [TimeSeries], seen: Timestamp? = nil
   ) {
     self.init(
-      .trained(saved.forecaster), recipe: saved.recipe, target: saved.target, history: history,
+      [.trained(saved.forecaster)], recipe: saved.recipe, target: saved.target, history: history,
       seen: seen, correction: saved.correction)
   }
 
@@ -62,8 +72,56 @@ public struct Model {
     target: String, history: [TimeSeries], correction: ConformalCorrection? = nil
   ) {
     self.init(
-      .baseline(baseline, task, lookback: lookback), recipe: recipe, target: target,
+      [.baseline(baseline, task, lookback: lookback)], recipe: recipe, target: target,
       history: history, correction: correction)
+  }
+
+  /// The mean of several models of one question, quantile by quantile.
+  ///
+  /// - Parameters:
+  ///   - members: Models, or ensembles, that read rows alike and forecast the same steps and levels; trained
+  ///     ones of one look-back.
+  ///   - weights: How much each counts, from 0 up, not all 0; they need not sum to 1. Default: all the same.
+  ///   - correction: Of the mean's quantiles; those of members are left out. Default: none.
+  /// - Throws: `ConfigError` where the members cannot be one model.
+  public init(
+    mean members: [Model], weights: [Double]? = nil, correction: ConformalCorrection? = nil
+  ) throws {
+    let weights = weights ?? members.map { _ in 1 }
+    let total = weights.reduce(0, +)
+    guard let first = members.first, weights.count == members.count, total > 0, total.isFinite,
+      weights.allSatisfy({ $0 >= 0 })
+    else {
+      throw ConfigError.invalid(
+        key: "weights", value: "\(weights)",
+        rule: "there must be one from 0 up for each of \(members.count) members")
+    }
+    let parts = members.flatMap(\.parts)
+    if let reason = Self.obstacle(to: parts) ?? Self.difference(members) {
+      throw ConfigError.invalid(
+        key: "members", value: "\(members.map(\.name))", rule: reason)
+    }
+    self.init(
+      parts,
+      weights: zip(members, weights).flatMap { one, weight in
+        one.weights.map { $0 * weight / total }
+      }, recipe: first.recipe, target: first.target, history: first.history,
+      seen: members.compactMap(\.seen).max(), correction: correction)
+  }
+
+  /// Why models cannot be members of one; nil where they can.
+  private static func difference(_ members: [Model]) -> String? {
+    let isAlike = members.dropFirst().allSatisfy { $0.recipe == members[0].recipe }
+    return isAlike ? nil : "all of them must read rows alike"
+  }
+
+  /// Why parts cannot be members of one model; nil where they can.
+  static func obstacle(to parts: [Part]) -> String? {
+    guard let first = parts.first else { return "there must be at least one" }
+    let contexts = Set(parts.compactMap { $0.forecaster?.config.context })
+    if contexts.count > 1 { return "all of them must have one look-back" }
+    let isAlike = parts.allSatisfy { $0.horizon == first.horizon && $0.levels == first.levels }
+    return isAlike ? nil : "all of them must forecast the same steps and levels"
   }
 
   /// Loads a saved one.
@@ -74,55 +132,49 @@ public struct Model {
 
   /// Loads what a folder holds.
   ///
-  /// - Parameter folder: A trained forecaster or a baseline.
+  /// - Parameter folder: A trained forecaster, a baseline or an ensemble.
   /// - Throws: ``ModelFolderError``, or what is wrong with its configuration or weights.
   public init(_ folder: ModelFolder) throws {
     switch folder.contents {
     case .baseline(let baseline): self = try baseline.load()
     case .pretrained(let pretrained):
       throw ModelFolderError.notAsked(path: pretrained.path, family: pretrained.family)
+    case .ensemble(let ensemble): self = try ensemble.load()
     default:
       let forecaster = try folder.forecaster()
       self.init(try forecaster.load(), history: forecaster.history, seen: forecaster.seen)
     }
   }
 
-  /// The architecture, or the name of the baseline, such as "garch-t".
-  public var name: String {
-    switch kind {
-    case .trained(let forecaster): forecaster.config.backbone.architecture.name
-    case .baseline(let baseline, _, _): baseline.name
+  /// What an ensemble is called.
+  package static let ensembleName = "ensemble"
+
+  /// The architecture, the name of the baseline, such as "garch-t", or "ensemble".
+  public var name: String { parts.count == 1 ? parts[0].name : Self.ensembleName }
+
+  /// The members of an ensemble by name and weight; of any other model itself.
+  public var members: [(name: String, weight: Double)] {
+    zip(parts, weights).map { ($0.name, $1) }
+  }
+
+  /// The trained members, which stand before the others.
+  package var forecasters: [Forecaster] { parts.compactMap(\.forecaster) }
+
+  /// The members that are baselines, not fitted, and what they are asked.
+  package var baselines: [(rule: Baseline, task: ForecastTask)] {
+    parts.compactMap { part in
+      if case .baseline(let rule, let task, _) = part { (rule, task) } else { nil }
     }
-  }
-
-  /// The trained model; nil of a baseline.
-  package var forecaster: Forecaster? {
-    if case .trained(let forecaster) = kind { forecaster } else { nil }
-  }
-
-  /// The baseline, not fitted, and what it is asked; nil of a trained model.
-  package var baseline: (rule: Baseline, task: ForecastTask)? {
-    if case .baseline(let rule, let task, _) = kind { (rule, task) } else { nil }
   }
 
   /// What is forecast: forecasts are in its units.
   public var measure: Measure { recipe.measure }
 
   /// Rows ahead, P.
-  public var horizon: Int {
-    switch kind {
-    case .trained(let forecaster): forecaster.config.horizon
-    case .baseline(_, let task, _): task.horizon
-    }
-  }
+  public var horizon: Int { parts[0].horizon }
 
   /// The quantile levels, Q.
-  public var levels: [Double] {
-    switch kind {
-    case .trained(let forecaster): forecaster.config.levels
-    case .baseline(_, let task, _): task.levels
-    }
-  }
+  public var levels: [Double] { parts[0].levels }
 
   // MARK: Forecasting
 
@@ -148,13 +200,12 @@ public struct Model {
   /// - Throws: `MeasureError`, `BaselineError`, ``RecipeError``, ``ForecastError``, ``NotFiniteError``.
   public func forecast(after table: SeriesTable, levels: [Double]? = nil) throws -> FutureForecast {
     guard let levels else { return try FutureForecast(self, table: table) }
-    guard case .baseline(let baseline, var task, let lookback) = kind else {
+    guard forecasters.isEmpty else {
       return try FutureForecast(self, table: table).selecting(levels)
     }
-    task.levels = levels
     let model = Model(
-      baseline, task: task, lookback: lookback, recipe: recipe, target: target, history: history,
-      correction: correction?.at(levels))
+      parts.map { $0.at(levels) }, weights: weights, recipe: recipe, target: target,
+      history: history, correction: correction?.at(levels))
     return try FutureForecast(model, table: table)
   }
 
@@ -187,7 +238,15 @@ public struct Model {
       card.history = history.map { StoredSeries($0) }
       card.seen = seen?.secondsSinceEpoch
       card.take(correction)
-      switch kind {
+      guard parts.count == 1 else {
+        card.take(MemberCards(self))
+        return FolderContents(
+          MemberCards.tensors(of: self),
+          config: try ModelFolder.encoded([
+            "model_type": "apus_ensemble", "architecture": Self.ensembleName,
+          ]), card: card)
+      }
+      switch parts[0] {
       case .trained(let forecaster):
         card.forecaster = forecaster.config
         return FolderContents(
@@ -210,6 +269,42 @@ public struct Model {
           ]), card: card)
       }
     }
+  }
+}
+
+extension Model.Part {
+  var forecaster: Forecaster? {
+    if case .trained(let forecaster) = self { forecaster } else { nil }
+  }
+
+  var isTrained: Bool { forecaster != nil }
+
+  var name: String {
+    switch self {
+    case .trained(let forecaster): forecaster.config.backbone.architecture.name
+    case .baseline(let baseline, _, _): baseline.name
+    }
+  }
+
+  var horizon: Int {
+    switch self {
+    case .trained(let forecaster): forecaster.config.horizon
+    case .baseline(_, let task, _): task.horizon
+    }
+  }
+
+  var levels: [Double] {
+    switch self {
+    case .trained(let forecaster): forecaster.config.levels
+    case .baseline(_, let task, _): task.levels
+    }
+  }
+
+  /// A baseline at other levels; a trained one as it is.
+  func at(_ levels: [Double]) -> Model.Part {
+    guard case .baseline(let rule, var task, let lookback) = self else { return self }
+    task.levels = levels
+    return .baseline(rule, task, lookback: lookback)
   }
 }
 
@@ -240,29 +335,38 @@ extension Model {
   }
 
   private func quantiles(after series: TimeSeries, at stamps: [Timestamp]) throws -> [[Double]] {
-    let quantiles = try uncorrected(after: series, at: stamps)
-    return correction?.applied(to: quantiles) ?? quantiles
-  }
-
-  private func uncorrected(after series: TimeSeries, at stamps: [Timestamp]) throws -> [[Double]] {
     let ahead = try recipe.rowsAhead(of: series, at: stamps)
-    switch kind {
-    case .baseline(var baseline, let task, _):
-      let rest = recipe.rest(of: series)
-      try baseline.fit(rest, task: task)
-      let forecast = try baseline.forecasts(rest, origins: [rest.count], task: task)[0]
-      return forecast.shifted(by: recipe.shifts(of: series.id, ahead)).quantiles
-    case .trained(let forecaster):
+    var all: [[[Double]]] = []
+    if !forecasters.isEmpty {
       let frame = try recipe.frame(series, ahead: ahead)
       let last = frame.count - 1
       guard last >= 0, frame.isScaled[last] else {
         throw ForecastError.noHistory(series: series.id, rows: frame.count)
       }
-      let forecast = SeriesForecast(forecaster, frame: frame, rows: last..<last + 1)
-      try forecaster.requireFinite(
-        forecast.quantiles[0], for: "the rows after those of series '\(series.id)'")
-      return forecast.quantiles[0]
+      for forecaster in forecasters {
+        let forecast = SeriesForecast(forecaster, frame: frame, rows: last..<last + 1)
+        try forecaster.requireFinite(
+          forecast.quantiles[0], for: "the rows after those of series '\(series.id)'")
+        all.append(forecast.quantiles[0])
+      }
     }
+    for (rule, task) in baselines {
+      var baseline = rule
+      let rest = recipe.rest(of: series)
+      try baseline.fit(rest, task: task)
+      let forecast = try baseline.forecasts(rest, origins: [rest.count], task: task)[0]
+      all.append(forecast.shifted(by: recipe.shifts(of: series.id, ahead)).quantiles)
+    }
+    return combined(all)
+  }
+
+  /// The forecast that the members' come to: their mean, corrected.
+  ///
+  /// - Parameter members: Of each member, the trained ones first, `[P][Q]`.
+  /// - Returns: `[P][Q]`.
+  package func combined(_ members: [[[Double]]]) -> [[Double]] {
+    let mean = averageQuantiles(members, weights: weights)
+    return correction?.applied(to: mean) ?? mean
   }
 
   /// The naive forecast for the same question.

@@ -90,11 +90,12 @@ extension Model {
     var digest = Fingerprint()
     digest.update("\(recipe.measure) \(recipe.covariates) \(recipe.window ?? 0) \(target)")
     digest.update("\(horizon) \(levels)")
-    if let forecaster {
+    for forecaster in forecasters {
       let config = forecaster.config
       digest.update("\(config.context) \(config.window) \(config.patch) \(config.inputs)")
       for parameter in forecaster.parameters { digest.update(parameter.value) }
     }
+    if parts.count > 1 { digest.update("\(members)") }
     if let correction { digest.update("\(correction.levels) \(correction.factors)") }
     return "\(name) \(digest.hexadecimal)"
   }

@@ -133,7 +133,7 @@ public struct DataFile: Sendable {
     place.map { path, reading in
       options.next(
         RecommendedUse(
-          name: model.name, isModel: model.forecaster != nil, baseline: record.verdict.baseline,
+          name: model.name, isModel: !model.forecasters.isEmpty, baseline: record.verdict.baseline,
           streamObstacle: model.streamObstacle(inFileAt: path, options: reading)))
     }
   }

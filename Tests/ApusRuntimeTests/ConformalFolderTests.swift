@@ -57,11 +57,12 @@ struct ConformalFolderTests {
         #expect(
           try JSONValue(path: folder + "/apus.json", limit: 1 << 24)["format"]?.integer == 2)
       }
-      guard plain.baseline == nil else { continue }
+      guard plain.baselines.isEmpty else { continue }
       let rows = try [plain, corrected].map { model -> [[Double]] in
         var stream = try Model(
           ModelFolder.SavedForecaster(
-            forecaster: try #require(model.forecaster), recipe: model.recipe, target: "close",
+            forecaster: try #require(model.forecasters.first), recipe: model.recipe,
+            target: "close",
             correction: model.correction), history: [shorter]
         ).stream()
         return try stream.push(
@@ -96,7 +97,7 @@ struct ConformalFolderTests {
         var second = LineForecasts(corrected, keepsRows: true)
         try second.resume(from: folder + "/state")
         let rest = try lines.compactMap { try second.push($0) }
-        if corrected.baseline == nil { #expect(rest == Array(after.suffix(rest.count))) }
+        if corrected.baselines.isEmpty { #expect(rest == Array(after.suffix(rest.count))) }
         // One without the correction is another model.
         var third = LineForecasts(plain, keepsRows: true)
         #expect(throws: SnapshotError.otherModel(path: folder + "/state")) {

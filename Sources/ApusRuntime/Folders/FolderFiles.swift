@@ -52,6 +52,7 @@ struct FolderCard: Codable {
   var task: Task
   var forecaster: ForecasterConfig?
   var baseline: BaselineCard?
+  var ensemble: MemberCards?
   /// What validation taught about the quantiles of a forecaster.
   var correction: ConformalCorrection?
   /// The last rows that a forecaster was fitted to.
@@ -75,6 +76,11 @@ struct FolderCard: Codable {
   mutating func take(_ correction: ConformalCorrection?) {
     guard let correction else { return }
     (self.correction, format) = (correction, ModelFolder.newestFormat)
+  }
+
+  /// Takes in the members of an ensemble, which only newer programs know.
+  mutating func take(_ members: MemberCards) {
+    (ensemble, format) = (members, ModelFolder.newestFormat)
   }
 
   /// The correction, checked against what is forecast.

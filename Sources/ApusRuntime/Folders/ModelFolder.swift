@@ -11,7 +11,7 @@ import ApusTensor
 public struct ModelFolder: Sendable {
   /// The layout that is written, unless something in it asks for a newer one.
   static let format = 2
-  /// The newest layout that is read: 3 has corrections of quantiles.
+  /// The newest layout that is read: 3 has corrections of quantiles, and ensembles.
   static let newestFormat = 3
 
   /// The folder.
@@ -31,6 +31,8 @@ public struct ModelFolder: Sendable {
     case baseline(BaselineFolder)
     /// A pretrained forecaster as it was published, without a question.
     case pretrained(PretrainedFolder)
+    /// Forecasters whose mean is taken.
+    case ensemble(EnsembleFolder)
     /// A classifier of sequences.
     case classifier(ClassifierFolder)
     /// Models behind a router.
@@ -97,6 +99,7 @@ public struct ModelFolder: Sendable {
     case .forecaster: "forecast"
     case .baseline: "forecast, by a baseline"
     case .pretrained: "forecast, once it is asked"
+    case .ensemble: "forecast, by an ensemble"
     case .classifier: "classify"
     case .composition: "composition"
     case .pathways: "pathways"
@@ -136,7 +139,12 @@ extension ModelFolder.Contents {
     switch card?.task {
     case .forecast where card?.baseline != nil:
       self = .baseline(try BaselineFolder(card, config: config, weights: weights))
-    case .forecast: self = .forecaster(try ForecasterFolder(card, weights: weights))
+    case .forecast:
+      if let card, let members = card.ensemble {
+        self = .ensemble(try EnsembleFolder(card, members: members, weights: weights))
+        return
+      }
+      self = .forecaster(try ForecasterFolder(card, weights: weights))
     case .classify: self = .classifier(try ClassifierFolder(card, weights: weights))
     case .language, .encode, nil:
       guard let config, config.members != nil else {

@@ -97,6 +97,12 @@ extension ModelInspection {
       }
       try describe(pretrained)
     case .pretrained(let folder): try describe(folder)
+    case .ensemble(let folder):
+      try addWeights(folder.weights.files(), of: folder.weights)
+      (modelType, canRun) = ("apus_ensemble", true)
+      let names = folder.names.map { "\($0.weight) \($0.name)" }
+      architecture = "ensemble of " + names.joined(separator: ", ")
+      if !folder.members.members.contains(where: \.hasWeights) { return finish(nil) }
     case .composition:
       (architecture, canRun) = ("composition", true)
       return finish(nil)

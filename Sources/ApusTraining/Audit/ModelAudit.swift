@@ -154,7 +154,7 @@ extension ModelAudit {
 
   private func view(_ series: TimeSeries, ahead: RowsAhead = .unknown) throws -> View {
     let measured = try model.recipe.measure.apply(to: series)
-    let frame = model.forecaster == nil ? nil : try model.recipe.frame(measured, ahead: ahead)
+    let frame = model.forecasters.isEmpty ? nil : try model.recipe.frame(measured, ahead: ahead)
     return View(measured: measured, skipped: series.count - measured.count, frame: frame)
   }
 
@@ -191,21 +191,24 @@ extension ModelAudit {
   private func forecast(_ view: View, at row: Int, _ series: TimeSeries) throws -> [[UInt64]]? {
     let place = row - view.skipped
     guard place >= 0, place < view.measured.count else { return nil }
-    if let forecaster = model.forecaster, let frame = view.frame {
+    var members: [[[Double]]] = []
+    if let frame = view.frame {
       guard frame.isScaled[place] else { return nil }
-      let found = SeriesForecast(forecaster, frame: frame, rows: place..<place + 1)
-      return found.quantiles[0].map { $0.map(\.bitPattern) }
+      members = model.forecasters.map {
+        SeriesForecast($0, frame: frame, rows: place..<place + 1).quantiles[0]
+      }
     }
-    guard let baseline = model.baseline else { return nil }
     // A baseline is fitted to the rows before its origin, and reads on from there.
-    var rule = baseline.rule
     let (values, fitted) = (model.recipe.rest(of: view.measured), max(1, place * 3 / 4))
-    do {
-      try rule.fit(Array(values.prefix(fitted)), task: baseline.task)
-      let found = try rule.forecasts(values, origins: [place + 1], task: baseline.task)
-      return found.first?.quantiles.map { $0.map(\.bitPattern) }
-    } catch is BaselineError {
-      return nil
+    for (rule, task) in model.baselines {
+      var rule = rule
+      do {
+        try rule.fit(Array(values.prefix(fitted)), task: task)
+        members += try rule.forecasts(values, origins: [place + 1], task: task).map(\.quantiles)
+      } catch is BaselineError {
+        return nil
+      }
     }
+    return model.combined(members).map { $0.map(\.bitPattern) }
   }
 }

@@ -86,7 +86,7 @@ public struct Backtest: Sendable {
         question: question)
       result.table.models.append(ForecastTable.Model(name: name, levels: entrant.levels))
       let folds = plan.folds(
-        refitEvery: saved[number]?.forecaster == nil ? options.refitEvery : nil)
+        refitEvery: saved[number]?.baselines.isEmpty == true ? nil : options.refitEvery)
       for (index, fold) in folds.enumerated() {
         let done = Double(number) + Double(index) / Double(folds.count)
         let share = 1 / Double(folds.count)

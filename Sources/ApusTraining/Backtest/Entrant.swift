@@ -33,26 +33,27 @@ struct Entrant {
     _ plan: BacktestPlan, _ fold: Range<Int>,
     progress: @escaping (TrainingProgress?) async -> Void
   ) async throws -> [[[Double]]?] {
-    let found = try await uncorrected(plan, fold, progress: progress)
-    guard let correction = saved?.correction else { return found }
-    return found.map { $0.map(correction.applied) }
-  }
-
-  /// The same as the forecaster says them, without the correction of its folder.
-  private func uncorrected(
-    _ plan: BacktestPlan, _ fold: Range<Int>,
-    progress: @escaping (TrainingProgress?) async -> Void
-  ) async throws -> [[[Double]]?] {
     try Task.checkCancellation()
     let windows = Array(plan.origins[fold].joined())
+    if let saved {
+      await progress(nil)
+      await Task.yield()
+      let members =
+        try saved.forecasters.map {
+          try Self.forecasts(of: $0, recipe: saved.recipe, plan, windows)
+        }
+        + saved.baselines.map {
+          try forecasts(of: $0.rule, task: $0.task, plan, fold, windows)
+        }
+      return windows.indices.map { window in
+        let found = members.compactMap { $0[window] }
+        return found.count == members.count ? saved.combined(found) : nil
+      }
+    }
     if let baseline = try baseline() {
       await progress(nil)
       await Task.yield()
       return try forecasts(of: baseline.rule, task: baseline.task, plan, fold, windows)
-    }
-    if let forecaster = saved?.forecaster, let recipe = saved?.recipe {
-      await progress(nil)
-      return try Self.forecasts(of: forecaster, recipe: recipe, plan, windows)
     }
     guard case .model(let model) = choice else { return windows.map { _ in nil } }
     let training = plan.training(before: fold.lowerBound)
@@ -81,7 +82,6 @@ struct Entrant {
   }
 
   private func baseline() throws -> (rule: Baseline, task: ForecastTask)? {
-    if let baseline = saved?.baseline { return baseline }
     guard case .baseline(let name) = choice else { return nil }
     let task = ForecastTask(
       horizon: question.horizon, levels: options.levels, seasonLength: question.season,

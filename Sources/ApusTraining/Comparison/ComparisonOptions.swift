@@ -33,6 +33,8 @@ public struct ComparisonOptions: Sendable {
   public var holidays: Holidays?
   /// Whether quantiles are corrected by what validation says about them; see `ConformalCorrection`.
   public var isConformal = false
+  /// Whether the mean of the best runs is judged as a model of its own, "ensemble".
+  public var hasEnsemble = false
   /// How the rows are split.
   public var sizes = Split.usual
   /// Rows left out between the parts.

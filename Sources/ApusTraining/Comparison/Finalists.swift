@@ -23,12 +23,13 @@ struct Finalists {
   ///
   /// - Parameters:
   ///   - problem: The series.
-  ///   - model: The chosen model.
+  ///   - model: The chosen model: of each run the forecasters whose mean is taken, mostly one.
   ///   - baseline: The best baseline.
   ///   - corrections: What stretches the quantiles of each by name, of every seed.
   /// - Throws: `CancellationError` alone.
   init(
-    _ problem: SeriesProblem, model: Contender<Forecaster>?, baseline: SeriesBaseline?,
+    _ problem: SeriesProblem, model: (name: String, runs: [[Forecaster]])?,
+    baseline: SeriesBaseline?,
     corrections: [String: [ConformalCorrection?]]
   ) throws {
     let origins = problem.origins(.test)
@@ -44,12 +45,12 @@ struct Finalists {
         var first: [[[Double]]] = []
         let means = try model.runs.enumerated().map { number, run in
           let found = try corrected(
-            problem.forecasts(of: run.model, at: origins), of: model.name, run: number)
+            problem.mean(of: run, at: origins), of: model.name, run: number)
           if number == 0 { first = found }
           return found.map { $0.map(Metrics.mean) }
         }
         return Finalist(
-          name: model.name, levels: model.runs.first?.model.config.levels ?? [],
+          name: model.name, levels: model.runs.first?.first?.config.levels ?? [],
           quantiles: first, means: means)
       }
     }

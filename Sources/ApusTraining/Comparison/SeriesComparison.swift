@@ -49,6 +49,8 @@ public struct SeriesComparison: Sendable {
   struct Found {
     let problem: SeriesProblem
     let contenders: [Contender<Forecaster>]
+    /// The mean of the best runs, where it was asked for and there are two.
+    let ensemble: SeriesEnsemble?
     let judged: SeriesJudgement
     let record: ComparisonRecord
   }
@@ -63,14 +65,16 @@ public struct SeriesComparison: Sendable {
     let baselines = try baselines(problem)
     let log = try TrialLog(trials)
     let contenders = try await contenders(problem, log: log, progress: progress)
+    let ensemble = options.hasEnsemble ? try SeriesEnsemble(problem, contenders) : nil
     let judged = try SeriesJudgement(
-      problem, contenders: contenders, baselines: baselines, options: options)
+      problem, contenders: contenders, ensemble: ensemble, baselines: baselines, options: options)
     var record = judged.record(source: source, table: table, options: options)
     try log.judge(record.rows, seeds: options.seeds)
     record.trials = log.count
     record.reproduction.startedAt = began.timeIntervalSince1970
     record.reproduction.seconds = Date.now.timeIntervalSince(began)
-    return Found(problem: problem, contenders: contenders, judged: judged, record: record)
+    return Found(
+      problem: problem, contenders: contenders, ensemble: ensemble, judged: judged, record: record)
   }
 
   private func contenders(

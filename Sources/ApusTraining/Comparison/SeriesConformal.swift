@@ -28,6 +28,17 @@ extension SeriesProblem {
     return forecasts.map { $0.map { $0.map { max(0, $0) } } }  // a variance is never negative
   }
 
+  /// The mean of the forecasts of trained models, each of which counts the same.
+  ///
+  /// - Throws: `CancellationError`.
+  func mean(of forecasters: [Forecaster], at origins: ForecastOrigins) throws -> [[[Double]]] {
+    let all = try forecasters.map { try forecasts(of: $0, at: origins) }
+    let weights = [Double](repeating: 1 / Double(all.count), count: all.count)
+    return origins.all.indices.map { place in
+      averageQuantiles(all.map { $0[place] }, weights: weights)
+    }
+  }
+
   /// What came after each of some origins, `[P]`.
   private func outcomes(of origins: some Collection<ForecastOrigins.Origin>) -> [[Double]] {
     origins.map { Array(table.series[$0.series].values[$0.row + 1...$0.row + split.horizon]) }

@@ -28,8 +28,8 @@ struct SeriesJudgement {
   let finalists: Finalists
 
   init(
-    _ problem: SeriesProblem, contenders: [Contender<Forecaster>], baselines: [SeriesBaseline],
-    options: ComparisonOptions
+    _ problem: SeriesProblem, contenders: [Contender<Forecaster>], ensemble: SeriesEnsemble? = nil,
+    baselines: [SeriesBaseline], options: ComparisonOptions
   ) throws {
     self.problem = problem
     let origins = problem.origins(.test)
@@ -39,11 +39,15 @@ struct SeriesJudgement {
       overlap: problem.judgesBySeries ? 1 : problem.split.horizon, seed: options.seeds.first ?? 0
     ) {
       try contenders.map { try Self.entry($0, problem, &found) }
+        + (ensemble.map { [try Self.entry($0, problem, &found)] } ?? [])
         + baselines.map { try Self.entry($0, problem, &found) }
     }
     (self.judgement, self.found) = (judgement, found)
+    let chosen = judgement.verdict.model
+    var runs = contenders.first { $0.name == chosen }?.runs.map { [$0.model] }
+    if let ensemble, chosen == Model.ensembleName { runs = [ensemble.members.map(\.run.model)] }
     finalists = try Finalists(
-      problem, model: contenders.first { $0.name == judgement.verdict.model },
+      problem, model: chosen.flatMap { name in runs.map { (name, $0) } },
       baseline: baselines.first { $0.name == judgement.verdict.baseline },
       corrections: found.corrections)
   }
@@ -69,6 +73,23 @@ struct SeriesJudgement {
       entry.validationLosses = meanByWindow(validation.map(problem.units))
       entry.testLosses = meanByWindow(test.map(problem.units))
       found.bySeries[contender.name] = meanByWindow(test.map(\.lossBySeries))
+    }
+  }
+
+  private static func entry(
+    _ ensemble: SeriesEnsemble, _ problem: SeriesProblem, _ found: inout Found
+  ) throws -> JudgedEntry {
+    try JudgedEntry(ensemble.row) { entry in
+      let scores = try CorrectedScores(problem, levels: problem.task.levels) { part in
+        (try ensemble.forecasts(problem, problem.origins(part)), nil)
+      }
+      entry.row.fill(from: scores)
+      found.bySeries[entry.row.name] = scores.test.lossBySeries
+      found.corrections[entry.row.name] = [scores.correction]
+      entry.row.loss = Metrics.mean(problem.units(scores.test))
+      entry.row.validationLoss = Metrics.mean(problem.units(scores.validation))
+      entry.validationLosses = problem.units(scores.validation)
+      entry.testLosses = problem.units(scores.test)
     }
   }
 

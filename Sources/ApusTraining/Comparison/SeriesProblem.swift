@@ -8,6 +8,8 @@ import Foundation
 struct SeriesProblem {
   let table: SeriesTable
   let measure: Measure
+  /// Rows that forecasters read, L.
+  let lookBack: Int
   let split: Split
   let recipe: FeatureRecipe
   let frames: [SeriesFrame]
@@ -31,7 +33,7 @@ struct SeriesProblem {
   /// Reads nothing but the table: fits scalers on the training part and makes the frames.
   init(_ table: SeriesTable, options: ComparisonOptions) throws {
     let measure = options.measure ?? Measure.inferred(for: table).measure
-    self.measure = measure
+    (self.measure, lookBack) = (measure, options.lookBack)
     let measured = try table.measured(as: measure)
     let split = try Split(
       measured, sizes: options.sizes, horizon: options.horizon, embargo: options.embargo)

@@ -100,18 +100,9 @@ extension SeriesComparison {
     _ found: Found, progress: @escaping (WorkProgress) async -> Void
   ) async throws -> (model: Model, fit: String)? {
     let (problem, verdict) = (found.problem, found.record.verdict)
-    if let name = verdict.recommended,
-      let contender = found.contenders.first(where: { $0.name == name }),
-      let run = contender.bestRun
-    {
-      let place = contender.runs.firstIndex { $0.seed == run.seed } ?? 0
-      let correction = found.judged.correction(of: name, run: place)
-      let (saved, how) = try await refitted(run, problem, correction) { state in
-        await progress(
-          WorkProgress(phase: "\(name), on all rows", share: 1, detail: state.losses))
-      }
-      let seen = table.series.compactMap(\.timestamps.last).max()
-      return (Model(saved, history: table.series, seen: seen), how)
+    if let name = verdict.recommended, let (runs, place) = runs(found, of: name) {
+      return try await fitted(
+        runs, as: name, problem, found.judged.correction(of: name, run: place), progress: progress)
     }
     guard let name = verdict.baseline else { return nil }
     let model = Model(
@@ -162,36 +153,70 @@ extension SeriesComparison {
     return (recipe, whole)
   }
 
-  /// Trains a judged model again, on all rows. The correction stays that of the judged one: of rows that it is
-  /// trained on, the new one would think too well.
-  private func refitted(
-    _ run: Contender<Forecaster>.Run, _ problem: SeriesProblem,
-    _ correction: ConformalCorrection?, progress: @escaping (TrainingProgress) async -> Void
-  ) async throws -> (ModelFolder.SavedForecaster, fit: String) {
-    let (recipe, whole) = try wholeRecipe(problem)
-    let task = try ForecastingTask(
-      run.model.config, seed: run.seed, recipe: recipe,
-      frames: problem.table.series.map { try recipe.frame($0) }, split: whole,
-      scales: problem.scales)
-    var trainer = TrainerOptions.forecaster(learningRate: options.learningRate)
-    let steps = max(1, run.record.best?.step ?? run.record.steps)
-    (trainer.budget, trainer.seed) = (.steps(steps), run.seed)
-    let record = try await Trainer(trainer).run(task, progress: progress)
-    try Task.checkCancellation()
-    let name = run.model.config.backbone.architecture.name
-    guard record.stopReason != .diverged else {
-      return (
-        ModelFolder.SavedForecaster(
-          forecaster: run.model, recipe: problem.recipe, target: table.targetName,
-          correction: correction),
-        "\(name) is as it was judged: training on all rows gave no finite loss."
-      )
+  /// The runs that a row of the table stands for, and which of its corrections is theirs; nil where there are
+  /// none: the best run of a model, the members of the ensemble.
+  private func runs(
+    _ found: Found, of name: String
+  ) -> (runs: [SeriesEnsemble.Member], place: Int)? {
+    if let contender = found.contenders.first(where: { $0.name == name }),
+      let run = contender.bestRun
+    {
+      let place = contender.runs.firstIndex { $0.seed == run.seed } ?? 0
+      return ([SeriesEnsemble.Member(model: name, run: run)], place)
     }
-    return (
-      ModelFolder.SavedForecaster(
-        forecaster: task.forecaster, recipe: recipe, target: table.targetName,
-        correction: correction),
-      "\(name) was trained again on all rows for \(steps) steps, those of its best validation."
-    )
+    guard let ensemble = found.ensemble, name == Model.ensembleName else { return nil }
+    return (ensemble.members, 0)
+  }
+
+  /// Trains judged runs again, on all rows. The correction stays that of the judged ones: of rows that they are
+  /// trained on, new ones would think too well.
+  private func fitted(
+    _ runs: [SeriesEnsemble.Member], as name: String, _ problem: SeriesProblem,
+    _ correction: ConformalCorrection?, progress: @escaping (WorkProgress) async -> Void
+  ) async throws -> (model: Model, fit: String) {
+    let (recipe, whole) = try wholeRecipe(problem)
+    let frames = try problem.table.series.map { try recipe.frame($0) }
+    let seen = table.series.compactMap(\.timestamps.last).max()
+    func model(_ forecasters: [Forecaster], _ recipe: FeatureRecipe) throws -> Model {
+      let members = forecasters.map {
+        Model(
+          ModelFolder.SavedForecaster(
+            forecaster: $0, recipe: recipe, target: table.targetName,
+            correction: forecasters.count == 1 ? correction : nil),
+          history: table.series, seen: seen)
+      }
+      return members.count == 1
+        ? members[0] : try Model(mean: members, correction: correction)
+    }
+    var (forecasters, steps) = ([Forecaster](), [Int]())
+    for (number, member) in runs.enumerated() {
+      let run = member.run
+      let task = try ForecastingTask(
+        run.model.config, seed: run.seed, recipe: recipe, frames: frames, split: whole,
+        scales: problem.scales)
+      var trainer = TrainerOptions.forecaster(learningRate: options.learningRate)
+      steps.append(max(1, run.record.best?.step ?? run.record.steps))
+      (trainer.budget, trainer.seed) = (.steps(steps[number]), run.seed)
+      let part = runs.count > 1 ? " (\(number + 1) of \(runs.count))" : ""
+      let record = try await Trainer(trainer).run(task) { state in
+        await progress(
+          WorkProgress(
+            phase: "\(member.model), on all rows\(part)", share: 1, detail: state.losses))
+      }
+      try Task.checkCancellation()
+      guard record.stopReason != .diverged else {
+        return (
+          try model(runs.map(\.run.model), problem.recipe),
+          "\(name) is as it was judged: training on all rows gave no finite loss."
+        )
+      }
+      forecasters.append(task.forecaster)
+    }
+    let fit =
+      runs.count == 1
+      ? "\(name) was trained again on all rows for \(steps[0]) steps, those of its best validation."
+      : "Its members were trained again on all rows, each for the steps of its best validation: "
+        + zip(runs, steps).map { "\($0.model) \($1)" }.joined(separator: ", ") + "."
+    return (try model(forecasters, recipe), fit)
   }
 }

@@ -1,4 +1,5 @@
 public import ApusData
+import ApusEvaluation
 import ApusModels
 import ApusRuntime
 import ApusTensor
@@ -20,18 +21,22 @@ public struct ForecastTraining: Sendable {
     (self.table, self.source, self.options) = (table, source, options)
   }
 
-  /// Sets everything up: the measure, the split in time, the recipe, the model.
-  private func task() throws -> (task: ForecastingTask, problem: SeriesProblem) {
+  /// Sets up what all seeds share: the measure, the split in time, the recipe.
+  private func problem() throws -> SeriesProblem {
     var problemOptions = ComparisonOptions()
-    problemOptions.horizon = options.horizon
+    (problemOptions.horizon, problemOptions.levels) = (options.horizon, options.levels)
     problemOptions.measure = options.measure
     (problemOptions.covariates, problemOptions.future) = (options.covariates, options.future)
     problemOptions.holidays = options.holidays
     problemOptions.patch = options.patch
     problemOptions.isConformal = options.isConformal
-    let context = options.context ?? problemOptions.fitting(table).lookBack
-    problemOptions.context = context
-    let problem = try SeriesProblem(table, options: problemOptions)
+    problemOptions.context = options.context ?? problemOptions.fitting(table).lookBack
+    return try SeriesProblem(table, options: problemOptions)
+  }
+
+  /// Sets up the model of a seed.
+  private func task(_ problem: SeriesProblem, seed: UInt64) throws -> ForecastingTask {
+    let context = problem.lookBack
     let usual = BackboneSize(
       width: 64, layers: 2, context: max(1, context / max(1, options.patch)))
     let config = ForecasterConfig(
@@ -41,7 +46,7 @@ public struct ForecastTraining: Sendable {
       window: ForecasterConfig.usualWindow(context: context),
       known: problem.recipe.known?.count ?? 0)
     var task = try ForecastingTask(
-      config, seed: options.seed, recipe: problem.recipe, frames: problem.frames,
+      config, seed: seed, recipe: problem.recipe, frames: problem.frames,
       split: problem.split, batch: options.batch ?? 8, scales: problem.scales)
     struct Identity: Encodable {
       let config: ForecasterConfig
@@ -54,10 +59,10 @@ public struct ForecastTraining: Sendable {
     task.identity = TaskIdentity(
       configuration: String(decoding: try JSONEncoder.tidy.encode(identity), as: UTF8.self),
       dataSHA256: source.sha256)
-    return (task, problem)
+    return task
   }
 
-  /// Trains, and saves the weights that validated best.
+  /// Trains, and saves the weights that validated best; of several seeds the mean of all.
   ///
   /// - Parameters:
   ///   - output: The model's folder; the run's checkpoints lie in `checkpoints` under it.
@@ -72,20 +77,61 @@ public struct ForecastTraining: Sendable {
     output: String, resume: Bool = false,
     progress: @escaping @Sendable (TrainingProgress) async -> Void = { _ in }
   ) async throws -> TrainingSummary {
-    let (task, problem) = try task()
-    return try await options.train(
-      task, as: ("forecast", task.forecaster.config.backbone.architecture.name),
-      with: .forecaster(learningRate: options.learningRate), output: output, resume: resume,
-      progress: progress
-    ) { summary in
-      let levels = task.forecaster.config.levels
-      let known = try problem.forecasts(of: task.forecaster, at: problem.origins(.validation))
-      summary.coverage = try? problem.validationCoverage(of: known, levels: levels)
-      let saved = ModelFolder.SavedForecaster(
-        forecaster: task.forecaster, recipe: problem.recipe, target: table.targetName,
-        correction: problem.correction(of: known, levels: levels))
-      let seen = task.split.spans.prefix(2).compactMap { $0?.last }.max()
-      try Model(saved, history: table.series, seen: seen).save(to: output)
+    let problem = try problem()
+    let defaults = TrainerOptions.forecaster(learningRate: options.learningRate)
+    guard options.seeds > 1 else {
+      let task = try task(problem, seed: options.seed)
+      return try await options.train(
+        task, as: ("forecast", task.forecaster.config.backbone.architecture.name),
+        with: defaults, output: output, resume: resume, progress: progress
+      ) { summary in
+        try save([task.forecaster], problem, &summary)
+      }
     }
+    let count = options.seeds
+    var (forecasters, records) = ([Forecaster](), [TrainingRecord]())
+    for number in 0..<count {
+      let prepared = try options.prepared(defaults, output: output, member: number)
+      let task = try task(problem, seed: options.seed &+ UInt64(number))
+      let record = try await prepared.run(task, resume: resume) { state in
+        var state = state
+        state.share = (Double(number) + state.share) / Double(count)
+        state.remainingSeconds = nil
+        await progress(state)
+      }
+      records.append(try options.record(of: record))
+      forecasters.append(task.forecaster)
+    }
+    var summary = TrainingSummary(
+      task: "forecast", model: Model.ensembleName,
+      parameters: forecasters.reduce(0) { sum, one in
+        one.parameters.reduce(sum) { $0 + $1.value.count }
+      }, validationLoss: nil, output: output, record: TrainingRecord(together: records))
+    try save(forecasters, problem, &summary)
+    return summary
+  }
+
+  /// Saves what was trained, and tells what it does on validation.
+  private func save(
+    _ forecasters: [Forecaster], _ problem: SeriesProblem, _ summary: inout TrainingSummary
+  ) throws {
+    let levels = options.levels
+    let known = try problem.mean(of: forecasters, at: problem.origins(.validation))
+    let correction = problem.correction(of: known, levels: levels)
+    summary.coverage = try? problem.validationCoverage(of: known, levels: levels)
+    if forecasters.count > 1 {
+      let score = try? problem.score(known, part: .validation, levels: levels)
+      summary.validationLoss = score.flatMap { $0.loss.isFinite ? $0.loss : nil }
+    }
+    let seen = problem.split.spans.prefix(2).compactMap { $0?.last }.max()
+    let members = forecasters.map {
+      Model(
+        ModelFolder.SavedForecaster(
+          forecaster: $0, recipe: problem.recipe, target: table.targetName,
+          correction: forecasters.count == 1 ? correction : nil),
+        history: table.series, seen: seen)
+    }
+    let model = members.count == 1 ? members[0] : try Model(mean: members, correction: correction)
+    try model.save(to: summary.output)
   }
 }

@@ -5,7 +5,7 @@ import ApusTensor
 
 /// Which forecaster is meant: one of a folder, a baseline, or an architecture that is to be trained.
 public enum ForecasterChoice: Sendable {
-  /// A trained forecaster or a baseline in a folder.
+  /// A trained forecaster, a baseline or an ensemble in a folder.
   case saved(ModelFolder)
   /// A classical baseline, by name.
   case baseline(String)
@@ -44,6 +44,7 @@ public enum ForecasterChoice: Sendable {
     case .saved(let folder):
       switch folder.contents {
       case .baseline(let baseline): baseline.name
+      case .ensemble: Model.ensembleName
       case .forecaster(let forecaster): forecaster.config.backbone.architecture.name
       default: folder.path
       }

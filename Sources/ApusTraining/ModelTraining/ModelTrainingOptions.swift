@@ -28,6 +28,9 @@ public struct ModelTrainingOptions: Sendable {
   public var learningRate: Double?
   /// Of weights and windows.
   public var seed: UInt64 = 0
+  /// How many forecasters are trained, with this seed and those after it; they share the budget, and the mean of
+  /// their quantiles is what is saved. 1 for text.
+  public var seeds = 1
   /// Of matrix products.
   public var precision = Precision.float32
   /// Whether blocks keep only their input and compute the rest again: less memory, a third more time.
@@ -73,24 +76,79 @@ public struct ModelTrainingOptions: Sendable {
     progress: @escaping (TrainingProgress) async -> Void,
     save: (inout TrainingSummary) throws -> Void
   ) async throws -> TrainingSummary {
-    var trainer = defaults
-    (trainer.budget, trainer.seed, trainer.precision) = (budget, seed, precision)
-    (trainer.microBatches, trainer.patience) = (microBatches, patience)
-    trainer.recomputesBlocks = recomputesBlocks
-    trainer.checkpoints = CheckpointOptions(directory: output + "/checkpoints")
-    let prepared = try Trainer(trainer)
-    try ModelFolder.prepare(output)
-    let record = try await prepared.run(task, resume: resume, progress: progress)
-    guard record.stopReason != .interrupted else {
-      throw Interruption(work: "training", step: record.steps)
-    }
-    guard record.stopReason != .diverged else { throw TrainingError.diverged(step: record.steps) }
+    let prepared = try prepared(defaults, output: output)
+    let record = try await record(of: prepared.run(task, resume: resume, progress: progress))
     var summary = TrainingSummary(
       task: names.task, model: names.model,
       parameters: task.parameters.reduce(0) { $0 + $1.value.count },
       validationLoss: record.best?.validationLoss, output: output, record: record)
     try save(&summary)
     return summary
+  }
+
+  /// The trainer of these options, whose folder can be written.
+  ///
+  /// - Parameters:
+  ///   - defaults: How a run of the task goes, but for what these options say.
+  ///   - output: The model's folder.
+  ///   - member: Which of several forecasters, from 0; nil where there is one.
+  /// - Returns: The trainer, which keeps its checkpoints under the folder.
+  /// - Throws: `ConfigError`, `ModelFolderError`.
+  func prepared(
+    _ defaults: TrainerOptions, output: String, member: Int? = nil
+  ) throws -> Trainer {
+    var trainer = defaults
+    (trainer.budget, trainer.seed, trainer.precision) = (budget, seed, precision)
+    (trainer.microBatches, trainer.patience) = (microBatches, patience)
+    trainer.recomputesBlocks = recomputesBlocks
+    var directory = output + "/checkpoints"
+    if let member {
+      trainer.budget = budget.shared(by: seeds)
+      trainer.seed = seed &+ UInt64(member)
+      directory += "/\(trainer.seed)"
+    }
+    trainer.checkpoints = CheckpointOptions(directory: directory)
+    let prepared = try Trainer(trainer)
+    try ModelFolder.prepare(output)
+    return prepared
+  }
+
+  /// A record of a run that came to its end.
+  ///
+  /// - Throws: ``Interruption``, ``TrainingError``.
+  func record(of record: TrainingRecord) throws -> TrainingRecord {
+    guard record.stopReason != .interrupted else {
+      throw Interruption(work: "training", step: record.steps)
+    }
+    guard record.stopReason != .diverged else { throw TrainingError.diverged(step: record.steps) }
+    return record
+  }
+}
+
+extension Budget {
+  /// What each of some runs has of it: at least a step.
+  func shared(by runs: Int) -> Budget {
+    if let seconds { return .seconds(seconds / Double(runs)) }
+    return .steps(max(1, (steps ?? 0) / runs))
+  }
+}
+
+extension TrainingRecord {
+  /// What several runs took together; the curve is that of the first.
+  init(together records: [TrainingRecord]) {
+    self = records.first ?? TrainingRecord()
+    best = nil
+    for record in records.dropFirst() {
+      steps += record.steps
+      skippedSteps += record.skippedSteps
+      units += record.units
+      seconds += record.seconds
+      validationSeconds += record.validationSeconds
+      peakBytes = max(peakBytes, record.peakBytes)
+    }
+    trainLoss = nil
+    let speeds = records.map(\.unitsPerSecond)
+    unitsPerSecond = speeds.reduce(0, +) / Double(max(speeds.count, 1))
   }
 }
 
