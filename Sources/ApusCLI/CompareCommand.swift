@@ -55,6 +55,13 @@ struct CompareCommand: AsyncParsableCommand {
     inversion: .prefixedNo,
     help: "Judge the mean of the two or three best runs as a model of its own, for series.")
   var ensemble = false
+  @Option(
+    parsing: .unconditional,
+    help: """
+      Learning rates and sizes to try of every model, within its budget: the better half goes on, again and \
+      again. Default: 1, the usual ones.
+      """)
+  var tune: Int?
   @Option(help: "The folder that report and winner are written to.")
   var output = "apus-compare"
   @Flag(help: "Go on with a comparison of the same data and options that was interrupted.")
@@ -68,7 +75,7 @@ struct CompareCommand: AsyncParsableCommand {
       throw ValidationError(
         "--models is '\(models)', but it must be standard, all, or names; see apus models.")
     }
-    try requireRange([("--seeds", seeds, 1...1000)])
+    try requireRange([("--seeds", seeds, 1...1000), ("--tune", tune, 1...256)])
   }
 
   func run() async throws {
@@ -115,6 +122,7 @@ struct CompareCommand: AsyncParsableCommand {
       because: "is for series, and a text is compared. Leave it out.")
     (options.width, options.layers) = (training.width, training.layers)
     options.learningRate = training.learningRate
+    options.candidates = tune ?? options.candidates
     options.command = commandLine
     return options
   }

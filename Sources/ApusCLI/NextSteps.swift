@@ -1,5 +1,6 @@
 import Apus
 import ApusEvaluation
+import Foundation
 
 // What `apus compare` prints to be copied: the same file and options with what is recommended.
 extension CompareCommand {
@@ -31,25 +32,34 @@ extension CompareCommand {
   }
 
   /// The backtest: a baseline of its folder is fitted before each origin anyway, while a model's folder
-  /// has seen all rows, so that its architecture is trained again.
+  /// has seen all rows, so that its architecture is trained again; of an ensemble those of its members are, each
+  /// alone.
   private static func backtest(
     _ use: RecommendedUse, folder: String, named: [String], data: String, _ typed: TypedOptions
   ) -> NextStep {
     let bar = use.isModel ? use.baseline : use.name == "naive" ? nil : "naive"
-    let own =
-      use.isModel
-      ? named.first { (try? ModelChoice($0))?.name == use.name } ?? use.name : folder
+    var own: [String] = []
+    for member in use.isModel ? use.members : [folder] where !own.contains(member) {
+      own.append(member)
+    }
+    let models = own.map { one in named.first { (try? ModelChoice($0))?.name == one } ?? one }
     let options = TypedOptions.columns + TypedOptions.rows + TypedOptions.known
+    let names = own.formatted(.list(type: .and).locale(Locale(identifier: "en")))
+    let note =
+      switch (use.isModel, own.count) {
+      case (true, 2...):
+        "\(names) are trained, each alone, on the rows before those that they forecast"
+      case (true, _): "\(names) is trained on the rows before those that it forecasts"
+      case (false, _): "\(use.name) is fitted on the rows before those that it forecasts"
+      }
     return NextStep(
       title: "Backtest",
       command: command(
-        [
-          "backtest", "--model", [own, bar].compactMap(\.self).joined(separator: ","), "--data",
-          data,
-        ]
-          + typed.only(options + (use.isModel ? TypedOptions.training : []))),
-      note: "\(use.name) is \(use.isModel ? "trained" : "fitted") on the rows before those that it "
-        + "forecasts")
+        ["backtest", "--model", (models + [bar].compactMap(\.self)).joined(separator: ",")]
+          + ["--data", data]
+          + typed.only(options + (use.isModel ? TypedOptions.training : []))
+          + typed.found(use.settings)),
+      note: note)
   }
 }
 
@@ -78,6 +88,18 @@ struct TypedOptions: Sendable {
     "--steps", "--width", "--layers", "--learning-rate", "--seed",
   ]
   private static let flags: Set = ["--day-first", "--no-day-first"]
+
+  /// The options for settings that were found, but for those that were typed.
+  func found(_ settings: TuningRecord.Candidate?) -> [String] {
+    guard let settings else { return [] }
+    let all: [(name: String, value: String?)] = [
+      ("--learning-rate", "\(settings.learningRate)"),
+      ("--width", settings.width.map { "\($0)" }), ("--layers", settings.layers.map { "\($0)" }),
+    ]
+    return all.flatMap { name, value in
+      value.map { only([name]).isEmpty ? [name, $0] : [] } ?? []
+    }
+  }
 
   /// Those with the given names, and their values.
   func only(_ names: [String]) -> [String] {

@@ -51,6 +51,13 @@ struct TrainCommand: AsyncParsableCommand {
   var seeds: Int?
   @Option(
     parsing: .unconditional,
+    help: """
+      Learning rates and sizes to try within the budget: the better half goes on, again and again. \
+      Default: 1, the usual ones.
+      """)
+  var tune: Int?
+  @Option(
+    parsing: .unconditional,
     help: "Windows of one step. Default: 8 of rows, or about 4096 tokens of a text.")
   var batch: Int?
   @Option(parsing: .unconditional, help: "Batches to a step, whose gradients are averaged.")
@@ -70,6 +77,7 @@ struct TrainCommand: AsyncParsableCommand {
     try requireRange([
       ("--batch", batch, 1...65536), ("--accumulate", accumulate, 1...65536),
       ("--patience", patience, 1...Int(Int32.max)), ("--seeds", seeds, 1...64),
+      ("--tune", tune, 1...256),
     ])
   }
 
@@ -99,7 +107,7 @@ struct TrainCommand: AsyncParsableCommand {
       training.given + [
         ("--resume", resume), ("--batch", batch != nil), ("--accumulate", accumulate != 1),
         ("--patience", patience != nil), ("--seeds", seeds != nil),
-        ("--precision", precision != .float32),
+        ("--tune", tune != nil), ("--precision", precision != .float32),
         ("--recompute", recompute), ("--patch", forecast.patch != nil),
         ("--covariates", forecast.covariates != nil),
         ("--static", forecast.ahead.statics != nil),
@@ -152,6 +160,7 @@ struct TrainCommand: AsyncParsableCommand {
     (options.width, options.layers) = (training.width, training.layers)
     (options.learningRate, options.seed) = (training.learningRate, training.seed ?? 0)
     options.seeds = seeds ?? options.seeds
+    options.candidates = tune ?? options.candidates
     (options.precision, options.recomputesBlocks) = (precision, recompute)
     (options.measure, options.covariates) = (forecast.measure, forecast.covariateNames)
     (options.future, options.holidays) = (forecast.ahead.names, try forecast.ahead.days())
@@ -180,6 +189,7 @@ struct TrainCommand: AsyncParsableCommand {
       \(String(format: "%.1f", summary.record.seconds)) s, \
       \(Int(summary.record.unitsPerSecond)) \(summary.record.unit)/s
       validation: \(loss ?? "none")\(best)
+      \(summary.tuning?.sentence(summary.model).map { $0 + "\n" } ?? "")\
       \(coverageLine(summary.coverage))\
       model: \(output)\(next)
       """

@@ -130,10 +130,13 @@ public struct DataFile: Sendable {
   private func next(
     _ model: Model, _ record: ComparisonRecord, _ options: ComparisonOptions
   ) -> [NextStep]? {
-    place.map { path, reading in
+    let row = record.rows.first { $0.name == record.verdict.recommended }
+    return place.map { path, reading in
       options.next(
         RecommendedUse(
-          name: model.name, isModel: !model.forecasters.isEmpty, baseline: record.verdict.baseline,
+          name: model.name, isModel: !model.forecasters.isEmpty, members: model.members.map(\.name),
+          settings: row?.tuning?.keptCandidate,
+          baseline: record.verdict.baseline,
           streamObstacle: model.streamObstacle(inFileAt: path, options: reading)))
     }
   }

@@ -15,6 +15,19 @@ struct RunState: Codable, Hashable {
   var lastValidationSeconds = 0.0
   var record = TrainingRecord()
 
+  /// Where it was held, in order; nil of one that never was.
+  var halts: [Halt]?
+
+  /// What a run had found when it was held.
+  struct Halt: Codable, Hashable {
+    /// The share of the budget that it was to come to.
+    var share: Double
+    var step: Int
+    var seconds: Double
+    /// The best validation loss up to here; nil where there was none.
+    var loss: Double?
+  }
+
   /// A moment of a run, in every way in which an ``Interval`` counts.
   struct Mark: Codable, Hashable {
     var step: Int

@@ -38,17 +38,25 @@ public struct Trainer {
     _ task: some TrainingTask, resume: Bool = false,
     progress: @escaping (TrainingProgress) async -> Void = { _ in }
   ) async throws -> TrainingRecord {
+    if resume, options.checkpoints == nil {
+      throw TrainingError.option(
+        name: "checkpoints", found: "nothing", expected: "the folder to resume from")
+    }
+    return try await prepared(task, resume: resume, progress: progress).complete()
+  }
+
+  /// A run in its folder, where asked from the newest checkpoint there.
+  func prepared<Work: TrainingTask>(
+    _ task: Work, resume: Bool, progress: @escaping (TrainingProgress) async -> Void
+  ) async throws -> TrainingRun<Work> {
     let run = try TrainingRun(task, options: options, seconds: seconds, progress: progress)
     if let checkpoints = options.checkpoints {
       let store = try CheckpointStore(
         checkpoints.directory, keepLast: checkpoints.keepLast, files: files,
         freeBytes: freeBytes)
       try await run.open(store, resume: resume)
-    } else if resume {
-      throw TrainingError.option(
-        name: "checkpoints", found: "nothing", expected: "the folder to resume from")
     }
-    return try await run.complete()
+    return run
   }
 }
 

@@ -5,7 +5,8 @@ final class TrainingRun<Work: TrainingTask> {
   let task: Work
   let options: TrainerOptions
   let clock: () -> Double
-  let start: Double
+  /// When it went on last; nil while it is held.
+  var start: Double?
   let report: (TrainingProgress) async -> Void
   let key: RandomKey
   var optimizer: any Optimizer
@@ -36,26 +37,42 @@ final class TrainingRun<Work: TrainingTask> {
 
   /// Runs to the end. Whoever shares the thread gets a turn after each step.
   func complete() async throws -> TrainingRecord {
+    let reason = try await advance(to: .infinity)
+    return finish(reason ?? .budget)
+  }
+
+  func advance(to goal: Double) async throws -> TrainingRecord.StopReason? {
+    start = start ?? clock()
+    guard halt(at: goal) == nil else { return nil }
     Machine.resetPeakBytes()
     if savedStep != nil, validationIsDue { try validate() }  // cancelled while it validated
-    var reason: TrainingRecord.StopReason?
+    var (reason, isThere) = (TrainingRecord.StopReason?.none, false)
     repeat {
       reason = stopReason  // also what was asked for since the last report
-      if reason == nil {
+      if reason == nil, !hasReached(goal) {
         try makeStep()
         if validationIsDue { try validate() }
         reason = stopReason
       }
+      isThere = reason == nil && hasReached(goal)
       // An interrupted run answers at once, and leaves no trace that a resumed one would not.
-      if let reason, reason != .interrupted, state.lastValidation?.step != state.step {
+      if isThere || (reason != nil && reason != .interrupted),
+        state.lastValidation?.step != state.step
+      {
         try validate()
       }
-      try await saveIfDue(isLast: reason != nil)
+      isThere = isThere && state.lastValidation?.step == state.step
+      if isThere { noteHalt(at: goal) }
+      try await saveIfDue(isLast: reason != nil || isThere)
       await report(progress())
       await Task.yield()
-    } while reason == nil
+    } while reason == nil && !isThere
+    return reason
+  }
+
+  func finish(_ reason: TrainingRecord.StopReason) -> TrainingRecord {
     restoreBest()
-    return finishedRecord(reason ?? .budget)
+    return record(reason)
   }
 
   // MARK: Steps
@@ -101,7 +118,10 @@ final class TrainingRun<Work: TrainingTask> {
 
   // MARK: Budget
 
-  var spent: Double { state.spentSeconds + clock() - start }
+  var spent: Double { state.spentSeconds + (start.map { clock() - $0 } ?? 0) }
+
+  /// Stops the clock until it goes on.
+  func hold() { (state.spentSeconds, start) = (spent, nil) }
 
   /// The seconds that steps may take: what the last validation will need is kept for it.
   var usableSeconds: Double? {
@@ -217,7 +237,7 @@ final class TrainingRun<Work: TrainingTask> {
     state.stepSeconds > 0 ? Double(state.record.units) / state.stepSeconds : 0
   }
 
-  private func finishedRecord(_ reason: TrainingRecord.StopReason) -> TrainingRecord {
+  func record(_ reason: TrainingRecord.StopReason) -> TrainingRecord {
     var record = state.record
     record.steps = state.step
     record.unitsPerSecond = unitsPerSecond

@@ -473,6 +473,7 @@ struct FlagTests {
     trials.merge([
       "compare --models": .with(["--models", "mamba"]), "compare --seeds": .with(["--seeds", "2"]),
       "compare --gate": .with(["--gate"]),
+      "compare --tune": .with(["--tune", "2"]),
       "compare --ensemble": .base(
         compare.map { $0 == "lstm" ? "lstm,mamba" : $0 }, with: ["--ensemble"]),
       "compare --resume": .refused(
@@ -552,7 +553,7 @@ struct FlagTests {
         with: ["--formula-guard"]), "train --model": .with(["--model", "mamba"]),
       "train --resume": .base(
         train.map { $0 == "OUT" ? calm : $0 } + ["--target", "close"], with: ["--resume"]),
-      "train --seeds": .with(["--seeds", "2"]),
+      "train --seeds": .with(["--seeds", "2"]), "train --tune": .with(["--tune", "2"]),
       "train --batch": .with(["--batch", "2"]), "train --accumulate": .with(["--accumulate", "2"]),
       "train --patience": .base(
         train + ["--steps", "300", "--learning-rate", "0.9"], with: ["--patience", "1"]),

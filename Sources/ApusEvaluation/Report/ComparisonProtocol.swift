@@ -18,6 +18,9 @@ public struct Trial: Codable, Sendable, Equatable {
   public var validationLoss: Double?
   /// The loss on the test part; nil where it was not judged there.
   public var testLoss: Double?
+  /// Of one of several settings that were tried, the best validation loss by the end of each rung of the search
+  /// that it trained in, nil where it had none; see ``TuningRecord``.
+  public var rungs: [Double?]?
 
   /// Creates a trial that is not judged on the test part yet.
   public init(
@@ -140,11 +143,15 @@ extension Verdict {
 }
 
 extension ComparisonRecord {
-  /// What stands behind the answer, a sentence each: windows, the set of the best, the nested test, runs, and
-  /// models whose training was not finished.
+  /// What stands behind the answer, a sentence each: windows, the set of the best, the nested test, the
+  /// direction of returns, runs, searches
+  /// for settings, and models whose training was not finished.
   public var protocolSentences: [String] {
-    [verdict.windowsSentence, bestSet?.sentence, nestedTest?.sentence, trials?.sentence]
-      .compactMap(\.self)
+    [
+      verdict.windowsSentence, bestSet?.sentence, nestedTest?.sentence, directionSharpe?.sentence,
+      trials?.sentence,
+    ].compactMap(\.self)
+      + ranked.compactMap { row in row.tuning?.sentence(row.name) }
       + ranked.compactMap { row in row.unfinished?.sentence(row.name) }
   }
 }

@@ -28,6 +28,8 @@ public struct ComparisonRecord: Codable, Sendable, Equatable {
   public var nestedTest: NestedTest?
   /// How many training runs were made; nil where it is not known.
   public var trials: TrialCount?
+  /// What the direction of the chosen model's forecasts was worth; nil where no returns are forecast.
+  public var directionSharpe: DirectionSharpe?
   /// What the errors of the recommended forecaster on the test part still hold; nil for text, and where too
   /// few are there.
   public var residuals: ResidualChecks?

@@ -34,6 +34,8 @@ public struct ComparisonRow: Codable, Sendable, Equatable {
   public var setPValue: Double?
   /// That training was cut off while it still improved; nil where it was finished, and of baselines.
   public var unfinished: UnfinishedTraining?
+  /// How its learning rate and size were found; nil where they were not searched for.
+  public var tuning: TuningRecord?
   /// `1 - loss / loss of the best baseline`, a fraction: positive is better than the bar. `nil` where
   /// the latter is 0.
   public var skill: Double?
@@ -47,7 +49,7 @@ public struct ComparisonRow: Codable, Sendable, Equatable {
   /// Mean absolute distance between nominal and observed coverage over the quantiles.
   public var coverageError: Double?
 
-  /// Wall-clock seconds of training, all of one seed.
+  /// Wall-clock seconds of training, all of one seed; a search for settings is spread over the seeds.
   public var seconds: Double?
   /// Optimizer steps done in that time.
   public var steps: Int?

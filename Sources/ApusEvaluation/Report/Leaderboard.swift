@@ -36,6 +36,8 @@ public struct Leaderboard: Codable, Sendable, Equatable {
     public let winRate: Double?
     /// That training was cut off while it still improved, and what more time may bring.
     public let unfinished: UnfinishedTraining?
+    /// The learning rates and sizes that were tried.
+    public let tuning: TuningRecord?
     /// Seconds of training.
     public let seconds: Double?
     /// Trained numbers.
@@ -110,7 +112,7 @@ extension Leaderboard.Row {
     pValue = row.pValue.finite
     setPValue = row.setPValue.finite
     (seriesSkill, winRate) = (series?.skill, series?.winRate)
-    unfinished = row.unfinished
+    (unfinished, tuning) = (row.unfinished, row.tuning)
     seconds = row.seconds.finite
     parameters = row.parameters
     tokensPerSecond = row.tokensPerSecond.finite
@@ -140,6 +142,7 @@ extension Leaderboard.Row {
     try keys.encode(seriesSkill, forKey: .seriesSkill)
     try keys.encode(winRate, forKey: .winRate)
     try keys.encode(unfinished, forKey: .unfinished)
+    try keys.encode(tuning, forKey: .tuning)
     try keys.encode(seconds, forKey: .seconds)
     try keys.encode(parameters, forKey: .parameters)
     try keys.encode(tokensPerSecond, forKey: .tokensPerSecond)

@@ -45,6 +45,9 @@ public struct ComparisonOptions: Sendable {
   public var layers: Int?
   /// The peak of the learning rate; each architecture's usual one when nil.
   public var learningRate: Double?
+  /// How many learning rates and sizes are tried of each model, within the budget of its first seed; see
+  /// ``SuccessiveHalving``. Those that are given are not searched for. Default: 1, the usual ones.
+  public var candidates = 1
   /// The command that reproduces the comparison.
   public var command = "apus compare"
 
@@ -94,10 +97,14 @@ public struct ComparisonOptions: Sendable {
     return options
   }
 
+  /// Width and layers of a forecaster's backbone where nothing is said.
+  static let usualForecaster = (width: 64, layers: 2)
+
   /// The size of a forecaster's backbone where nothing is said.
   var usualSize: BackboneSize {
     BackboneSize(
-      width: width ?? 64, layers: layers ?? 2, context: max(1, lookBack / max(1, patch)))
+      width: width ?? Self.usualForecaster.width, layers: layers ?? Self.usualForecaster.layers,
+      context: max(1, lookBack / max(1, patch)))
   }
 
   /// The forecaster of a model.
@@ -133,6 +140,10 @@ public struct RecommendedUse: Sendable, Equatable {
   public var name: String
   /// Whether it is a trained model and not a baseline.
   public var isModel: Bool
+  /// The models whose mean it is, in the order of the ensemble; of any other forecaster itself.
+  public var members: [String]
+  /// The learning rate and size that were found for it; nil where they were not searched for.
+  public var settings: TuningRecord.Candidate?
   /// The best baseline.
   public var baseline: String?
   /// Why a stream cannot read the rows of the file, as the part of a sentence; nil where it can.

@@ -12,12 +12,16 @@ struct Contender<Model> {
   private(set) var runs: [Run] = []
   /// Why it failed, when it did.
   private(set) var failure: (status: ComparisonRow.Status, message: String)?
+  /// How its learning rate and size were found; nil where they were not searched for.
+  private(set) var search: TuningRecord?
 
   struct Run {
     let seed: UInt64
     let model: Model
     let parameters: Int
     let record: TrainingRecord
+    /// The peak it was trained with.
+    let learningRate: Double
   }
 
   init(_ choice: ModelChoice) { self.choice = choice }
@@ -31,53 +35,43 @@ struct Contender<Model> {
 
   /// Trains with every seed. What goes wrong is kept as a failure, and cancellation alone is thrown.
   ///
+  /// Where settings are searched for, the first seed finds them within its budget, and the others train with them
+  /// for as long as the winner did.
+  ///
   /// - Parameters:
-  ///   - options: Seeds, budget and the like.
-  ///   - training: How runs go, but for seed and budget.
-  ///   - runs: The folder of the runs' checkpoints, from which they go on; none are kept when nil.
-  ///   - log: Takes in every run.
-  ///   - make: Makes the model of a seed and its task.
-  ///   - progress: Called after every step with the number of the seed.
+  ///   - job: How runs go.
+  ///   - progress: Called after every step with what is done, and with how many seeds are, in parts.
   /// - Throws: `CancellationError`; ``TrainingError`` and `FileError` for the folder of checkpoints.
   fileprivate mutating func train(
-    _ options: ComparisonOptions, training: TrainerOptions, runs: String?, log: TrialLog,
-    make: (ModelChoice, UInt64) throws -> (Model, any TrainingTask),
-    progress: @escaping (_ seed: Int, TrainingProgress) async -> Void
+    _ job: ContenderJob<Model>,
+    progress: @escaping (_ phase: String, _ seeds: Double, TrainingProgress) async -> Void
   ) async throws {
-    for (number, seed) in options.seeds.enumerated() {
-      var own = training
-      (own.seed, own.budget) = (seed, options.budget)
-      var identity = TaskIdentity.none
-      func note(_ status: ComparisonRow.Status, _ record: TrainingRecord? = nil) throws {
-        try log.record(
-          Trial(
-            name, identity: identity, trainer: own, settings: options.settings, status: status,
-            record: record))
-      }
+    var job = job
+    let (name, seeds) = (name, job.options.seeds)
+    for (number, seed) in seeds.enumerated() {
       do {
-        let (model, task) = try make(choice, seed)
-        identity = task.identity
-        own.checkpoints = runs.map { CheckpointOptions(directory: "\($0)/\(name)-\(seed)") }
-        let record = try await Trainer(own).run(task, resume: runs != nil) {
-          await progress(number, $0)
+        if number == 0, job.options.candidates > 1 {
+          let found = try await job.searched(choice, seed: seed) { rung, state in
+            await progress("\(name), settings, round \(rung + 1)", state.share, state)
+          }
+          (search, job) = (found.search, found.job)
+          runs.append(found.run)
+        } else {
+          let run = try await job.run(choice, seed: seed) { state in
+            await progress(
+              "\(name), seed \(number + 1) of \(seeds.count)", Double(number) + state.share, state)
+          }
+          guard run.record.stopReason != .diverged else {
+            failure = (.diverged, "Training with seed \(seed) gave no finite loss any more.")
+            return
+          }
+          runs.append(run)
         }
-        try Task.checkCancellation()
-        try note(record.stopReason == .diverged ? .diverged : .ok, record)
-        guard record.stopReason != .diverged else {
-          failure = (.diverged, "Training with seed \(seed) gave no finite loss any more.")
-          return
-        }
-        let parameters = task.parameters.reduce(0) { $0 + $1.value.count }
-        self.runs.append(Run(seed: seed, model: model, parameters: parameters, record: record))
-      } catch let error as CancellationError {
-        throw error
-      } catch let error as FileError {
-        throw error
-      } catch let error as TrainingError where error.concernsFolder {
+      } catch  where endsAllRuns(error) {
         throw error
       } catch {
-        failure = (.failed, "\(error)")
-        return try note(.failed)
+        failure = (error is TuningError ? .diverged : .failed, "\(error)")
+        return
       }
     }
   }
@@ -88,13 +82,15 @@ struct Contender<Model> {
     if let failure { (row.status, row.message) = (failure.status, failure.message) }
     let records = runs.map(\.record)
     guard failure == nil, let first = records.first else { return row }
-    row.seconds = Metrics.mean(records.map(\.seconds))
-    row.steps = records.map(\.steps).reduce(0, +) / records.count
+    let givenUp = search?.givenUp ?? (seconds: 0, steps: 0)
+    row.seconds = Metrics.mean(records.map(\.seconds)) + givenUp.seconds / Double(records.count)
+    row.steps = (records.map(\.steps).reduce(0, +) + givenUp.steps) / records.count
     row.tokensPerSecond = Metrics.mean(records.map(\.unitsPerSecond))
     row.peakBytes = records.map(\.peakBytes).max()
     row.parameters = runs.first?.parameters
     row.artifactBytes = row.parameters.map { $0 * 4 }
     row.curve = first.points
+    row.tuning = search
     // A run that ended early had nothing left to learn.
     if records.allSatisfy({ $0.stopReason == .budget }) {
       row.unfinished = UnfinishedTraining(ofRuns: records.map(\.points))
@@ -114,47 +110,32 @@ extension TrainingRecord {
   }
 }
 
-extension ComparisonOptions {
-  /// What all runs share, as the log of trials has it.
-  fileprivate var settings: [String: String] {
-    var settings = ["context": "\(lookBack)", "horizon": "\(horizon)", "patch": "\(patch)"]
-    settings["width"] = width.map { "\($0)" }
-    settings["layers"] = layers.map { "\($0)" }
-    return settings
-  }
-}
-
 extension Contender {
   /// Trains every model that the options name, one after the other.
   ///
   /// - Parameters:
-  ///   - options: Models, seeds, budget and the like.
-  ///   - training: How runs go, but for seed and budget.
-  ///   - runs: The folder of the runs' checkpoints, from which they go on; none are kept when nil.
-  ///   - log: Takes in every run.
-  ///   - make: Makes the model of a choice and a seed, and its task.
+  ///   - job: How runs go.
   ///   - progress: Called after every step.
   /// - Returns: One contender per model, trained or failed.
-  /// - Throws: `ConfigError` for an unknown name, `CancellationError`; ``TrainingError`` and `FileError`
-  ///   for the folder of checkpoints.
+  /// - Throws: `ConfigError` for an unknown name, ``TuningError/nothingToSearch``, `CancellationError`;
+  ///   ``TrainingError`` and `FileError` for the folder of checkpoints.
   static func trained(
-    _ options: ComparisonOptions, training: TrainerOptions, runs: String?, log: TrialLog,
-    make: (ModelChoice, UInt64) throws -> (Model, any TrainingTask),
-    progress: @escaping (WorkProgress) async -> Void
+    _ job: ContenderJob<Model>, progress: @escaping (WorkProgress) async -> Void
   ) async throws -> [Contender] {
-    var contenders = try options.choices().map { Contender($0) }
-    let count = Double(contenders.count * options.seeds.count)
+    var contenders = try job.options.choices().map { Contender($0) }
+    if job.options.candidates > 1 {
+      for contender in contenders { _ = try job.space(of: contender.choice) }
+    }
+    let seeds = job.options.seeds.count
+    let count = Double(contenders.count * seeds)
     let start = ContinuousClock.now
     for index in contenders.indices {
-      let name = contenders[index].name
-      try await contenders[index].train(
-        options, training: training, runs: runs, log: log, make: make
-      ) { seed, state in
-        let done = Double(index * options.seeds.count + seed) + state.share
+      try await contenders[index].train(job) { phase, done, state in
+        let done = Double(index * seeds) + done
         let elapsed = (ContinuousClock.now - start).seconds
         await progress(
           WorkProgress(
-            phase: "\(name), seed \(seed + 1) of \(options.seeds.count)", share: done / count,
+            phase: phase, share: done / count,
             secondsLeft: done > 0.05 ? elapsed / done * (count - done) : nil,
             detail: state.losses))
       }

@@ -104,6 +104,23 @@ struct Finalists {
       model: model.name, baseline: baseline.name, statistic: test.statistic, pValue: test.pValue)
   }
 
+  /// What the direction of the model's forecasts of the next row was worth: of each date the mean over series,
+  /// by the mean over seeds.
+  func direction(trials: Int) -> DirectionSharpe? {
+    guard problem.measure == .returns, let model, problem.split.horizon > 0 else { return nil }
+    var sums = [(sum: Double, count: Int)](repeating: (0, 0), count: origins.dates)
+    for (index, origin) in origins.all.enumerated() {
+      let value = problem.table.series[origin.series].values[origin.row + 1]
+      let expected = model.means.reduce(0) { $0 + $1[index][0] }
+      guard value.isFinite, expected.isFinite else { continue }
+      sums[origin.date].sum += expected > 0 ? value : expected < 0 ? -value : 0
+      sums[origin.date].count += 1
+    }
+    return DirectionSharpe(
+      model.name,
+      returns: sums.filter { $0.count > 0 }.map { $0.sum / Double($0.count) }, trials: trials)
+  }
+
   /// What the errors of one step ahead still hold, of medians: of each date the mean over series.
   func residuals(of name: String?) -> ResidualChecks? {
     let finalist = [model, baseline].compactMap(\.self).first { $0.name == name }

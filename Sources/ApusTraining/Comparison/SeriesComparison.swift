@@ -71,6 +71,7 @@ public struct SeriesComparison: Sendable {
     var record = judged.record(source: source, table: table, options: options)
     try log.judge(record.rows, seeds: options.seeds)
     record.trials = log.count
+    record.directionSharpe = judged.finalists.direction(trials: log.count.logged)
     record.reproduction.startedAt = began.timeIntervalSince1970
     record.reproduction.seconds = Date.now.timeIntervalSince(began)
     return Found(
@@ -81,21 +82,26 @@ public struct SeriesComparison: Sendable {
     _ problem: SeriesProblem, log: TrialLog,
     progress: @escaping (WorkProgress) async -> Void
   ) async throws -> [Contender<Forecaster>] {
-    func config(_ choice: ModelChoice) throws -> ForecasterConfig {
-      try options.forecaster(choice, recipe: problem.recipe)
+    if options.hasEnsemble, try options.choices().count * options.seeds.count < 2 {
+      throw ConfigError.invalid(
+        key: "ensemble", value: "1 run", rule: "a mean needs two; give more models or more seeds")
     }
     // What no model can do is wrong with the options, not with a row.
     try options.usualSize.validate()
-    for choice in try options.choices() { try (try? config(choice))?.validate() }
-    return try await Contender.trained(
-      options, training: .forecaster(learningRate: options.learningRate), runs: runs, log: log,
-      make: { choice, seed in
-        var task = try ForecastingTask(
-          config(choice), seed: seed, recipe: problem.recipe, frames: problem.frames,
-          split: problem.split, scales: problem.scales)
-        task.identity = try problem.identity(task.forecaster.config, of: source)
-        return (task.forecaster, task)
-      }, progress: progress)
+    for choice in try options.choices() {
+      try (try? options.forecaster(choice, recipe: problem.recipe))?.validate()
+    }
+    let job = ContenderJob<Forecaster>(
+      options: options, usual: ComparisonOptions.usualForecaster,
+      training: { .forecaster(learningRate: $0.learningRate) }, runs: runs, log: log
+    ) { choice, own, seed in
+      var task = try ForecastingTask(
+        own.forecaster(choice, recipe: problem.recipe), seed: seed, recipe: problem.recipe,
+        frames: problem.frames, split: problem.split, scales: problem.scales)
+      task.identity = try problem.identity(task.forecaster.config, of: source)
+      return (task.forecaster, task)
+    }
+    return try await Contender.trained(job, progress: progress)
   }
 
   /// The baselines, fitted on the training part of each series.

@@ -14,6 +14,8 @@ struct SeriesEnsemble {
   struct Member {
     let model: String
     let run: Contender<Forecaster>.Run
+    /// What the search for its model's settings cost; nil where there was none.
+    let search: TuningRecord?
   }
 
   static let mostMembers = 3
@@ -27,7 +29,7 @@ struct SeriesEnsemble {
   /// - Throws: `CancellationError`, `MetricError`.
   init?(_ problem: SeriesProblem, _ contenders: [Contender<Forecaster>]) throws {
     let runs = contenders.filter { $0.failure == nil }.flatMap { contender in
-      contender.runs.map { Member(model: contender.name, run: $0) }
+      contender.runs.map { Member(model: contender.name, run: $0, search: contender.search) }
     }
     func loss(_ member: Member) -> Double { member.run.record.best?.validationLoss ?? .infinity }
     let ranked = runs.enumerated().sorted {
@@ -56,8 +58,11 @@ struct SeriesEnsemble {
   var row: ComparisonRow {
     var row = ComparisonRow(name: Model.ensembleName, kind: .model)
     let records = members.map(\.run.record)
-    row.seconds = records.reduce(0) { $0 + $1.seconds }
-    row.steps = records.reduce(0) { $0 + $1.steps }
+    // A search is paid for once, whatever is made of its model.
+    let searches = Dictionary(members.map { ($0.model, $0.search) }) { first, _ in first }
+    let givenUp = searches.values.compactMap { $0?.givenUp }
+    row.seconds = records.reduce(0) { $0 + $1.seconds } + givenUp.reduce(0) { $0 + $1.seconds }
+    row.steps = records.reduce(0) { $0 + $1.steps } + givenUp.reduce(0) { $0 + $1.steps }
     row.peakBytes = records.map(\.peakBytes).max()
     row.parameters = members.reduce(0) { $0 + $1.run.parameters }
     row.artifactBytes = row.parameters.map { $0 * 4 }

@@ -162,7 +162,7 @@ extension SeriesComparison {
       let run = contender.bestRun
     {
       let place = contender.runs.firstIndex { $0.seed == run.seed } ?? 0
-      return ([SeriesEnsemble.Member(model: name, run: run)], place)
+      return ([SeriesEnsemble.Member(model: name, run: run, search: contender.search)], place)
     }
     guard let ensemble = found.ensemble, name == Model.ensembleName else { return nil }
     return (ensemble.members, 0)
@@ -194,7 +194,7 @@ extension SeriesComparison {
       let task = try ForecastingTask(
         run.model.config, seed: run.seed, recipe: recipe, frames: frames, split: whole,
         scales: problem.scales)
-      var trainer = TrainerOptions.forecaster(learningRate: options.learningRate)
+      var trainer = TrainerOptions.forecaster(learningRate: run.learningRate)
       steps.append(max(1, run.record.best?.step ?? run.record.steps))
       (trainer.budget, trainer.seed) = (.steps(steps[number]), run.seed)
       let part = runs.count > 1 ? " (\(number + 1) of \(runs.count))" : ""

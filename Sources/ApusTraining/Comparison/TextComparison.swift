@@ -84,21 +84,25 @@ public struct TextComparison: Sendable {
   private func contenders(
     _ problem: TextProblem, log: TrialLog, progress: @escaping (WorkProgress) async -> Void
   ) async throws -> [Contender<LanguageModel>] {
-    try await Contender.trained(
-      options, training: .languageModel(learningRate: options.learningRate), runs: runs, log: log,
-      make: { choice, seed in
-        let usual = BackboneSize(
-          width: 128, layers: 4, context: options.tokens, vocabulary: problem.vocabulary)
-        let blueprint = try options.blueprint(choice, usual: usual)
-        let model = try LanguageModel(blueprint, key: RandomKey(seed: seed))
-        var task = try LanguageTask(
-          model, training: problem.train, validation: problem.validation,
-          batch: max(1, 4096 / options.tokens), context: options.tokens)
-        task.identity = TaskIdentity(
-          configuration: String(decoding: try blueprint.json(), as: UTF8.self)
-            + " context \(options.tokens)", dataSHA256: source.sha256)
-        return (model, task)
-      }, progress: progress)
+    let size = LanguageTraining.usual
+    let job = ContenderJob<LanguageModel>(
+      options: options, usual: size,
+      training: { .languageModel(learningRate: $0.learningRate) }, runs: runs, log: log
+    ) { choice, own, seed in
+      let usual = BackboneSize(
+        width: size.width, layers: size.layers, context: own.tokens,
+        vocabulary: problem.vocabulary)
+      let blueprint = try own.blueprint(choice, usual: usual)
+      let model = try LanguageModel(blueprint, key: RandomKey(seed: seed))
+      var task = try LanguageTask(
+        model, training: problem.train, validation: problem.validation,
+        batch: max(1, 4096 / own.tokens), context: own.tokens)
+      task.identity = TaskIdentity(
+        configuration: String(decoding: try blueprint.json(), as: UTF8.self)
+          + " context \(own.tokens)", dataSHA256: source.sha256)
+      return (model, task)
+    }
+    return try await Contender.trained(job, progress: progress)
   }
 }
 

@@ -34,11 +34,14 @@ public struct ForecastTraining: Sendable {
     return try SeriesProblem(table, options: problemOptions)
   }
 
-  /// Sets up the model of a seed.
-  private func task(_ problem: SeriesProblem, seed: UInt64) throws -> ForecastingTask {
+  /// Sets up a model.
+  private func task(
+    _ problem: SeriesProblem, _ options: ModelTrainingOptions
+  ) throws -> ForecastingTask {
     let context = problem.lookBack
+    let size = ComparisonOptions.usualForecaster
     let usual = BackboneSize(
-      width: 64, layers: 2, context: max(1, context / max(1, options.patch)))
+      width: size.width, layers: size.layers, context: max(1, context / max(1, options.patch)))
     let config = ForecasterConfig(
       try options.model.blueprint(usual, width: options.width, layers: options.layers),
       context: context, inputs: problem.recipe.inputs, horizon: options.horizon,
@@ -46,7 +49,7 @@ public struct ForecastTraining: Sendable {
       window: ForecasterConfig.usualWindow(context: context),
       known: problem.recipe.known?.count ?? 0)
     var task = try ForecastingTask(
-      config, seed: seed, recipe: problem.recipe, frames: problem.frames,
+      config, seed: options.seed, recipe: problem.recipe, frames: problem.frames,
       split: problem.split, batch: options.batch ?? 8, scales: problem.scales)
     struct Identity: Encodable {
       let config: ForecasterConfig
@@ -78,37 +81,52 @@ public struct ForecastTraining: Sendable {
     progress: @escaping @Sendable (TrainingProgress) async -> Void = { _ in }
   ) async throws -> TrainingSummary {
     let problem = try problem()
-    let defaults = TrainerOptions.forecaster(learningRate: options.learningRate)
-    guard options.seeds > 1 else {
-      let task = try task(problem, seed: options.seed)
-      return try await options.train(
-        task, as: ("forecast", task.forecaster.config.backbone.architecture.name),
-        with: defaults, output: output, resume: resume, progress: progress
-      ) { summary in
-        try save([task.forecaster], problem, &summary)
-      }
-    }
     let count = options.seeds
-    var (forecasters, records) = ([Forecaster](), [TrainingRecord]())
+    var own = options
+    own.budget = options.budget.shared(by: count)
+    var (forecasters, records, search) = ([Forecaster](), [TrainingRecord](), TuningRecord?.none)
     for number in 0..<count {
-      let prepared = try options.prepared(defaults, output: output, member: number)
-      let task = try task(problem, seed: options.seed &+ UInt64(number))
-      let record = try await prepared.run(task, resume: resume) { state in
+      func report(_ state: TrainingProgress) async {
         var state = state
-        state.share = (Double(number) + state.share) / Double(count)
-        state.remainingSeconds = nil
+        if count > 1 {
+          state.share = (Double(number) + state.share) / Double(count)
+          state.remainingSeconds = nil
+        }
         await progress(state)
       }
-      records.append(try options.record(of: record))
-      forecasters.append(task.forecaster)
+      own.seed = options.seed &+ UInt64(number)
+      if number == 0, own.candidates > 1 {
+        let settled = try await own.settled(
+          size: size, training: TrainerOptions.forecaster, output: output, resume: resume,
+          progress: report
+        ) { try task(problem, $0) }
+        (own, search) = (settled.options, settled.search)
+        records.append(try own.record(of: settled.record))
+        forecasters.append(settled.task.forecaster)
+      } else {
+        let task = try task(problem, own)
+        let trainer = try own.prepared(
+          .forecaster(learningRate: own.learningRate), output: output,
+          part: count > 1 ? "\(own.seed)" : nil)
+        let record = try await trainer.run(task, resume: resume, progress: report)
+        records.append(try own.record(of: record))
+        forecasters.append(task.forecaster)
+      }
     }
     var summary = TrainingSummary(
-      task: "forecast", model: Model.ensembleName,
-      parameters: forecasters.reduce(0) { sum, one in
-        one.parameters.reduce(sum) { $0 + $1.value.count }
-      }, validationLoss: nil, output: output, record: TrainingRecord(together: records))
+      task: "forecast",
+      model: count > 1 ? Model.ensembleName : options.model.architecture.name,
+      parameters: forecasters.flatMap(\.parameters).reduce(0) { $0 + $1.value.count },
+      validationLoss: nil, output: output, record: TrainingRecord(together: records))
+    (summary.validationLoss, summary.tuning) = (summary.record.best?.validationLoss, search)
     try save(forecasters, problem, &summary)
     return summary
+  }
+
+  /// Width and layers where nothing is said, as their options count them.
+  private var size: (width: Int, layers: Int) {
+    let usual = ComparisonOptions.usualForecaster
+    return (usual.width, usual.layers * options.model.architecture.layersPerBlock)
   }
 
   /// Saves what was trained, and tells what it does on validation.

@@ -1,4 +1,5 @@
 public import ApusData
+import ApusEvaluation
 import ApusModels
 import ApusRuntime
 import ApusTensor
@@ -21,11 +22,12 @@ public struct LanguageTraining: Sendable {
   }
 
   /// Sets everything up: the configuration, with the text's vocabulary, and the model.
-  private func task() throws -> LanguageTask {
+  private func task(_ options: ModelTrainingOptions) throws -> LanguageTask {
     let context = options.context ?? 256
     let batch = options.batch ?? max(1, 4096 / context)
     let usual = BackboneSize(
-      width: 128, layers: 4, context: context, vocabulary: corpus.tokenizer.vocabularySize)
+      width: Self.usual.width, layers: Self.usual.layers, context: context,
+      vocabulary: corpus.tokenizer.vocabularySize)
     let blueprint = try options.model.blueprint(
       usual, width: options.width, layers: options.layers)
     let model = try LanguageModel(blueprint, key: RandomKey(seed: options.seed))
@@ -58,15 +60,36 @@ public struct LanguageTraining: Sendable {
     output: String, resume: Bool = false,
     progress: @escaping @Sendable (TrainingProgress) async -> Void = { _ in }
   ) async throws -> TrainingSummary {
-    let task = try task()
-    return try await options.train(
-      task, as: ("language", task.model.architecture.name),
-      with: .languageModel(learningRate: options.learningRate), output: output,
-      resume: resume, progress: progress
-    ) { summary in
-      try ModelFolder.save(task.model, tokenizer: corpus.tokenizer, to: output)
-      let losses = try task.losses()
-      if !losses.isEmpty { summary.validationLoss = losses.reduce(0, +) / Double(losses.count) }
-    }
+    let (task, record, search) = try await trained(output, resume, progress)
+    var summary = TrainingSummary(
+      task: "language", model: task.model.architecture.name,
+      parameters: task.parameters.reduce(0) { $0 + $1.value.count },
+      validationLoss: record.best?.validationLoss, output: output, record: record)
+    summary.tuning = search
+    try ModelFolder.save(task.model, tokenizer: corpus.tokenizer, to: output)
+    let losses = try task.losses()
+    if !losses.isEmpty { summary.validationLoss = losses.reduce(0, +) / Double(losses.count) }
+    return summary
   }
+
+  private func trained(
+    _ output: String, _ resume: Bool, _ progress: @escaping (TrainingProgress) async -> Void
+  ) async throws -> (task: LanguageTask, record: TrainingRecord, search: TuningRecord?) {
+    guard options.candidates > 1 else {
+      let task = try task(options)
+      let trainer = try options.prepared(
+        .languageModel(learningRate: options.learningRate), output: output)
+      let record = try await trainer.run(task, resume: resume, progress: progress)
+      return (task, try options.record(of: record), nil)
+    }
+    let perBlock = options.model.architecture.layersPerBlock
+    let settled = try await options.settled(
+      size: (Self.usual.width, Self.usual.layers * perBlock),
+      training: TrainerOptions.languageModel, output: output, resume: resume, progress: progress,
+      make: task)
+    return (settled.task, try options.record(of: settled.record), settled.search)
+  }
+
+  /// Width and layers where nothing is said, blocks counted as layers.
+  static let usual = (width: 128, layers: 4)
 }

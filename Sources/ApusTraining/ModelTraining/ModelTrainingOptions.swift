@@ -31,6 +31,9 @@ public struct ModelTrainingOptions: Sendable {
   /// How many forecasters are trained, with this seed and those after it; they share the budget, and the mean of
   /// their quantiles is what is saved. 1 for text.
   public var seeds = 1
+  /// How many learning rates and sizes are tried within the budget; see ``SuccessiveHalving``. Those that are
+  /// given are not searched for. Default: 1, the usual ones.
+  public var candidates = 1
   /// Of matrix products.
   public var precision = Precision.float32
   /// Whether blocks keep only their input and compute the rest again: less memory, a third more time.
@@ -58,55 +61,22 @@ public struct ModelTrainingOptions: Sendable {
   /// Creates the default for a model.
   public init(_ model: ModelChoice) { self.model = model }
 
-  /// Trains the model of a task and saves it with the weights that validated best.
-  ///
-  /// - Parameters:
-  ///   - task: Model and data.
-  ///   - names: The summary's task and model.
-  ///   - defaults: How a run of this task goes, but for what these options say.
-  ///   - output: The model's folder; found wanting before training if it cannot be written.
-  ///   - resume: Whether to go on from the newest checkpoint there.
-  ///   - progress: Called after every step.
-  ///   - save: Writes the trained model, and may add to the summary.
-  /// - Returns: The record of the run.
-  /// - Throws: ``TrainingError``, ``Interruption``, and what `save` throws.
-  func train(
-    _ task: some TrainingTask, as names: (task: String, model: String),
-    with defaults: TrainerOptions, output: String, resume: Bool,
-    progress: @escaping (TrainingProgress) async -> Void,
-    save: (inout TrainingSummary) throws -> Void
-  ) async throws -> TrainingSummary {
-    let prepared = try prepared(defaults, output: output)
-    let record = try await record(of: prepared.run(task, resume: resume, progress: progress))
-    var summary = TrainingSummary(
-      task: names.task, model: names.model,
-      parameters: task.parameters.reduce(0) { $0 + $1.value.count },
-      validationLoss: record.best?.validationLoss, output: output, record: record)
-    try save(&summary)
-    return summary
-  }
-
   /// The trainer of these options, whose folder can be written.
   ///
   /// - Parameters:
   ///   - defaults: How a run of the task goes, but for what these options say.
   ///   - output: The model's folder.
-  ///   - member: Which of several forecasters, from 0; nil where there is one.
+  ///   - part: The folder of the run among the checkpoints, where there are several. Default: none.
   /// - Returns: The trainer, which keeps its checkpoints under the folder.
   /// - Throws: `ConfigError`, `ModelFolderError`.
   func prepared(
-    _ defaults: TrainerOptions, output: String, member: Int? = nil
+    _ defaults: TrainerOptions, output: String, part: String? = nil
   ) throws -> Trainer {
     var trainer = defaults
     (trainer.budget, trainer.seed, trainer.precision) = (budget, seed, precision)
     (trainer.microBatches, trainer.patience) = (microBatches, patience)
     trainer.recomputesBlocks = recomputesBlocks
-    var directory = output + "/checkpoints"
-    if let member {
-      trainer.budget = budget.shared(by: seeds)
-      trainer.seed = seed &+ UInt64(member)
-      directory += "/\(trainer.seed)"
-    }
+    let directory = output + "/checkpoints" + (part.map { "/" + $0 } ?? "")
     trainer.checkpoints = CheckpointOptions(directory: directory)
     let prepared = try Trainer(trainer)
     try ModelFolder.prepare(output)
@@ -137,6 +107,7 @@ extension TrainingRecord {
   /// What several runs took together; the curve is that of the first.
   init(together records: [TrainingRecord]) {
     self = records.first ?? TrainingRecord()
+    guard records.count > 1 else { return }
     best = nil
     for record in records.dropFirst() {
       steps += record.steps
@@ -162,6 +133,8 @@ public struct TrainingSummary: Sendable {
   public var parameters: Int
   /// Over the whole validation part: mean pinball loss in units of the measure, or nats per token.
   public var validationLoss: Double?
+  /// The learning rates and sizes that were tried; nil where none were.
+  public var tuning: TuningRecord?
   /// Of a forecaster, the central intervals on the validation part, widest first.
   public var coverage: [IntervalCoverage]?
   /// Where the model is.
@@ -172,7 +145,7 @@ public struct TrainingSummary: Sendable {
 
 extension TrainingSummary: Encodable {
   private enum CodingKeys: String, CodingKey {
-    case task, model, parameters, validationLoss, coverage, output
+    case task, model, parameters, validationLoss, tuning, coverage, output
   }
 
   /// Encodes the record's keys and the summary's in one object.
@@ -183,6 +156,7 @@ extension TrainingSummary: Encodable {
     try container.encode(model, forKey: .model)
     try container.encode(parameters, forKey: .parameters)
     try container.encodeIfPresent(validationLoss, forKey: .validationLoss)
+    try container.encodeIfPresent(tuning, forKey: .tuning)
     try container.encodeIfPresent(coverage, forKey: .coverage)
     try container.encode(output, forKey: .output)
   }

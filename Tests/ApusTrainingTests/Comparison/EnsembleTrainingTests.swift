@@ -59,11 +59,12 @@ struct EnsembleTrainingTests {
       try best.save(to: folder)
       #expect(try Model(at: folder).forecast().csv() == report.forecast?.csv())
     }
-    // Without a second run there is none.
+    // A single run is none.
     options.seeds = [0]
     options.budget = .steps(2)
-    let single = try await compare(table, horizon: 1, budget: .steps(2), options: options)
-    #expect(!single.record.rows.contains { $0.name == "ensemble" })
+    await #expect(throws: ConfigError.self) {
+      try await compare(table, horizon: 1, budget: .steps(2), options: options)
+    }
   }
 
   @Test("are trained within one budget, saved as one folder, and are the mean of their seeds")

@@ -215,4 +215,27 @@ struct ProtocolTests {
     ).record
     #expect(none.rows.allSatisfy { $0.unfinished == nil })
   }
+
+  @Test("what the direction of returns was worth is deflated by every run that is logged")
+  func direction() async throws {
+    let noise = Tensor(normal: [240], key: RandomKey(seed: 5)).values
+    var price = 100.0
+    let values = noise.enumerated().map { row, noise in
+      price *= exp((row % 2 == 0 ? 0.01 : -0.01) + 0.002 * Double(noise))
+      return price
+    }
+    var options = Self.options()
+    (options.measure, options.horizon) = (.returns, 1)
+    let report = try await compare(
+      TimeSeries(id: "a", values: values), horizon: 1, budget: .steps(4), options: options)
+    let found = try #require(report.record.directionSharpe)
+    #expect(found.name == "lstm" && found.trials == 2)
+    #expect(found.ratio > 1 && found.probability > 0.99)
+    #expect(found.rows == report.record.verdict.windows)
+    #expect(report.record.protocolSentences.contains(found.sentence))
+    options.measure = .level
+    let level = try await compare(
+      TimeSeries(id: "a", values: values), horizon: 1, budget: .steps(4), options: options)
+    #expect(level.record.directionSharpe == nil)
+  }
 }
