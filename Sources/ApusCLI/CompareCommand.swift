@@ -116,7 +116,7 @@ struct CompareCommand: AsyncParsableCommand {
     (options.measure, options.covariates) = (forecast.measure, forecast.covariateNames)
     (options.future, options.holidays) = (forecast.ahead.names, try forecast.ahead.days())
     options.levels = forecast.quantiles.list ?? options.levels
-    (options.isConformal, options.hasEnsemble) = (forecast.conformal, ensemble)
+    (options.isConformal, options.hasEnsemble) = (forecast.isConformal, ensemble)
     try refuse(
       [("--ensemble", ensemble)], unless: kind == .series,
       because: "is for series, and a text is compared. Leave it out.")

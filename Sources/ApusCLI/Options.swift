@@ -275,9 +275,9 @@ struct ForecastOptions: ParsableArguments {
   @Flag(
     inversion: .prefixedNo,
     help: """
-      Stretch the quantiles of a series so that intervals hold on validation what they claim.
+      Stretch the quantiles of a series so that intervals hold on validation what they claim. Default: yes.
       """)
-  var conformal = false
+  var conformal: Bool?
   @Option(
     help: """
       What the data is: series or text. Default: by the content for .txt, text for .md, else series.
@@ -306,12 +306,15 @@ struct ForecastOptions: ParsableArguments {
         ("--horizon", horizon != nil), ("--patch", patch != nil), ("--measure", measure != nil),
         ("--covariates", covariates != nil), ("--future", ahead.future != nil),
         ("--holidays", ahead.holidays != nil), ("--static", ahead.statics != nil),
-        ("--levels", quantiles.levels != nil), ("--conformal", conformal),
+        ("--levels", quantiles.levels != nil), ("--conformal", conformal != nil),
       ], unless: found == .series,
       because: "is for series, but '\(path)' is read as a text. Leave it out, or add --kind series."
     )
     return found
   }
+
+  /// Whether quantiles are stretched.
+  var isConformal: Bool { conformal ?? true }
 
   /// The columns beside the target.
   var covariateNames: [String] { (covariates.map(commaSeparated) ?? []) + ahead.staticNames }

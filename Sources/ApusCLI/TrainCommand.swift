@@ -118,7 +118,7 @@ struct TrainCommand: AsyncParsableCommand {
     options.context = training.context ?? options.context
     (options.measure, options.future) = (forecast.measure, forecast.ahead.names)
     options.holidays = try forecast.ahead.days()
-    options.isConformal = forecast.conformal
+    options.isConformal = forecast.isConformal
     let kind = try forecast.kind(of: data)
     let file = try DataFile(data, kind: kind, reading: forecast.reading)
     if !training.quiet { for note in file.notes { Printer.messages.note(note) } }
@@ -165,7 +165,7 @@ struct TrainCommand: AsyncParsableCommand {
     (options.measure, options.covariates) = (forecast.measure, forecast.covariateNames)
     (options.future, options.holidays) = (forecast.ahead.names, try forecast.ahead.days())
     options.levels = forecast.quantiles.list ?? options.levels
-    options.isConformal = forecast.conformal
+    options.isConformal = forecast.isConformal
     return options
   }
 
@@ -173,7 +173,7 @@ struct TrainCommand: AsyncParsableCommand {
   /// known.
   private func coverageLine(_ coverage: [IntervalCoverage]?) -> String {
     guard let sentence = coverage?.sentence else { return "" }
-    let how = forecast.conformal ? ", each half corrected by the other" : ""
+    let how = forecast.isConformal ? ", each half corrected by the other" : ""
     return "intervals on validation\(how): \(sentence)\n"
   }
 

@@ -436,7 +436,7 @@ struct FlagTests {
       trials["\(path) --freq"] = .with(["--freq", "1w"])
       trials["\(path) --season"] = .base(base + ["--measure", "level"], with: ["--season", "3"])
       trials["\(path) --levels"] = .with(["--levels", "0.25,0.5,0.75"])
-      trials["\(path) --conformal"] = .with(["--conformal"])
+      trials["\(path) --conformal"] = .with(["--no-conformal"])
       trials["\(path) --horizon"] = .with(["--horizon", "2"])
       trials["\(path) --patch"] = .with(["--patch", "4"])
       trials["\(path) --measure"] = .with(["--measure", "level"])

@@ -112,6 +112,51 @@ struct ConformalCorrectionTests {
     }
   }
 
+  @Test("counts a factor only as far as five stretches of the scores agree")
+  func stretches() {
+    // Two scores a stretch; the share 0.4 of the pair 0.3, 0.7 takes the ⌈3 · 0.4⌉ = second, the larger.
+    let scores = [0.5, 1.0, 2.0, 1.5, 3.0, 0.5, 2.0, 1.0, 0.2, 2.0]
+    let outcomes = scores.enumerated().map { [$0.offset % 2 == 0 ? $0.element : -$0.element] }
+    func factor(isShrunk: Bool) -> Double {
+      ConformalCorrection(
+        levels: [0.3, 0.5, 0.7], forecasts: outcomes.map { _ in [[-1, 0, 1]] }, outcomes: outcomes,
+        isShrunk: isShrunk
+      ).factors[0][0]
+    }
+    // Of all, the ⌈11 · 0.4⌉ = fifth of 0.2, 0.5, 0.5, 1, 1, 1.5, 2, 2, 2, 3 is 1: no correction.
+    #expect(factor(isShrunk: false) == 1 && factor(isShrunk: true) == 1)
+    // All twice as far: 2. The stretches say 2, 4, 6, 4, 4: mean 4, variance 2, squared error 0.4.
+    let doubled = ConformalCorrection(
+      levels: [0.3, 0.5, 0.7], forecasts: outcomes.map { _ in [[-0.5, 0, 0.5]] },
+      outcomes: outcomes, isShrunk: true)
+    #expect(abs(doubled.factors[0][0] - 1.6) < 1e-12)
+    #expect(doubled.factors[0][1] == 1 && !doubled.isIdentity)
+  }
+
+  @Test("leaves a forecaster that is right alone, mends one that is wrong, trusts no single stretch")
+  func shrinkage() {
+    func factors(_ seed: Int, spread: (Int) -> Double) -> (plain: Double, shrunk: Double) {
+      var generator = SplitMix(state: UInt64(seed))
+      let outcomes = (0..<200).map { [spread($0) * generator.normal()] }
+      let forecasts = outcomes.map { _ in [[-1.2816, -0.6745, 0, 0.6745, 1.2816]] }
+      let found = [false, true].map {
+        ConformalCorrection(
+          levels: Self.levels, forecasts: forecasts, outcomes: outcomes, isShrunk: $0
+        ).factors[0][0]
+      }
+      return (found[0], found[1])
+    }
+    func mean(_ values: [Double]) -> Double { values.reduce(0, +) / Double(values.count) }
+    let right = (0..<200).map { factors($0) { _ in 1 } }
+    #expect(right.count { $0.shrunk == 1 } > 100)
+    #expect(mean(right.map { abs($0.shrunk - 1) }) < 0.6 * mean(right.map { abs($0.plain - 1) }))
+    let wrong = (0..<200).map { factors($0) { _ in 2 } }
+    #expect(abs(mean(wrong.map(\.shrunk)) - 2) < 0.05)
+    // The last fifth is four times as wild as the rest: what it teaches is no property of the forecaster.
+    let wild = (0..<200).map { factors($0) { $0 < 160 ? 1 : 4 } }
+    #expect(mean(wild.map(\.plain)) > 1.25 && mean(wild.map(\.shrunk)) < 1.1)
+  }
+
   @Test("never lets quantiles cross, and takes none below zero that was not")
   func order() {
     let found = ConformalCorrection(

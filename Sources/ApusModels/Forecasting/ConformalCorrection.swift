@@ -10,6 +10,12 @@
 /// is the factor by which both quantiles move away from the median, or towards it. Where outcomes are
 /// exchangeable, the corrected interval holds at least a share of 1 − 2 τ of them. A level without its
 /// mirror image is corrected on its own side; the median stays.
+///
+/// Errors of a time series are not exchangeable: they come in calm and wild stretches, and a factor that
+/// one stretch teaches is wrong in the next. A correction that is shrunk counts only as far as the
+/// stretches agree. With the factor f of all scores and the standard error s that the factors of
+/// ``stretches`` consecutive parts give to it, it is `1 + max(0, 1 − s² / (f − 1)²) (f − 1)`, the positive
+/// part of James and Stein's rule (1961): a forecaster that is right is left alone.
 /// Shapes: P horizon, Q levels.
 public struct ConformalCorrection: Codable, Sendable, Hashable {
   /// The quantile levels, Q, ascending.
@@ -33,8 +39,11 @@ public struct ConformalCorrection: Codable, Sendable, Hashable {
   ///   - forecasts: Quantiles of each origin, `[P][Q]`, all of one P.
   ///   - outcomes: What came after each origin, `[P]`; NaN where it is missing.
   ///   - isNonNegative: Whether no outcome can be negative. Default: some can.
+  ///   - isShrunk: Whether a factor counts only as far as consecutive stretches of the scores agree, which
+  ///     forecasts in the order of their origins need. Default: it counts whole.
   public init(
-    levels: [Double], forecasts: [[[Double]]], outcomes: [[Double]], isNonNegative: Bool = false
+    levels: [Double], forecasts: [[[Double]]], outcomes: [[Double]], isNonNegative: Bool = false,
+    isShrunk: Bool = false
   ) {
     (self.levels, self.isNonNegative) = (levels, isNonNegative)
     (factors, scores) = ([], [])
@@ -48,7 +57,7 @@ public struct ConformalCorrection: Codable, Sendable, Hashable {
       scores.append(known.count)
       factors.append(
         levels.indices.map { place in
-          factor(of: place, mirror: mirrors[place], known)
+          factor(of: place, mirror: mirrors[place], known, isShrunk: isShrunk)
         })
     }
   }
@@ -59,26 +68,45 @@ public struct ConformalCorrection: Codable, Sendable, Hashable {
 
   private static let sameLevel = 1e-9
 
+  /// In how many consecutive parts the scores of a step are looked at for their agreement.
+  public static let stretches = 5
+
   /// The factor of one level at one step.
   private func factor(
-    of place: Int, mirror: Int?, _ known: [(quantiles: [Double], outcome: Double)]
+    of place: Int, mirror: Int?, _ known: [(quantiles: [Double], outcome: Double)],
+    isShrunk: Bool
   ) -> Double {
     guard abs(levels[place] - 0.5) > Self.sameLevel else { return 1 }
     let sides = [place, mirror].compactMap(\.self)
-    let found = known.compactMap { quantiles, outcome -> Double? in
+    let scores = known.compactMap { quantiles, outcome -> Double? in
       let center = center(quantiles)
       let scores = sides.map { side -> Double in
         let width = quantiles[side] - center
         return width == 0 ? .nan : (outcome - center) / width
       }
       return scores.allSatisfy(\.isFinite) ? scores.max() : nil
-    }.sorted()
-    guard let largest = found.last else { return 1 }
+    }
     let share = mirror == nil ? max(levels[place], 1 - levels[place]) : abs(1 - 2 * levels[place])
-    let rank = ((Double(found.count) + 1) * share - Self.sameLevel).rounded(.up)
-    let isEnough = rank <= Double(found.count)
-    let score = isEnough ? found[max(0, Int(rank) - 1)] : max(1, largest)
-    return min(max(score, 0), Self.mostStretched)
+    let factor = Self.factor(of: scores[...], share: share)
+    let size = scores.count / Self.stretches
+    guard isShrunk, size > 0 else { return factor }
+    let parts = (0..<Self.stretches).map { part in
+      Self.factor(of: scores[part * size..<(part + 1) * size], share: share)
+    }
+    let mean = parts.reduce(0, +) / Double(parts.count)
+    let variance = parts.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(parts.count - 1)
+    let (error, excess) = (variance / Double(parts.count), factor - 1)
+    return excess == 0 ? 1 : 1 + max(0, 1 - error / (excess * excess)) * excess
+  }
+
+  /// The score by which a share of them is held.
+  private static func factor(of scores: ArraySlice<Double>, share: Double) -> Double {
+    let sorted = scores.sorted()
+    guard let largest = sorted.last else { return 1 }
+    let rank = ((Double(sorted.count) + 1) * share - sameLevel).rounded(.up)
+    let isEnough = rank <= Double(sorted.count)
+    let score = isEnough ? sorted[max(0, Int(rank) - 1)] : max(1, largest)
+    return min(max(score, 0), mostStretched)
   }
 
   /// The median, between levels where none is ½; the quantile next to it where all are on one side.
@@ -137,6 +165,9 @@ public struct ConformalCorrection: Codable, Sendable, Hashable {
     }
     return result
   }
+
+  /// Whether it leaves every forecast as it is.
+  public var isIdentity: Bool { factors.allSatisfy { $0.allSatisfy { $0 == 1 } } }
 
   /// Whether it can be one of forecasts of such a size: a file may hold anything.
   package func fits(horizon: Int, levels: [Double]) -> Bool {

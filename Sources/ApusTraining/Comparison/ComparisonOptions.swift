@@ -32,7 +32,7 @@ public struct ComparisonOptions: Sendable {
   /// Holidays, known ahead of every row. Default: none.
   public var holidays: Holidays?
   /// Whether quantiles are corrected by what validation says about them; see `ConformalCorrection`.
-  public var isConformal = false
+  public var isConformal = true
   /// Whether the mean of the best runs is judged as a model of its own, "ensemble".
   public var hasEnsemble = false
   /// How the rows are split.

@@ -44,14 +44,16 @@ extension SeriesProblem {
     origins.map { Array(table.series[$0.series].values[$0.row + 1...$0.row + split.horizon]) }
   }
 
-  /// The correction that validation teaches; nil where none is asked for.
+  /// The correction that validation teaches; nil where none is asked for, or none is needed.
   ///
   /// - Parameters:
   ///   - forecasts: Of each origin of the validation part `[P][Q]`, not corrected.
   ///   - levels: The Q levels.
   /// - Returns: The correction of forecasts of the same forecaster.
   func correction(of forecasts: [[[Double]]], levels: [Double]) -> ConformalCorrection? {
-    isConformal ? correction(of: forecasts, at: origins(.validation).all[...], levels: levels) : nil
+    guard isConformal else { return nil }
+    let found = correction(of: forecasts, at: origins(.validation).all[...], levels: levels)
+    return found.isIdentity ? nil : found
   }
 
   private func correction(
@@ -60,7 +62,7 @@ extension SeriesProblem {
   ) -> ConformalCorrection {
     ConformalCorrection(
       levels: levels, forecasts: forecasts, outcomes: outcomes(of: origins),
-      isNonNegative: isNonNegative)
+      isNonNegative: isNonNegative, isShrunk: true)
   }
 
   /// The score of forecasts.

@@ -53,7 +53,7 @@ public struct ModelTrainingOptions: Sendable {
   /// Holidays, known ahead of every row. Default: none.
   public var holidays: Holidays?
   /// Whether quantiles of a forecaster are corrected by what validation says about them.
-  public var isConformal = false
+  public var isConformal = true
 
   /// The deciles, and the ends of the central interval of 90 %.
   public static let usualLevels = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95]
