@@ -11,23 +11,23 @@ struct AuditCommand: ParsableCommand {
     discussion: """
       EXAMPLE: apus audit features.csv --target y --test-from 2020-01-01 --horizon 5
 
-      Thirteen questions, each answered with leak, doubt, passed, or what is missing to ask it; a leak names
-      column, time, figures and mend. The command ends with 2 where there is one. Rows are used as they
+      Thirteen questions, each answered with leak, doubt, passed, or what is missing to ask it; a leak names \
+      column, time, figures and mend. The command ends with 2 where there is one. Rows are used as they \
       stand: the columns of a row for targets after it, or for that of the same row with --same-row.
 
-      From DATA alone: a copy of the target; the target of later rows; windows that end after their row
+      From DATA alone: a copy of the target; the target of later rows; windows that end after their row \
       (means, medians, extremes, deviations, and whatever else holds what is new in the target later).
-      With the parts of the rows (a column of train and test, or of folds, with --split or found by its
-      cells; --test-from; or --splits FILE with split, start, end and fold): scalers fitted to judged rows,
-      shuffled splits, times in two parts, training rows behind judged ones (--embargo sets the distance),
+      With the parts of the rows (a column of train and test, or of folds, with --split or found by its \
+      cells; --test-from; or --splits FILE with split, start, end and fold): scalers fitted to judged rows, \
+      shuffled splits, times in two parts, training rows behind judged ones (--embargo sets the distance), \
       and with --horizon labels that reach into the next part.
-      With --raw FILE, the table before it was filled, or a column that has the gaps: values filled from
-      later rows. With --published COLUMN or --vintages FILE (the columns of DATA with a column published,
-      a value as often as it was restated): values used before they were published. With --future: columns
-      passed as known ahead that are measured. With --windows FILE (columns window, role with input or
-      target, and numbers): windows scaled with their targets. With --rerun FILE, the same table made again
-      from data that ends at its last row, or that was changed after --cut: every value that is not the same
-      to the bit. With --model DIR, an Apus forecaster: the same for its features and forecasts, by
+      With --raw FILE, the table before it was filled, or a column that has the gaps: values filled from \
+      later rows. With --published COLUMN or --vintages FILE (the columns of DATA with a column published, \
+      a value as often as it was restated): values used before they were published. With --future: columns \
+      passed as known ahead that are measured. With --windows FILE (columns window, role with input or \
+      target, and numbers): windows scaled with their targets. With --rerun FILE, the same table made again \
+      from data that ends at its last row, or that was changed after --cut: every value that is not the same \
+      to the bit. With --model DIR, an Apus forecaster: the same for its features and forecasts, by \
       cutting off and by changing what comes later.
       """)
 

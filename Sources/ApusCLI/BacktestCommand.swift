@@ -12,10 +12,10 @@ struct BacktestCommand: AsyncParsableCommand {
     discussion: """
       EXAMPLE: apus backtest --model apus-compare/winner,naive --data prices.csv --output backtest
 
-      Forecasters are folders of apus train or apus compare, baselines or architectures (see apus models).
-      A baseline or an architecture is fitted to rows before an origin alone, a folder is taken as it is.
-      The last fifth of the rows is forecast, a horizon at a time. With --output it writes predictions.csv
-      (unique_id, ds, cutoff, y, and for each forecaster the columns of apus forecast) metrics.json,
+      Forecasters are folders of apus train or apus compare, baselines or architectures (see apus models). \
+      A baseline or an architecture is fitted to rows before an origin alone, a folder is taken as it is. \
+      The last fifth of the rows is forecast, a horizon at a time. With --output it writes predictions.csv \
+      (unique_id, ds, cutoff, y, and for each forecaster the columns of apus forecast), metrics.json, \
       the scores per series and over all, and fev.csv, for apus evaluate --fev.
       """)
 

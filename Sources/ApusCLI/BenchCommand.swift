@@ -11,8 +11,8 @@ struct BenchCommand: ParsableCommand {
     discussion: """
       EXAMPLE: apus bench train --config config.json --batch 8 --context 256 --precision bf16
 
-      The config is a published config.json of any model_type that `apus models` lists. The figure is
-      the best of several runs after a warm-up; the share of the limit is measured against one large
+      The config is a published config.json of any model_type that `apus models` lists. The figure is \
+      the best of several runs after a warm-up; the share of the limit is measured against one large \
       matrix product in the same minute.
       """,
     subcommands: [

@@ -11,9 +11,9 @@ struct BenchForecastCommand: AsyncParsableCommand {
     discussion: """
       EXAMPLE: apus bench forecast ETTh1.csv --split ett-hourly --models baselines,mamba --steps 2000
 
-      Every column is a channel, standardized by its training rows; every window of test is forecast, of
-      stride 1 and none left out; the mean squared and absolute errors are in those standard units. A model
-      reads the rows of its window alone, one model forecasts all channels, and validation chooses its
+      Every column is a channel, standardized by its training rows; every window of test is forecast, of \
+      stride 1 and none left out; the mean squared and absolute errors are in those standard units. A model \
+      reads the rows of its window alone, one model forecasts all channels, and validation chooses its \
       weights. naive is also known as repeat, nlinear is the least-squares map relative to the last value.
       """)
 

@@ -12,10 +12,10 @@ struct BenchVolatilityCommand: ParsableCommand {
     discussion: """
       EXAMPLE: apus bench volatility realized.csv --target rv5 --price close_price --from 2004-01-01
 
-      The target is a column of variances. The mean variance of the next rows is forecast, at every row anew,
-      by the last variance (naive), by RiskMetrics' weights (ewma-0.94), by regressions on the last
-      variance and the means of five and 22 in levels (har) and logarithms (log-har), and with --price by
-      the latter with the fall of the price (log-har-leverage). b is the slope of variances on forecasts, p
+      The target is a column of variances. The mean variance of the next rows is forecast, at every row anew, \
+      by the last variance (naive), by RiskMetrics' weights (ewma-0.94), by regressions on the last \
+      variance and the means of five and 22 in levels (har) and logarithms (log-har), and with --price by \
+      the latter with the fall of the price (log-har-leverage). b is the slope of variances on forecasts, p \
       that of Diebold and Mariano against naive, and the best set holds the smallest QLIKE with 90 %.
       """)
 

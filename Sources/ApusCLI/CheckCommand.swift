@@ -10,9 +10,9 @@ struct CheckCommand: ParsableCommand {
     discussion: """
       EXAMPLE: apus check sales.csv --output check.html
 
-      Prints how the table was read and why: the columns of the time, of the names of series, of the
-      target and beside it; frequency and seasons, by their autocorrelation; gaps, outliers, stretches
-      that stand still, repeated rows, the known future; and what would be forecast. With --output the
+      Prints how the table was read and why: the columns of the time, of the names of series, of the \
+      target and beside it; frequency and seasons, by their autocorrelation; gaps, outliers, stretches \
+      that stand still, repeated rows, the known future; and what would be forecast. With --output the \
       same is drawn as a page.
       """)
 

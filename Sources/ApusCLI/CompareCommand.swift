@@ -13,9 +13,9 @@ struct CompareCommand: AsyncParsableCommand {
     discussion: """
       EXAMPLE: apus compare prices.csv --target close --horizon 5 --budget 20s
 
-      DATA is a CSV of one or many series, or a text file. Without it the S&P 500 sample is used. Writes
-      report.html, leaderboard.json, forecast.csv and the folder of what is recommended, fitted to all
-      rows, to the output folder. The answer may be that no model beats the best baseline; then that
+      DATA is a CSV of one or many series, or a text file. Without it the S&P 500 sample is used. Writes \
+      report.html, leaderboard.json, forecast.csv and the folder of what is recommended, fitted to all \
+      rows, to the output folder. The answer may be that no model beats the best baseline; then that \
       baseline is recommended and saved, and with --gate the exit code is 2.
       """)
 

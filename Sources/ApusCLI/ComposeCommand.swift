@@ -10,9 +10,9 @@ struct ComposeCommand: AsyncParsableCommand {
     discussion: """
       EXAMPLE: apus compose --experts calm,wild,trend --data new.csv --output panel
 
-      The data must be such that no expert was trained on it: the router learns from what each loses
-      there, and is judged on a part of it that is held out. The folder then serves in the place of a
-      model's: apus forecast, stream and score take it. Where no router beats the best expert, that one
+      The data must be such that no expert was trained on it: the router learns from what each loses \
+      there, and is judged on a part of it that is held out. The folder then serves in the place of a \
+      model's: apus forecast, stream and score take it. Where no router beats the best expert, that one \
       is taken for every request.
       """)
 

@@ -11,8 +11,8 @@ struct CostCommand: AsyncParsableCommand {
     discussion: """
       EXAMPLE: apus lengths --models transformer,mamba --lengths 1024,4096,16384 --output cost
 
-      Models of one width and about one cost at short lengths are trained on, read, and continued after
-      sequences of each length, one at a time. Writes OUTPUT.json and OUTPUT.svg. A length is left out
+      Models of one width and about one cost at short lengths are trained on, read, and continued after \
+      sequences of each length, one at a time. Writes OUTPUT.json and OUTPUT.svg. A length is left out \
       where a shorter one lets expect more than --limit.
       """)
 

@@ -10,8 +10,8 @@ struct EmbedCommand: ParsableCommand {
     discussion: """
       EXAMPLE: apus embed --model all-MiniLM-L6-v2 < sentences.txt > vectors.json
 
-      Takes a BERT or MiniLM folder with its tokenizer. Prints one JSON array with a vector per line of
-      input, in their order; with --json an object with the vectors, their length and the number of
+      Takes a BERT or MiniLM folder with its tokenizer. Prints one JSON array with a vector per line of \
+      input, in their order; with --json an object with the vectors, their length and the number of \
       tokens of each line, written as they come. Lines longer than the folder's sentence configuration allows are cut off.
       """)
 

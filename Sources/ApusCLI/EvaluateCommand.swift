@@ -12,20 +12,20 @@ struct EvaluateCommand: ParsableCommand {
     discussion: """
       EXAMPLE: apus evaluate predictions.csv --data prices.csv
 
-      The file has unique_id, ds, and where it has them cutoff and y, what came; every other column is a
-      forecast: name, name-lo-80, name-hi-80, as apus backtest writes them and other programs too. All
-      forecasters are scored at the rows of which each has a number. With --data errors are in units of
+      The file has unique_id, ds, and where it has them cutoff and y, what came; every other column is a \
+      forecast: name, name-lo-80, name-hi-80, as apus backtest writes them and other programs too. All \
+      forecasters are scored at the rows of which each has a number. With --data errors are in units of \
       each series' seasonal step before the forecasts, where units differ.
 
-      With --market the file holds forecasts of returns of many series: rank correlations (RankIC, ICIR, t),
-      the portfolio that buys the highest of --groups groups at each date and sells the lowest, after
-      --cost basis points a trade, its turnover, drawdown and Sharpe ratio, deflated by the number of
-      forecasters in the file; beside them all series in equal weights. --output draws equity curves and
+      With --market the file holds forecasts of returns of many series: rank correlations (RankIC, ICIR, t), \
+      the portfolio that buys the highest of --groups groups at each date and sells the lowest, after \
+      --cost basis points a trade, its turnover, drawdown and Sharpe ratio, deflated by the number of \
+      forecasters in the file; beside them all series in equal weights. --output draws equity curves and \
       years.
 
-      With --fev the file holds evaluation summaries of fev, as apus backtest writes them too (model_name,
-      test_error, dataset_path and the like): skill, 1 less the geometric mean of errors over those of
-      --baseline, each clipped to 0.01 to 100, and win rate, with intervals from resampled tasks; where a
+      With --fev the file holds evaluation summaries of fev, as apus backtest writes them too (model_name, \
+      test_error, dataset_path and the like): skill, 1 less the geometric mean of errors over those of \
+      --baseline, each clipped to 0.01 to 100, and win rate, with intervals from resampled tasks; where a \
       model failed it has the error of the baseline, and failures are counted.
       """)
 

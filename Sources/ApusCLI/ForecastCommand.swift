@@ -9,13 +9,13 @@ struct ForecastCommand: ParsableCommand {
     discussion: """
       EXAMPLE: apus forecast --model my-model --data prices.csv > forecast.csv
 
-      Prints unique_id, ds, the median under the model's name, and the central intervals that its
-      quantiles give, widest first: mamba-lo-90 and mamba-hi-90 hold nine outcomes in ten. Values are in
-      units of what the model forecasts: logarithmic returns of single rows for returns, their variances
-      for volatility, values of the target for level. With --json all quantiles. A series that is too
+      Prints unique_id, ds, the median under the model's name, and the central intervals that its \
+      quantiles give, widest first: mamba-lo-90 and mamba-hi-90 hold nine outcomes in ten. Values are in \
+      units of what the model forecasts: logarithmic returns of single rows for returns, their variances \
+      for volatility, values of the target for level. With --json all quantiles. A series that is too \
       short for the model gets the naive forecast, which is said.
 
-      The folder of a pretrained forecaster as it was published (see apus models) is asked without any
+      The folder of a pretrained forecaster as it was published (see apus models) is asked without any \
       training: --horizon and --measure are for such folders alone.
       """)
 

@@ -10,7 +10,7 @@ struct InspectCommand: ParsableCommand {
     discussion: """
       EXAMPLE: apus inspect Mixtral-8x7B --tensors
 
-      Reads headers and never weights, so it works on models that no memory holds. Of a config.json
+      Reads headers and never weights, so it works on models that no memory holds. Of a config.json \
       alone it tells the size that the model would have.
       """)
 

@@ -173,7 +173,7 @@ struct RoutesCommand: ParsableCommand {
     discussion: """
       EXAMPLE: apus routes --model many
 
-      Prints a map of experts and tasks for every block; with --json counts, shares, entropy, what was
+      Prints a map of experts and tasks for every block; with --json counts, shares, entropy, what was \
       taken together, what tasks share, and how many parameters each meets.
       """)
 

@@ -11,9 +11,9 @@ struct ProbeCommand: AsyncParsableCommand {
       EXAMPLE: apus probe --task induction --model mamba --length 256 --lengths 256,4096,65536
       EXAMPLE: apus probe --recipe Recipes/induction-mamba.json
 
-      Tasks: induction (say what followed a token the last time), selective-copy (repeat tokens that stood
-      among noise), mqar (recall the values of keys) and listops (the value of a nested expression).
-      Examples are drawn afresh at every step. Training ends at --steps, at --budget, or when validations
+      Tasks: induction (say what followed a token the last time), selective-copy (repeat tokens that stood \
+      among noise), mqar (recall the values of keys) and listops (the value of a nested expression). \
+      Examples are drawn afresh at every step. Training ends at --steps, at --budget, or when validations \
       find no error any more. A recipe is a JSON file of these options; options given beside it win.
       """)
 

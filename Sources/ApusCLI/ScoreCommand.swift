@@ -9,8 +9,8 @@ struct ScoreCommand: ParsableCommand {
     discussion: """
       EXAMPLE: apus score --model gpt2 --tokens ids.json --logits logits.safetensors
 
-      One line per token: position, id, natural logarithm of its probability given those before it
-      (empty for the first); with --json the array log_probabilities, its total and the perplexity. Of
+      One line per token: position, id, natural logarithm of its probability given those before it \
+      (empty for the first); with --json the array log_probabilities, its total and the perplexity. Of \
       a BERT folder with a masked-language head each token is scored given the whole sequence.
       """)
 

@@ -12,17 +12,17 @@ struct StreamCommand: ParsableCommand {
     discussion: """
       EXAMPLE: tail -n +1 -f prices.csv | apus stream --model my-model --snapshot prices.state
 
-      Takes CSV with a header and the columns of the training data, or just times and values, of one
-      series or of thousands. Each row gives one line at once: JSON with cutoff, ds, levels and
-      quantiles [steps ahead][levels], or CSV. Units are those of apus forecast. anomaly says where the
-      row lay in what had been forecast for it, in standard normal deviations: beyond 4 to either side
-      is rare. drift is the error of about the last 50 rows over that of all: far above 1 the model has
-      aged. Quantiles are null while a series that begins warms up, and after the first price of a
-      returns model, as it makes no return. Rows that are malformed, late or double are named on standard
+      Takes CSV with a header and the columns of the training data, or just times and values, of one \
+      series or of thousands. Each row gives one line at once: JSON with cutoff, ds, levels and \
+      quantiles [steps ahead][levels], or CSV. Units are those of apus forecast. anomaly says where the \
+      row lay in what had been forecast for it, in standard normal deviations: beyond 4 to either side \
+      is rare. drift is the error of about the last 50 rows over that of all: far above 1 the model has \
+      aged. Quantiles are null while a series that begins warms up, and after the first price of a \
+      returns model, as it makes no return. Rows that are malformed, late or double are named on standard \
       error and passed over.
 
-      With --snapshot the stream goes on where it stood, to the bit, also after a kill: give the table
-      from its header on again, rows that were read before are passed over. What was printed after the
+      With --snapshot the stream goes on where it stood, to the bit, also after a kill: give the table \
+      from its header on again, rows that were read before are passed over. What was printed after the \
       last snapshot is printed once more. A baseline goes on from the last 4,096 rows or more.
       """)
 

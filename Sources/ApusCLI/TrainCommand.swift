@@ -10,10 +10,10 @@ struct TrainCommand: AsyncParsableCommand {
     discussion: """
       EXAMPLE: apus train --model mamba --data prices.csv --horizon 5 --budget 5m --output my-model
 
-      A CSV makes a forecaster of the target's quantiles (5 to 95 %), a text a model of its characters.
-      The first 70 % of the rows train and the next 10 % choose the weights; of a text 90 % and the rest.
-      The folder gets the model, and checkpoints from which --resume goes on, to the bit where the budget
-      is in steps: then seed and data decide the result. The first Ctrl-C writes a checkpoint and ends
+      A CSV makes a forecaster of the target's quantiles (5 to 95 %), a text a model of its characters. \
+      The first 70 % of the rows train and the next 10 % choose the weights; of a text 90 % and the rest. \
+      The folder gets the model, and checkpoints from which --resume goes on, to the bit where the budget \
+      is in steps: then seed and data decide the result. The first Ctrl-C writes a checkpoint and ends \
       the run.
       """)
 
