@@ -133,7 +133,9 @@ public struct Cadence: Hashable, Codable, Sendable {
   public private(set) var openWeekdays: [Bool]
   /// The intraday slots: which slots of the week have rows, from Monday 00:00 in steps of the
   /// frequency; empty when all have.
-  public private(set) var openSlots: [Bool]
+  public private(set) var openSlots: [Bool] { didSet { openRanks = Self.ranks(openSlots) } }
+  /// How many open slots lie before each slot of the week; empty when all are open.
+  private var openRanks: [Int] = []
   /// Seconds by which rows lie behind full multiples of an intraday step.
   public private(set) var phaseSeconds: Int
   /// Whether monthly rows are on the last day, or the last weekday, of the month.
@@ -142,6 +144,10 @@ public struct Cadence: Hashable, Codable, Sendable {
   public var season: Int?
   /// Rows in each longer season beside it, where a person says them, in ascending order.
   public var longerSeasons: [Int] = []
+
+  private enum CodingKeys: String, CodingKey {
+    case frequency, openWeekdays, openSlots, phaseSeconds, monthEnd, season, longerSeasons
+  }
 
   /// The day of the month of a monthly row.
   public enum MonthEnd: String, Codable, Sendable {
@@ -172,6 +178,7 @@ public struct Cadence: Hashable, Codable, Sendable {
     frequency = try keys.decode(Frequency.self, forKey: .frequency)
     openWeekdays = try keys.decode([Bool].self, forKey: .openWeekdays)
     openSlots = try keys.decode([Bool].self, forKey: .openSlots)
+    openRanks = Self.ranks(openSlots)
     phaseSeconds = try keys.decode(Int.self, forKey: .phaseSeconds)
     monthEnd = try keys.decode(MonthEnd.self, forKey: .monthEnd)
     season = try keys.decodeIfPresent(Int.self, forKey: .season)
@@ -337,6 +344,30 @@ extension Cadence {
     // Day 4 of 1970, a Monday, starts slot 0.
     let seconds = (stamp.secondsSinceEpoch % 604_800 - Int64(phaseSeconds) - 345_600) % 604_800
     return Int(seconds < 0 ? seconds + 604_800 : seconds) / step
+  }
+
+  private static func ranks(_ open: [Bool]) -> [Int] {
+    var count = 0
+    return open.map { isOpen in
+      defer { count += isOpen ? 1 : 0 }
+      return count
+    }
+  }
+
+  /// Open slots of a week; 0 when all are open.
+  var openSlotsOfWeek: Int { (openRanks.last ?? 0) + (openSlots.last == true ? 1 : 0) }
+
+  /// How many open slots lie before that of a time, in its week; nil when all are open.
+  func openRank(of stamp: Timestamp) -> Int? {
+    guard case .seconds(let step) = frequency, !openRanks.isEmpty else { return nil }
+    return openRanks[slot(of: stamp, step: step)]
+  }
+
+  /// The number of the week of a time, from Monday on, as slots and weekdays count it.
+  func week(of stamp: Timestamp) -> Int {
+    let phase = if case .seconds = frequency { Int64(phaseSeconds) } else { Int64(0) }
+    let (seconds, overflows) = stamp.secondsSinceEpoch.subtractingReportingOverflow(345_600 + phase)
+    return Int((overflows ? .min : seconds).flooredQuotient(604_800))
   }
 }
 

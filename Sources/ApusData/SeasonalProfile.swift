@@ -147,10 +147,12 @@ extension Cadence {
     }
     switch frequency {
     case .seconds(let step):
-      // Of seconds no series has days enough, and a market's day has holes.
-      guard openSlots.isEmpty, 86_400 % step == 0, (2...1440).contains(86_400 / step) else {
-        return nil
+      // Of a market that closes the week is the season, where it has few enough slots to be learned.
+      guard openSlots.isEmpty else {
+        return (2...Self.mostOpenSlots).contains(openSlotsOfWeek) ? openSlotsOfWeek : nil
       }
+      // Of seconds no series has days enough.
+      guard 86_400 % step == 0, (2...1440).contains(86_400 / step) else { return nil }
       return 86_400 / step
     case .days(1): return 7
     case .businessDays:
@@ -169,7 +171,8 @@ extension Cadence {
       return ordinal(of: stamp).map { ($0 % places + places) % places }
     }
     switch frequency {
-    case .seconds(let step): return stamp.secondOfDay / step
+    case .seconds(let step):
+      return openRank(of: stamp).map { $0 % places } ?? stamp.secondOfDay / step
     case .businessDays: return openWeekdays[..<stamp.weekday].count { $0 } % places
     case .days(7): return min((stamp.civil.dayOfYear - 1) / 7, 51)
     case .months(let months): return (stamp.civil.month - 1) / months
@@ -178,15 +181,22 @@ extension Cadence {
     }
   }
 
-  /// The number of a row on an axis without holes; nil where there is no such axis.
+  /// Slots of a week beyond which a market's season is not fitted: half hours around the clock.
+  private static let mostOpenSlots = 336
+
+  /// The number of a row on an axis of which closed slots and weekdays are no part; nil where there is no
+  /// such axis. A holiday leaves a hole in it and shifts nothing.
   package func ordinal(of stamp: Timestamp) -> Int? {
     switch frequency {
     case .steps: Int(stamp.secondsSinceEpoch)
-    case .seconds(let step) where openSlots.isEmpty:
-      Int(stamp.secondsSinceEpoch.flooredQuotient(Int64(step)))
+    case .seconds(let step):
+      openRank(of: stamp).map { week(of: stamp) * openSlotsOfWeek + $0 }
+        ?? Int(stamp.secondsSinceEpoch.flooredQuotient(Int64(step)))
     case .days(let days): stamp.dayNumber.flooredQuotient(days)
+    case .businessDays:
+      week(of: stamp) * openWeekdays.count { $0 } + openWeekdays[..<stamp.weekday].count { $0 }
     case .months(let months): stamp.monthNumber.flooredQuotient(months)
-    case .nanoseconds, .seconds, .businessDays, .irregular: nil
+    case .nanoseconds, .irregular: nil
     }
   }
 }

@@ -123,7 +123,46 @@ struct SeasonalProfileTests {
     #expect(hours.seasonPlace(of: Timestamp(secondsSinceEpoch: -3600)) == 167)
     var days = Cadence(.businessDays)
     days.season = 10
-    #expect(days.seasonPlaces == nil, "holidays would shift it")
+    // 8 January 1970 and the Thursday after are five open days apart, and ten make a round.
+    func place(_ day: Int) -> Int? {
+      days.seasonPlace(of: Timestamp(secondsSinceEpoch: Int64(day) * 86_400))
+    }
+    let first = try #require(place(7))
+    #expect(days.seasonPlaces == 10 && place(14) == (first + 5) % 10 && place(21) == first)
+    #expect(place(8) == (first + 1) % 10 && place(11) == (first + 2) % 10, "a weekend is no row")
+  }
+
+  @Test("of a market that closes the week is the season, counted over open hours")
+  func market() throws {
+    // Monday 7:00 to Friday 21:00 of hours, 30 weeks from 3 January 2022; one holiday is missing.
+    let monday = try #require(Timestamp(year: 2022, month: 1, day: 3)).secondsSinceEpoch
+    let hours = (0..<30 * 168).filter { (7...117).contains($0 % 168) && $0 / 24 != 45 }
+    let stamps = hours.map { Timestamp(secondsSinceEpoch: monday + Int64($0) * 3600) }
+    func figure(_ hour: Int) -> Double { 3 * sin(Double(hour % 168) / 9) + Double(hour % 24) / 8 }
+    let cadence = Cadence(inferredFrom: stamps)
+    #expect(cadence.seasonPlaces == 111)
+    #expect(cadence.seasonPlace(of: stamps[0]) == 0 && cadence.seasonPlace(of: stamps[110]) == 110)
+    #expect(cadence.seasonPlace(of: stamps[111]) == 0)
+    let last = try #require(stamps.last)
+    #expect(cadence.seasonPlace(of: last) == 110)
+    let (one, other) = (cadence.ordinal(of: stamps[50]), cadence.ordinal(of: stamps[111 * 5 + 50]))
+    #expect(try #require(other) - #require(one) == 555)
+    var table = SeriesTable([
+      TimeSeries(id: "s", timestamps: stamps, values: hours.map(figure))
+    ])
+    table.cadence = cadence
+    let profile = try #require(SeasonalProfile(fitting: table, rows: [0..<stamps.count]))
+    let season = try #require(profile.season(of: "s"))
+    let mean = (7...117).map(figure).reduce(0, +) / 111
+    for row in [0, 60, 1000] {
+      let place = season.place(of: stamps[row])
+      for ahead in [0, 1, 70] {
+        let expected = figure(7 + (hours[row] % 168 - 7 + ahead) % 111) - mean
+        #expect(abs(place.offset(ahead: ahead) - expected) < 0.02)
+      }
+    }
+    let stored = try JSONDecoder().decode(Cadence.self, from: JSONEncoder().encode(cadence))
+    #expect(stored == cadence && stored.seasonPlace(of: last) == 110)
   }
 
   @Test("survives a round trip, and a damaged one is refused")
