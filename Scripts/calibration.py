@@ -1,6 +1,7 @@
 """Runs apus compare on simulated series of known truth and counts what it recommends and what its intervals hold.
 
-Usage: Scripts/calibration.py [--apus FILE] [--series 100] [--kinds a,b] [--jobs 2] [--minutes M] [--output FILE] [--table]
+Usage: Scripts/calibration.py [--apus FILE] [--series 100] [--kinds a,b] [--jobs 2] [--minutes M] [--output FILE]
+       [--table]
 
 On random walks, AR(1), seasonal series and GARCH with t noise no model can be better than the right baseline: a
 recommendation is wrong. On threshold autoregressions, Mackey-Glass, a noisy logistic map and two seasons with a trend
@@ -205,8 +206,8 @@ def main():
         rows = ",\n".join(json.dumps(row) for row in summary(runs))
         lines = ",\n".join(json.dumps(run) for run in runs)
         options.output.write_text(
-            f'{{\n"command": "Scripts/calibration", "date": "{time.strftime("%Y-%m-%d")}", "nominal": {list(NOMINAL)},\n'
-            f'"kinds": [\n{rows}\n],\n"runs": [\n{lines}\n]\n}}\n')
+            f'{{\n"command": "Scripts/calibration", "date": "{time.strftime("%Y-%m-%d")}",\n"nominal": {list(NOMINAL)},'
+            f'\n"kinds": [\n{rows}\n],\n"runs": [\n{lines}\n]\n}}\n')
 
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         def work(one):

@@ -47,7 +47,8 @@ def draw(runs, contexts, models):
         parts.append(f'<line x1="{left}" x2="{width - right}" y1="{y(error):.1f}" y2="{y(error):.1f}" stroke="#ddd"/>'
                      f'<text x="{left - 8}" y="{y(error) + 4:.1f}" text-anchor="end" fill="#444">{error:.3f}</text>')
     for context in contexts:
-        parts.append(f'<text x="{x(context):.1f}" y="{height - bottom + 20}" text-anchor="middle" fill="#444">{context}</text>')
+        parts.append(f'<text x="{x(context):.1f}" y="{height - bottom + 20}" text-anchor="middle" fill="#444">'
+                     f'{context}</text>')
     parts.append(f'<text x="{(left + width - right) / 2}" y="{height - 10}" text-anchor="middle" fill="#222">'
                  'rows read</text>')
     ends = sorted((y(run["mae"]), run["model"]) for run in runs if run["context"] == contexts[-1])

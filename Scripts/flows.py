@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Walks the way from a table to a forecast that runs, and times each step: compare, then every line that it prints.
 
-Usage: Scripts/flows.py [--apus FILE] [--data FOLDER] [--budget 5s] [--seeds 1] [--only a,b] [--keep FOLDER] [--output FILE]
+Usage: Scripts/flows.py [--apus FILE] [--data FOLDER] [--budget 5s] [--seeds 1] [--only "a;b"] [--keep FOLDER]
+       [--output FILE]
 
 Five tables are made here, each with the traps of its kind: 50 monthly products with a promotion that is known ahead, a
 daily shop, 30 yearly rows, 10 hourly sensors side by side, 20,000 minutes. With --data the folder also holds
@@ -37,7 +38,8 @@ def products(file):
         effect = g.uniform(0.2, 0.6)
         for month in range(78):
             promotion = int(g.random() < 0.2)
-            units = size * (1 + month / 200) * season[month % 12] * (1 + effect * promotion) * math.exp(g.gauss(0, 0.08))
+            level = size * (1 + month / 200) * season[month % 12]
+            units = level * (1 + effect * promotion) * math.exp(g.gauss(0, 0.08))
             known = "" if month >= 72 else f"{units:.0f}"
             file.write(f"P{product:03},{2018 + month // 12}-{month % 12 + 1:02}-01,{known},{promotion}\n")
 
@@ -70,7 +72,8 @@ def sensors(file):
     start = datetime.datetime(2023, 3, 1)
     for hour in range(1500):
         noise = [0.9 * one + g.gauss(0, 0.3) for one in noise]
-        cells = [f"{levels[k] + waves[k] * math.sin(math.tau * (hour % 24) / 24 + k) + noise[k]:.2f}" for k in range(10)]
+        wave = [math.sin(math.tau * (hour % 24) / 24 + k) for k in range(10)]
+        cells = [f"{levels[k] + waves[k] * wave[k] + noise[k]:.2f}" for k in range(10)]
         if g.random() < 0.01:
             cells[g.randrange(10)] = ""
         file.write(f"{start + datetime.timedelta(hours=hour):%Y-%m-%d %H:%M}," + ",".join(cells) + "\n")
@@ -133,7 +136,7 @@ def main():
     parser.add_argument("--budget", default="5s")
     parser.add_argument("--seeds", default="1")
     parser.add_argument("--only", help="names of tables, separated by semicolons")
-    parser.add_argument("--keep", type=pathlib.Path, help="a folder for tables and results. Default: removed at the end.")
+    parser.add_argument("--keep", type=pathlib.Path, help="a folder for tables and results; else they are removed")
     parser.add_argument("--output", type=pathlib.Path)
     options = parser.parse_args()
     apus = os.path.abspath(options.apus)
@@ -160,8 +163,9 @@ def main():
             print(f"{name}: {result['headline']}\n  {times}", flush=True)
     if options.output:
         lines = ",\n".join(json.dumps(one) for one in results)
-        options.output.write_text(f'{{\n"command": "Scripts/flows.py --budget {options.budget} --seeds {options.seeds}", '
-                                  f'"date": "{time.strftime("%Y-%m-%d")}",\n"tables": [\n{lines}\n]\n}}\n')
+        command = f"Scripts/flows.py --budget {options.budget} --seeds {options.seeds}"
+        options.output.write_text(f'{{\n"command": "{command}", "date": "{time.strftime("%Y-%m-%d")}",\n'
+                                  f'"tables": [\n{lines}\n]\n}}\n')
 
 
 if __name__ == "__main__":

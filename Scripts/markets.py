@@ -9,8 +9,8 @@ close, tick_volume). Two questions:
 - panel: the variance of Parkinson (1980), ln(high/low)²/(4 ln 2), of every ticker one day ahead, the last fifth of the
   rows of each. The bar is the pooled log-HAR (Corsi, 2009) with the same three inputs of the market, the mean of the
   logarithms over tickers. All forecast the logarithm; a forecast becomes a variance as exp(·) times the mean of
-  exp(residual) over the first tenth of the test dates (Duan, 1983), which are not judged. Losses are QLIKE; the test of Diebold and Mariano is on means over dates,
-  with the variance of Newey and West over 5 lags.
+  exp(residual) over the first tenth of the test dates (Duan, 1983), which are not judged. Losses are QLIKE; the test
+  of Diebold and Mariano is on means over dates, with the variance of Newey and West over 5 lags.
 - volume: the logarithm of the ticks of an hour, one hour ahead, the last fifth of the rows. The bar is least squares
   on the last 24 hours, hours 48, 72, 96, 120 and 168 back and a level for each hour of the week. The loss is the mean
   absolute error; the test is on single errors with 24 lags.
