@@ -159,11 +159,11 @@ def summary(runs):
         if not own:
             continue
         logs = [math.log(1 - run["effect"]) for run in own if run["effect"] is not None and run["effect"] < 1]
-        mean = lambda which, place: round(sum(run[which][place] for run in own) / len(own), 4)
+        mean = lambda which, place: round(100 * sum(run[which][place] for run in own) / len(own), 1)
         rows.append({
             "kind": kind, "rows": length, "series": len(own), "a_model_can_win": possible,
             "recommended": sum(run["recommended"] for run in own),
-            "advantage": round(1 - math.exp(sum(logs) / len(logs)), 4),
+            "error_in_percent": round(100 * math.exp(sum(logs) / len(logs)), 1),
             "better_by_5_percent_on_test": sum((run["effect"] or 0) > 0.05 for run in own),
             **{f"{which}_{round(100 * share)}": mean(which, place) for place, share in enumerate(NOMINAL)
                for which in ("used", "model", "model_uncorrected")}})
@@ -172,13 +172,17 @@ def summary(runs):
 
 def table(rows):
     """The rows as Markdown, with the comment by which a test compares its figures with the file."""
-    keys = ["recommended", "advantage"] + [f"used_{round(100 * share)}" for share in NOMINAL]
+    keys = ["recommended", "series", "error_in_percent"] + [f"used_{round(100 * share)}" for share in NOMINAL]
     claims, lines = [], []
-    for row in rows:
-        percent = lambda value: f"{100 * value:.1f} %".replace("-", "\u2212")
-        lines.append(f"| {row['kind']} | {row['recommended']} of {row['series']} | "
-                     + " | ".join(percent(row[key]) for key in keys[1:]) + " |")
-    return "\n".join(["| series | recommended | advantage | 50 % | 80 % | 90 % | 95 % |", "|---" * 7 + "|", *lines])
+    for place, row in enumerate(rows):
+        form = f"| {row['kind']} | # of # | # % | # | # | # | # |"
+        source = ", ".join(f"kinds[{place}].{key}" for key in keys)
+        claims.append(f"{form} = calibration.json {source}")
+        for key in keys:
+            form = form.replace("#", str(row[key]), 1)
+        lines.append(form)
+    heads = ["series", "recommended", "error of the best baseline's", "50 %", "80 %", "90 %", "95 %"]
+    return "\n".join(["<!-- figures", *claims, "-->", "", "| " + " | ".join(heads) + " |", "|---" * 7 + "|", *lines])
 
 
 def main():
