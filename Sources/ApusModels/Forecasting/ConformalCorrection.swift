@@ -13,9 +13,9 @@
 ///
 /// Errors of a time series are not exchangeable: they come in calm and wild stretches, and a factor that
 /// one stretch teaches is wrong in the next. A correction that is shrunk counts only as far as the
-/// stretches agree. With the factor f of all scores and the standard error s that the factors of
-/// ``stretches`` consecutive parts give to it, it is `1 + max(0, 1 − s² / (f − 1)²) (f − 1)`, the positive
-/// part of James and Stein's rule (1961): a forecaster that is right is left alone.
+/// stretches agree. With the factor f of all scores and its standard error s by the jackknife that leaves out
+/// one of ``stretches`` consecutive parts (Künsch, 1989), it is `1 + max(0, 1 − s² / (f − 1)²) (f − 1)`, the
+/// positive part of James and Stein's rule (1961): a forecaster that is right is left alone.
 /// Shapes: P horizon, Q levels.
 public struct ConformalCorrection: Codable, Sendable, Hashable {
   /// The quantile levels, Q, ascending.
@@ -87,20 +87,21 @@ public struct ConformalCorrection: Codable, Sendable, Hashable {
       return scores.allSatisfy(\.isFinite) ? scores.max() : nil
     }
     let share = mirror == nil ? max(levels[place], 1 - levels[place]) : abs(1 - 2 * levels[place])
-    let factor = Self.factor(of: scores[...], share: share)
-    let size = scores.count / Self.stretches
-    guard isShrunk, size > 0 else { return factor }
-    let parts = (0..<Self.stretches).map { part in
-      Self.factor(of: scores[part * size..<(part + 1) * size], share: share)
+    let factor = Self.factor(of: scores, share: share)
+    guard isShrunk, factor != 1, scores.count >= Self.stretches else { return factor }
+    let others = (0..<Self.stretches).map { part -> Double in
+      let left = part * scores.count / Self.stretches..<(part + 1) * scores.count / Self.stretches
+      return Self.factor(
+        of: Array(scores[..<left.lowerBound] + scores[left.upperBound...]), share: share)
     }
-    let mean = parts.reduce(0, +) / Double(parts.count)
-    let variance = parts.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(parts.count - 1)
-    let (error, excess) = (variance / Double(parts.count), factor - 1)
-    return excess == 0 ? 1 : 1 + max(0, 1 - error / (excess * excess)) * excess
+    let (count, excess) = (Double(others.count), factor - 1)
+    let mean = others.reduce(0, +) / count
+    let error = others.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } * (count - 1) / count
+    return 1 + max(0, 1 - error / (excess * excess)) * excess
   }
 
   /// The score by which a share of them is held.
-  private static func factor(of scores: ArraySlice<Double>, share: Double) -> Double {
+  private static func factor(of scores: [Double], share: Double) -> Double {
     let sorted = scores.sorted()
     guard let largest = sorted.last else { return 1 }
     let rank = ((Double(sorted.count) + 1) * share - sameLevel).rounded(.up)
