@@ -33,6 +33,8 @@ struct FrontDoorTests {
   @Test("a baseline that is recommended is fitted to all rows, saved, loaded and streamed")
   func baseline() async throws {
     let series = try walk(300)
+    var options = options
+    options.isConformal = false
     let report = try await compare(series, horizon: 3, budget: .steps(2), options: options)
     #expect(report.headline == report.record.headline)
     let name = try #require(report.record.verdict.baseline)

@@ -78,7 +78,8 @@ struct EnsembleTrainingTests {
       var options = ModelTrainingOptions(try ModelChoice("mamba"))
       (options.context, options.width, options.layers) = (8, 8, 1)
       (options.horizon, options.measure, options.seed) = (2, .level, 5)
-      (options.seeds, options.budget) = (3, .steps(12))
+      // A correction belongs to the forecaster that it was learned from: the mean has its own.
+      (options.seeds, options.budget, options.isConformal) = (3, .steps(12), false)
       let summary = try await file.train(options, output: folder + "/all")
       #expect(summary.model == "ensemble" && summary.record.steps == 12)
       let all = try Model(at: folder + "/all")
