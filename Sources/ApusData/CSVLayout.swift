@@ -1,3 +1,5 @@
+import ApusTensor
+
 /// A table whose head, delimiter and number styles are settled; every row has the same width.
 struct CSVLayout {
   let table: CSVTable
@@ -23,6 +25,8 @@ struct CSVLayout {
   private(set) var notes: [String]
   /// Rows of unequal length are rows of series, not damage.
   let isRagged: Bool
+  /// The plain numbers of each column that holds any; not-a-number where a cell is none.
+  private(set) var decimals: [Int: PlainDecimals] = [:]
 
   var width: Int { names.count }
 
@@ -211,6 +215,7 @@ extension CSVLayout {
   /// by the column itself, then by the other columns, then by the delimiter.
   private mutating func settleStyles(_ options: SeriesOptions) {
     let format = options.format
+    readDecimals()
     var votes: [Int: MarkVotes] = [:]
     for column in names.indices {
       var style = format?.style(of: names[column]) ?? NumberStyle()
@@ -290,8 +295,35 @@ extension CSVLayout {
       styles.contains { if case .number = $0.parse(cell) { true } else { false } }
     }
     guard sample.isEmpty || hasNumbers else { return votes }
-    for row in rows.indices { votes.add(cell(row, column), row: row) }
+    guard let plain = decimals[column] else {
+      for row in rows.indices { votes.add(cell(row, column), row: row) }
+      return votes
+    }
+    for row in plain.others {
+      let cell = cell(row, column)
+      if !cell.isEmpty { votes.add(cell, row: row) }
+    }
+    votes.add(plain.marks)
     return votes
+  }
+
+  /// Reads the plain numbers of every column whose sample has some, where there are many rows.
+  private mutating func readDecimals() {
+    guard rows.count >= 1_000, let cells = textCells else { return }
+    for column in names.indices {
+      let hasNumbers = sample(column, limit: 50).contains { cell in
+        if case .number = NumberStyle().parse(cell) { true } else { false }
+      }
+      if hasNumbers { decimals[column] = PlainDecimals(cells, column) }
+    }
+  }
+
+  /// The cells as kernels read them; nil where rows are ragged.
+  var textCells: TextCells? {
+    guard !isRagged else { return nil }
+    return TextCells(
+      table.source.bytes, starts: table.starts, lengths: table.lengths,
+      firsts: rows.map { table.rowStarts[$0] }, width: width)
   }
 
   /// What was decided about the file as a whole, for the report.

@@ -1,3 +1,5 @@
+import ApusTensor
+
 /// A table of fields: where each lies in the bytes, and on which line each row began.
 ///
 /// The grammar is RFC 4180 read kindly: any of comma, semicolon, tab and bar; lines end in LF, CRLF or CR;
@@ -46,6 +48,8 @@ struct CSVTable {
   private static let lengthMask: UInt32 = escapedBit - 1
   static let fieldLimit = 1 << 20
   static let columnLimit = 1 << 16
+  /// Texts of fewer bytes are split by the scanner.
+  private static let kernelBytes = 1 << 16
 
   /// Splits the whole file, or its first rows.
   ///
@@ -64,6 +68,7 @@ struct CSVTable {
   ) throws(SeriesError) {
     self.source = source
     self.delimiter = delimiter
+    if maximumRows == .max, split(from: start, line: line) { return }
     let bytes = source.bytes
     let end = bytes.count
     var position = start
@@ -110,6 +115,35 @@ struct CSVTable {
       }
       finishRow(firstField: firstField, line: rowLine, isMalformed: isMalformed)
     }
+  }
+
+  /// Splits a text without quotes by kernels, to the same fields as the scanner; false, and nothing changed,
+  /// where only the scanner can read it, or is to say what is wrong.
+  private mutating func split(from start: Int, line: Int) -> Bool {
+    guard source.bytes.count - start >= Self.kernelBytes,
+      source.kinds.isDisjoint(with: [.quote, .loneReturn]), Delimiter.known.contains(delimiter),
+      let fields = TextFields(
+        source.bytes, from: start, delimiter: delimiter, limit: Self.fieldLimit)
+    else { return false }
+    let ends = fields.lineStarts
+    var isPlain = true
+    for row in 0..<ends.count - 1 {
+      let count = ends[row + 1] - ends[row]
+      guard count <= Self.columnLimit else { return false }
+      if count == 1, fields.lengths[ends[row]] == 0 { isPlain = false }
+    }
+    if isPlain {
+      (starts, lengths, rowStarts) = (fields.starts, fields.lengths, ends)
+      lines = Array(line..<line + ends.count - 1)
+      return true
+    }
+    for row in 0..<ends.count - 1 {
+      starts += fields.starts[ends[row]..<ends[row + 1]]
+      lengths += fields.lengths[ends[row]..<ends[row + 1]]
+      finishRow(
+        firstField: starts.count - ends[row + 1] + ends[row], line: line + row, isMalformed: false)
+    }
+    return true
   }
 
   private mutating func append(from begin: Int, to end: Int, escaped: Bool) {

@@ -235,8 +235,9 @@ extension DataCheck {
   /// Where that half is one value, the middle four fifths or nine tenths tell; where they are too, twenty
   /// times the median itself. A stretch of different numbers far up does not count.
   public static func outliers(of values: [Double]) -> [Int] {
-    let sorted = values.filter { !$0.isNaN }.sorted()
-    guard sorted.count >= 20 else { return [] }
+    let present = values.filter { !$0.isNaN }
+    guard present.count >= 20 else { return [] }
+    let sorted = OrderStatistics(present)
     func quantile(_ share: Double) -> Double { sorted[Int(Double(sorted.count - 1) * share)] }
     let middle = quantile(0.5)
     let width =

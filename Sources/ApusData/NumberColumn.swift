@@ -1,3 +1,5 @@
+import ApusTensor
+
 /// A mark between the whole part and the fraction of a number.
 public enum DecimalMark: String, Codable, Sendable, CaseIterable {
   /// `1,234.5`.
@@ -44,6 +46,15 @@ struct MarkVotes {
     } else if digits > 1 || cell[start] != 0x30 {  // a zero is often written without its decimals
       short += 1
     }
+  }
+
+  /// Takes in the plain numbers of a column.
+  mutating func add(_ plain: DecimalMarks) {
+    point += plain.point
+    openPoint += plain.open
+    short += plain.short
+    long += plain.long
+    if let first = plain.firstOpen { openRow = min(openRow ?? first, first) }
   }
 
   private mutating func addOther(_ cell: ArraySlice<UInt8>, row: Int) {
@@ -119,13 +130,46 @@ struct NumberColumn {
 
   /// Reads every cell of a column.
   init(_ layout: CSVLayout, _ column: Int, style: NumberStyle) {
+    if let plain = layout.decimals[column], plain.fits(style) {
+      values = plain.values
+      for row in plain.others { add(style.parse(layout.cell(row, column)), row: row) }
+      return
+    }
     values = Array(repeating: .nan, count: layout.rows.count)
     for row in layout.rows.indices {
-      switch style.parse(layout.cell(row, column)) {
-      case .number(let value): values[row] = value
-      case .missing: missing.append(row)
-      case .bad: bad.append(row)
-      }
+      add(style.parse(layout.cell(row, column)), row: row)
     }
+  }
+
+  private mutating func add(_ cell: NumberCell, row: Int) {
+    switch cell {
+    case .number(let value): values[row] = value
+    case .missing: missing.append(row)
+    case .bad: bad.append(row)
+    }
+  }
+}
+
+/// The cells of a column that are an optional sign and digits with at most one point.
+struct PlainDecimals {
+  /// One per row; NaN where a cell is anything else.
+  let values: [Double]
+  /// How they are written.
+  let marks: DecimalMarks
+  /// The rows whose cell is anything else.
+  let others: [Int]
+
+  /// Reads every cell of a column.
+  init(_ cells: TextCells, _ column: Int) {
+    let read = cells.decimals(column)
+    (values, marks) = (read.values, read.marks)
+    others = read.values.indices.filter { read.values[$0].isNaN }
+  }
+
+  /// Whether the numbers are those that a style reads: it has a decimal point, or no number has a mark, and it
+  /// takes no number for a missing one.
+  func fits(_ style: NumberStyle) -> Bool {
+    (!style.usesDecimalComma || marks.point + marks.open == 0)
+      && style.missingWords.count <= NumberStyle.usualMissingWords.count
   }
 }

@@ -55,7 +55,7 @@ struct PriceBehavior {
 
   private static func objection(_ returns: [Double], isCount: Bool, seasons: [Int]) -> String? {
     if isCount { return "its values are small whole numbers, as counts are" }
-    let sizes = returns.map(abs).sorted()
+    let sizes = OrderStatistics(returns.map(abs))
     let median = sizes[sizes.count / 2]
     if sizes[sizes.count * 9 / 10] == 0 { return "it hardly moves" }
     if median > 0.15 { return "its median step is \(Int((median * 100).rounded())) %" }

@@ -267,6 +267,6 @@ extension TimeSeries {
       last = value
     }
     guard steps.count >= 10 else { return false }
-    return steps.sorted()[steps.count / 2] < 0.05
+    return OrderStatistics(steps)[steps.count / 2] < 0.05
   }
 }

@@ -16,6 +16,8 @@ struct SourceFile {
   let bytes: [UInt8]
   /// The bytes are no valid UTF-8, so each stands for one Latin-1 character.
   let isLatin1: Bool
+  /// What kinds of bytes there are.
+  let kinds: TextKinds
 
   /// Reads a regular file.
   init(path: String, limit: Int) throws(SeriesError) {
@@ -44,7 +46,9 @@ struct SourceFile {
     guard bytes.contains(where: { $0 > 0x20 }) else { throw .empty(file: name) }
     try Self.refusePacked(bytes, name: name)
     try Self.refuseWide(bytes, name: name)
-    if let index = bytes.firstIndex(where: { $0 < 0x09 || ($0 > 0x0D && $0 < 0x20 && $0 != 0x1A) })
+    kinds = TextKinds(bytes)
+    if kinds.contains(.control),
+      let index = bytes.firstIndex(where: { $0 < 0x09 || ($0 > 0x0D && $0 < 0x20 && $0 != 0x1A) })
     {
       let line = bytes[..<index].count { $0 == 0x0A } + 1
       throw .binary(file: name, line: line, byte: bytes[index])
@@ -52,7 +56,7 @@ struct SourceFile {
     self.name = name
     let hasMark = bytes.starts(with: [0xEF, 0xBB, 0xBF])
     self.bytes = hasMark ? Array(bytes.dropFirst(3)) : bytes
-    isLatin1 = !Self.isUTF8(self.bytes)
+    isLatin1 = kinds.contains(.high) && !Self.isUTF8(self.bytes)
     guard self.bytes.contains(where: { $0 > 0x20 }) else { throw .empty(file: name) }
   }
 

@@ -1,3 +1,5 @@
+import ApusTensor
+
 /// Finds every reading of the time of a table that fits its cells.
 ///
 /// Names break ties; what decides is whether all cells fit, whether rows become distinct, and whether they are
@@ -49,8 +51,15 @@ struct TimeSearch {
   /// Every cell read in one style.
   func parsed(_ column: Int, _ style: DateStyle) -> [ParsedDate?] {
     let months = months
-    return layout.rows.indices.map { row in
-      DateScanner.parse(layout.cell(row, column), as: style, months: months)
+    guard style == .yearMonthDay, layout.rows.count >= 1_000, let cells = layout.textCells else {
+      return layout.rows.indices.map { row in
+        DateScanner.parse(layout.cell(row, column), as: style, months: months)
+      }
+    }
+    return cells.dates(column).enumerated().map { row, seconds in
+      seconds == .min
+        ? DateScanner.parse(layout.cell(row, column), as: style, months: months)
+        : ParsedDate(local: Timestamp(secondsSinceEpoch: seconds))
     }
   }
 

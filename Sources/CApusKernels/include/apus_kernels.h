@@ -10,8 +10,8 @@
 //   sizes only, never on the number of threads: every thread count gives the same bits;
 // - each operation has a `_reference` twin: scalar, double accumulation, one thread, the truth.
 //   Without one are those that are scalar themselves or a line long (fill, add, multiply, axpy,
-//   scale, copy_rows, embedding, philox4x32, lsh_order, lsh_reserve) and other ways to an operation
-//   that has one (product_bf16, product_primitive, ssd_step).
+//   scale, copy_rows, embedding, philox4x32, lsh_order, lsh_reserve, text_decimals, text_dates) and
+//   other ways to an operation that has one (product_bf16, product_primitive, ssd_step).
 #pragma once
 
 #include <stddef.h>
@@ -355,6 +355,7 @@ void apus_attention_backward_reference_f32(float* dq, float* dk, float* dv, cons
                                            const apus_attention_shape* shape);
 
 #include "apus_mixers.h"  // what mixes tokens besides exact attention
+#include "apus_text.h"    // tables of text
 #include "apus_xlstm.h"   // the recurrences of xLSTM
 
 // ---------------------------------------------------------------------------------------------
