@@ -181,7 +181,8 @@ def table(rows):
         for key in keys:
             form = form.replace("#", str(row[key]), 1)
         lines.append(form)
-    heads = ["series", "recommended", "error of the best baseline's", "50 %", "80 %", "90 %", "95 %"]
+    heads = ["series", "recommended", "error of the best baseline's", "half", "four fifths", "nine tenths",
+             "nineteen twentieths"]
     return "\n".join(["<!-- figures", *claims, "-->", "", "| " + " | ".join(heads) + " |", "|---" * 7 + "|", *lines])
 
 
