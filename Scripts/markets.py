@@ -15,8 +15,8 @@ close, tick_volume). Two questions:
   on the last 24 hours, hours 48, 72, 96, 120 and 168 back and a level for each hour of the week. The loss is the mean
   absolute error; the test is on single errors with 24 lags.
 
-Models are those of `apus backtest`: fitted to the rows before the first origin alone, from everything it prints.
-Needs numpy.
+Models are those of `apus backtest`, fitted to the rows before the first origin alone; their medians are judged. Needs
+numpy.
 """
 
 import argparse
