@@ -6,6 +6,9 @@
 /// over it only if the test part confirms it twice: the block-bootstrap
 /// interval of its skill lies above 0, and its Diebold-Mariano p-value, corrected after Holm for
 /// all models tried, is below the level.
+///
+/// Where it is not, the simplest baseline is used that lies within one standard error of the bar: of many
+/// baselines the one that came out best by chance is often an intricate one.
 public struct ModelSelection: Sendable, Hashable, Codable {
   /// One entry of a comparison.
   public struct Candidate: Sendable, Hashable, Codable {
@@ -65,7 +68,8 @@ public struct ModelSelection: Sendable, Hashable, Codable {
   /// Judges the candidates.
   ///
   /// - Parameters:
-  ///   - candidates: Models and baselines of different names, scored at the same origins.
+  ///   - candidates: Models and baselines of different names, scored at the same origins; baselines from the
+  ///     simplest on.
   ///   - overlap: How many successive origins share some target: ⌈horizon / stride⌉.
   ///   - bootstrap: How intervals are drawn. The chance of naming any model wrongly that is accepted
   ///     is 1 - its confidence.
@@ -108,13 +112,14 @@ public struct ModelSelection: Sendable, Hashable, Codable {
     self.standings = standings + candidates.filter(\.hasFailed).map { Standing(failed: $0) }
     verdict = Self.verdict(
       standings.first { !$0.isBaseline }, over: standings.first { $0.name == baseline?.name },
+      simplest: Self.simplest(alive.filter(\.isBaseline), beside: baseline, overlap),
       models: models.count, windows: alive.first?.testLosses.count ?? 0, overlap: overlap,
       confidence: bootstrap.confidence)
   }
 
   private static func verdict(
-    _ best: Standing?, over bar: Standing?, models: Int, windows: Int, overlap: Int,
-    confidence: Double
+    _ best: Standing?, over bar: Standing?, simplest: String?, models: Int, windows: Int,
+    overlap: Int, confidence: Double
   ) -> Verdict {
     let independent = windows / max(1, overlap)
     let reason: Verdict.Reason =
@@ -140,19 +145,41 @@ public struct ModelSelection: Sendable, Hashable, Codable {
         bar == nil ? .everyBaselineFailed : .everyModelFailed
       }
     return Verdict(
-      reason: reason, model: best?.name, baseline: bar?.name, effect: best?.skill,
+      reason: reason, model: best?.name, baseline: bar?.name, simplest: simplest,
+      effect: best?.skill,
       interval: best?.interval, confidence: confidence, pValue: best?.adjustedPValue,
       uncorrectedPValue: best?.pValue, models: models, windows: windows,
       independentWindows: independent)
   }
 
-  /// Diebold and Mariano's test with twice the lags of the overlap, to hold its level; nil where
-  /// one of the two has failed or there are too few origins.
+  /// The first of some baselines whose mean loss on validation and test is at most one standard error above
+  /// that of the bar: the rule by which trees are pruned (Breiman, Friedman, Olshen and Stone, 1984).
+  private static func simplest(
+    _ baselines: [Candidate], beside bar: Candidate?, _ overlap: Int
+  ) -> String? {
+    guard let bar else { return nil }
+    let losses = bar.validationLosses + bar.testLosses
+    return baselines.first { other in
+      let own = other.validationLosses + other.testLosses
+      guard other.name != bar.name else { return true }
+      return test(own, losses, overlap).map { $0.statistic <= 1 } ?? false
+    }?.name
+  }
+
+  /// The test of a candidate against the bar on the test part; nil where one of the two has failed or there
+  /// are too few origins.
   private static func test(_ baseline: Candidate?, _ other: Candidate, _ overlap: Int)
     -> DieboldMariano?
   {
     guard let baseline, !other.hasFailed else { return nil }
-    let (first, second) = (baseline.testLosses, other.testLosses)
+    return test(baseline.testLosses, other.testLosses, overlap)
+  }
+
+  /// Diebold and Mariano's test with twice the lags of the overlap, to hold its level; nil where there are
+  /// too few origins.
+  private static func test(_ first: [Double], _ second: [Double], _ overlap: Int)
+    -> DieboldMariano?
+  {
     guard let rule = try? DieboldMariano(first, second, horizon: overlap) else { return nil }
     let lags = max(rule.lags, min(2 * (overlap - 1), first.count / 4))
     return try? DieboldMariano(first, second, horizon: overlap, lags: lags)

@@ -31,6 +31,9 @@ public struct Verdict: Codable, Sendable, Hashable {
   public var model: String?
   /// The baseline with the smallest mean test loss; nil when every baseline failed.
   public var baseline: String?
+  /// The simplest baseline whose loss lies within one standard error of that of ``baseline``, on validation
+  /// and test: what is used where no model is recommended. Nil where it is not told.
+  public var simplest: String?
   /// `1 - loss of the model / loss of the baseline` on the test part: the fraction by which the
   /// model's loss is lower. Nil without one of the two, and where the baseline's loss is 0.
   public var effect: Double?
@@ -59,13 +62,19 @@ public struct Verdict: Codable, Sendable, Hashable {
   /// The model worth its effort; nil when no model beats the best baseline.
   public var recommended: String? { reason == .confirmed ? model : nil }
 
+  /// What is worth using: the recommended model, or else the simplest of the baselines that are as good as the
+  /// best; nil when every baseline failed.
+  public var use: String? { recommended ?? simplest ?? baseline }
+
   /// Creates a verdict.
   public init(
-    reason: Reason, model: String?, baseline: String?, effect: Double? = nil,
-    interval: ClosedRange<Double>? = nil, confidence: Double = 0.95, pValue: Double? = nil,
+    reason: Reason, model: String?, baseline: String?, simplest: String? = nil,
+    effect: Double? = nil, interval: ClosedRange<Double>? = nil, confidence: Double = 0.95,
+    pValue: Double? = nil,
     uncorrectedPValue: Double? = nil, models: Int, windows: Int, independentWindows: Int? = nil
   ) {
-    (self.reason, self.model, self.baseline) = (reason, model, baseline)
+    (self.reason, self.model) = (reason, model)
+    (self.baseline, self.simplest) = (baseline, simplest)
     (self.effect, self.interval, self.confidence) = (effect, interval, confidence)
     (self.pValue, self.uncorrectedPValue) = (pValue, uncorrectedPValue)
     (self.models, self.windows, self.independentWindows) = (models, windows, independentWindows)
@@ -75,16 +84,18 @@ public struct Verdict: Codable, Sendable, Hashable {
 // Every key is written, `null` where nothing exists, and `recommended` beside what it follows from.
 extension Verdict {
   private enum WrittenKeys: String, CodingKey {
-    case recommended, reason, model, baseline, effect, interval, confidence, pValue
+    case recommended, use, reason, model, baseline, simplest, effect, interval, confidence, pValue
     case uncorrectedPValue, models, windows, independentWindows, fewestIndependentWindows
   }
 
   public func encode(to encoder: any Encoder) throws {
     var keys = encoder.container(keyedBy: WrittenKeys.self)
     try keys.encode(recommended, forKey: .recommended)
+    try keys.encode(use, forKey: .use)
     try keys.encode(reason, forKey: .reason)
     try keys.encode(model, forKey: .model)
     try keys.encode(baseline, forKey: .baseline)
+    try keys.encode(simplest, forKey: .simplest)
     try keys.encode(effect, forKey: .effect)
     try keys.encode(interval, forKey: .interval)
     try keys.encode(confidence, forKey: .confidence)
@@ -113,7 +124,7 @@ extension Verdict {
   /// - Returns: Some sentences.
   public func explanation(loss: String = "error") -> String {
     guard models > 0 else {
-      return "No model was compared." + (baseline.map { " Use \($0)." } ?? "")
+      return "No model was compared." + (baseline.map { " Use \(used(beside: $0))." } ?? "")
     }
     guard let model else {
       return "Every model failed; the table says why."
@@ -145,7 +156,8 @@ extension Verdict {
   /// What decided, in words; where interval and test seem to disagree, why.
   private func decision(against baseline: String) -> String {
     let counted = "\(windows) window\(windows == 1 ? "" : "s")"
-    let use = "use \(baseline)"
+    let used = self.used(beside: baseline)
+    let use = "use \(used)"
     switch reason {
     case .confirmed:
       return "The interval excludes zero, and the Diebold–Mariano test\(correction) agrees (\(p))."
@@ -158,7 +170,7 @@ extension Verdict {
     case .notSignificant: return "The interval excludes zero, but \(doubt): \(use)."
     case .worse:
       return isSignificant
-        ? "Use \(baseline)." : "The interval excludes zero, but \(doubt). Use \(baseline)."
+        ? "Use \(used)." : "The interval excludes zero, but \(doubt). Use \(used)."
     case .worseOnValidation:
       return "But on validation, by which models are chosen, \(baseline) was better: \(use)."
     case .tooFewWindows:
@@ -174,6 +186,12 @@ extension Verdict {
         "\(baseline) predicts every window of the test part exactly, so no model can be better: \(use)."
     case .everyModelFailed, .everyBaselineFailed: return ""
     }
+  }
+
+  /// The baseline to use, and why where it is not the strongest.
+  private func used(beside baseline: String) -> String {
+    guard let simplest, simplest != baseline else { return baseline }
+    return "\(simplest), which is simpler than \(baseline) and within one standard error of it"
   }
 
   /// Why the test does not confirm what the interval shows.

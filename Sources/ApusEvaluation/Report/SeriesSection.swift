@@ -83,7 +83,7 @@ extension ComparisonRecord {
   /// A model is compared with the best baseline, a baseline with the naive forecast of the season or the
   /// naive one. Series stand by the ratio of the two losses.
   package var seriesPlaces: SeriesPlaces? {
-    guard let series, series.count > 1, let own = verdict.recommended ?? verdict.baseline else {
+    guard let series, series.count > 1, let own = verdict.use else {
       return nil
     }
     let bars =

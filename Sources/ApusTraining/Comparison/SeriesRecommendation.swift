@@ -104,7 +104,7 @@ extension SeriesComparison {
       return try await fitted(
         runs, as: name, problem, found.judged.correction(of: name, run: place), progress: progress)
     }
-    guard let name = verdict.baseline else { return nil }
+    guard let name = verdict.simplest ?? verdict.baseline else { return nil }
     let model = Model(
       try Baseline.named(name, lookback: options.lookBack), task: problem.task,
       lookback: options.lookBack, recipe: try wholeRecipe(problem).recipe,

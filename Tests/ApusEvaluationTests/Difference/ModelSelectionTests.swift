@@ -100,4 +100,37 @@ struct ModelSelectionTests {
     #expect(other.verdict.reason == .worseOnValidation)
     #expect(other.verdict.headline == "No model beats drift")
   }
+
+  @Test("uses the simplest baseline that lies within one standard error of the best")
+  func simplest() throws {
+    var generator = SplitMix(state: 5)
+    let noise = (0..<200).map { _ in 3 + abs(generator.normal()) }
+    func entry(_ name: String, isBaseline: Bool = true, more: (Int) -> Double) -> Candidate {
+      let losses = noise.indices.map { noise[$0] + more($0) }
+      return Candidate(
+        name: name, isBaseline: isBaseline, validationLosses: Array(losses[..<100]),
+        testLosses: Array(losses[100...]))
+    }
+    func used(_ entries: [Candidate]) throws -> Verdict {
+      try ModelSelection(entries, using: &generator).verdict
+    }
+    // Differences of 1, 1, -1, -1 in turn have autocovariances 1, 0, -1, 0, 1, 0 at lags 0 to 5, so that a
+    // mean of 200 has the error (1 - 2 · 4/6 + 2 · 2/6)^½ / 200^½ = 0.041 by the rule of five lags.
+    func swings(_ place: Int) -> Double { place % 4 < 2 ? 1 : -1 }
+    let naive = entry("naive") { 0.03 + swings($0) }
+    let drift = entry("drift") { 0.05 + swings($0) }
+    let (theta, trees) = (entry("theta") { _ in 0.5 }, entry("trees") { _ in 0 })
+    let model = entry("mamba", isBaseline: false) { _ in 9 }
+    let found = try used([naive, theta, trees, model])
+    #expect(found.baseline == "trees" && found.simplest == "naive" && found.use == "naive")
+    #expect(found.recommended == nil)
+    #expect(
+      found.explanation().hasSuffix(
+        "Use naive, which is simpler than trees and within one standard error of it."))
+    // Half a loss more in every window is no chance, and the order is what simple means.
+    #expect(try used([theta, trees, naive]).use == "trees")
+    #expect(try used([theta, naive, trees]).use == "naive")
+    #expect(try used([drift, trees]).use == "trees")
+    #expect(try used([trees]).explanation() == "No model was compared. Use trees.")
+  }
 }
