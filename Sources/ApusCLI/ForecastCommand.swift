@@ -17,6 +17,9 @@ struct ForecastCommand: ParsableCommand {
 
       The folder of a pretrained forecaster as it was published (see apus models) is asked without any \
       training: --horizon and --measure are for such folders alone.
+
+      With --paths the steps ahead are drawn together instead, as sums over them and levels of returns need
+      it: unique_id, path, ds, a draw under the model's name, and of returns the level that the path leads to.
       """)
 
   @Option(
@@ -41,12 +44,20 @@ struct ForecastCommand: ParsableCommand {
       What a pretrained folder forecasts: returns, volatility or level. Default: inferred.
       """)
   var measure: Measure?
+  @Option(
+    parsing: .unconditional,
+    help: "Paths to draw of each series. Default: none, quantiles are printed.")
+  var paths: Int?
+  @Option(parsing: .unconditional, help: "Seed of the paths. Default: 0.")
+  var seed: UInt64?
   @OptionGroup var columns: ColumnOptions
   @OptionGroup var rows: TableOptions
   @OptionGroup var cells: CellOptions
   @OptionGroup var machine: MachineOptions
 
-  func validate() throws { try requireRange([("--horizon", horizon, 1...4096)]) }
+  func validate() throws {
+    try requireRange([("--horizon", horizon, 1...4096), ("--paths", paths, 1...100_000)])
+  }
 
   func run() throws {
     machine.apply()
@@ -60,6 +71,17 @@ struct ForecastCommand: ParsableCommand {
     var question = PretrainedQuestion()
     question.horizon = horizon ?? question.horizon
     question.measure = measure
+    try refuse(
+      [("--seed", seed != nil)], unless: paths != nil,
+      because: "is that of --paths. Leave it out, or say how many paths to draw.")
+    if let paths {
+      let drawn = try SamplePaths(
+        folder, count: paths, seed: seed ?? 0, readingCSVAt: data, futureAt: futureData,
+        options: rows.reading(columns), question: question)
+      for note in drawn.notes { Printer.messages.note(note) }
+      guard !machine.json else { return try Printer.results.print(try jsonText(drawn)) }
+      return try Printer.results.print(data: drawn.csv(guardsFormulas: guardsFormulas))
+    }
     let forecast = try FutureForecast(
       folder, readingCSVAt: data, futureAt: futureData, options: rows.reading(columns),
       question: question)

@@ -133,17 +133,28 @@ public struct FutureForecast: Encodable, Sendable {
       try self.init(
         composition,
         table: try SeriesTable(readingCSVAt: path, options: options.completed(by: base)))
-    } else if case .pretrained(let pretrained) = folder.contents, future == nil {
-      let table = try SeriesTable(readingCSVAt: path, options: options)
-      try self.init(pretrained.model(asked: question, of: table), table: table)
     } else {
-      let model = try Model(folder)
-      var table = try SeriesTable(readingCSVAt: path, options: options.completed(by: model))
-      if let future {
-        table = table.withFuture(try model.knownTable(readingCSVAt: future, options: options))
-      }
+      let (model, table) = try Self.asked(
+        folder, readingCSVAt: path, futureAt: future, options: options, question: question)
       try self.init(model, table: table)
     }
+  }
+
+  /// The model of a folder, and the table of a file read as its training read its own.
+  static func asked(
+    _ folder: ModelFolder, readingCSVAt path: String, futureAt future: String?,
+    options: SeriesOptions, question: PretrainedQuestion
+  ) throws -> (model: Model, table: SeriesTable) {
+    if case .pretrained(let pretrained) = folder.contents, future == nil {
+      let table = try SeriesTable(readingCSVAt: path, options: options)
+      return (try pretrained.model(asked: question, of: table), table)
+    }
+    let model = try Model(folder)
+    var table = try SeriesTable(readingCSVAt: path, options: options.completed(by: model))
+    if let future {
+      table = table.withFuture(try model.knownTable(readingCSVAt: future, options: options))
+    }
+    return (model, table)
   }
 
   /// What is worth saying about single series, a sentence each.

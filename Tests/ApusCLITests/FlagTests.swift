@@ -533,6 +533,10 @@ struct FlagTests {
         with: ["--future-data", later]),
       "compare --future-data": .base(
         compare + ["--future", "volume"], with: ["--future-data", later]),
+      "forecast --paths": .with(["--paths", "3"]),
+      "forecast --seed": .base(
+        ["forecast", "--model", calm, "--data", inputs.prices, "--paths", "3"],
+        with: ["--seed", "5"]),
       "forecast --header": .with(["--header", "0"]),
       "forecast --duplicates": .base(
         ["forecast", "--model", calm, "--data", twice], with: ["--duplicates", "first"]),
