@@ -61,6 +61,7 @@ struct BacktestCommand: AsyncParsableCommand {
   var covariates: String?
   @OptionGroup var ahead: FutureOptions
   @OptionGroup var quantiles: LevelOptions
+  @OptionGroup var heads: HeadOptions
   @Option(
     parsing: .unconditional,
     help: "Rows that make one token of an architecture; it divides the context. Default: 1.")
@@ -121,6 +122,7 @@ struct BacktestCommand: AsyncParsableCommand {
     (options.training.future, options.training.holidays) = (ahead.names, try ahead.days())
     options.training.levels = quantiles.list ?? options.training.levels
     options.training.patch = patch ?? options.training.patch
+    options.training.head = heads.head ?? options.training.head
     options.training.context = training.context ?? options.training.context
     options.training.budget = training.limit ?? options.training.budget
     (options.training.width, options.training.layers) = (training.width, training.layers)

@@ -116,6 +116,7 @@ struct CompareCommand: AsyncParsableCommand {
     (options.measure, options.covariates) = (forecast.measure, forecast.covariateNames)
     (options.future, options.holidays) = (forecast.ahead.names, try forecast.ahead.days())
     options.levels = forecast.quantiles.list ?? options.levels
+    options.head = forecast.heads.head ?? options.head
     (options.isConformal, options.hasEnsemble) = (forecast.isConformal, ensemble)
     try refuse(
       [("--ensemble", ensemble)], unless: kind == .series,

@@ -84,7 +84,8 @@ struct TypedOptions: Sendable {
   static let known = ["--season", "--levels", "--future", "--holidays"]
   /// What a model is asked, and how it is trained.
   static let training = [
-    "--horizon", "--measure", "--covariates", "--static", "--patch", "--context", "--budget",
+    "--horizon", "--measure", "--covariates", "--static", "--patch", "--head", "--context",
+    "--budget",
     "--steps", "--width", "--layers", "--learning-rate", "--seed",
   ]
   private static let flags: Set = ["--day-first", "--no-day-first"]

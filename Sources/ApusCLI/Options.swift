@@ -6,6 +6,10 @@ import Foundation
 // Choices of the library as words of the command line.
 extension Precision: ExpressibleByArgument {}
 extension Measure: ExpressibleByArgument {}
+extension ForecastHead: ExpressibleByArgument {
+  public init?(argument: String) { self.init(named: argument) }
+  public static var allValueStrings: [String] { names }
+}
 extension ProbeKind: ExpressibleByArgument {}
 extension PathwaysExercise: ExpressibleByArgument {}
 extension DataFile.Kind: ExpressibleByArgument {}
@@ -253,6 +257,16 @@ struct LevelOptions: ParsableArguments {
   var list: [Double]? { levels.map { commaSeparated($0).compactMap { Double($0) } } }
 }
 
+/// What models say of each step ahead.
+struct HeadOptions: ParsableArguments {
+  @Option(
+    help: """
+      What models say of each step ahead, and learn by: quantiles, student-t, mixture (of three normal \
+      distributions), or counts (whole numbers from 0 up, a negative binomial). Default: quantiles.
+      """)
+  var head: ForecastHead?
+}
+
 /// What a forecaster is asked for; all of it is of series alone.
 struct ForecastOptions: ParsableArguments {
   @OptionGroup var columns: ColumnOptions
@@ -272,6 +286,7 @@ struct ForecastOptions: ParsableArguments {
   var covariates: String?
   @OptionGroup var ahead: FutureOptions
   @OptionGroup var quantiles: LevelOptions
+  @OptionGroup var heads: HeadOptions
   @Flag(
     inversion: .prefixedNo,
     help: """
@@ -307,6 +322,7 @@ struct ForecastOptions: ParsableArguments {
         ("--covariates", covariates != nil), ("--future", ahead.future != nil),
         ("--holidays", ahead.holidays != nil), ("--static", ahead.statics != nil),
         ("--levels", quantiles.levels != nil), ("--conformal", conformal != nil),
+        ("--head", heads.head != nil),
       ], unless: found == .series,
       because: "is for series, but '\(path)' is read as a text. Leave it out, or add --kind series."
     )

@@ -109,6 +109,7 @@ struct TrainCommand: AsyncParsableCommand {
         ("--patience", patience != nil), ("--seeds", seeds != nil),
         ("--tune", tune != nil), ("--precision", precision != .float32),
         ("--recompute", recompute), ("--patch", forecast.patch != nil),
+        ("--head", forecast.heads.head != nil),
         ("--covariates", forecast.covariates != nil),
         ("--static", forecast.ahead.statics != nil),
       ], unless: false, because: "is for models, and \(name) is a baseline. Leave it out.")
@@ -165,6 +166,7 @@ struct TrainCommand: AsyncParsableCommand {
     (options.measure, options.covariates) = (forecast.measure, forecast.covariateNames)
     (options.future, options.holidays) = (forecast.ahead.names, try forecast.ahead.days())
     options.levels = forecast.quantiles.list ?? options.levels
+    options.head = forecast.heads.head ?? options.head
     options.isConformal = forecast.isConformal
     return options
   }

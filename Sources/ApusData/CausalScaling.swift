@@ -16,6 +16,9 @@ public enum ScaleKind: String, Codable, Sendable, CaseIterable {
   /// Wanders: location the last value, scale the mean absolute step times √(π/2), which for normal steps is
   /// their standard deviation.
   case level
+  /// Counts whole things from 0 up: location 0, scale one more than the mean, so that rows of zeros have one
+  /// (Salinas et al., 2017, *DeepAR*, arXiv:1704.04110, section 3.3).
+  case count
 
   /// The kind that suits a measure.
   public init(_ measure: Measure) {
@@ -51,6 +54,8 @@ public struct ScaledRow: Sendable, Equatable {
 /// - A scale never falls below a tenth of the next slower one, nor below a hundredth of that of all rows seen:
 ///   a series that stood still does not make its next step a thousand deviations.
 /// - Where nothing is known of the scale (all zeros so far) it is a thousandth of the level, or 1.
+/// - The scale of counts has neither of these bounds, and does not multiply with the series: how large counts are
+///   is one more feature.
 public struct CausalScaler: Sendable, Equatable {
   /// The kind of scaling.
   public let kind: ScaleKind
@@ -129,7 +134,9 @@ public struct CausalScaler: Sendable, Equatable {
   }
 
   /// Number of features of each row.
-  public var featureCount: Int { 2 * decays.count + (window == nil ? 1 : 2) }
+  public var featureCount: Int {
+    2 * decays.count + (window == nil ? 1 : 2) + (kind == .count ? 1 : 0)
+  }
 
   /// Appends the next row and describes it.
   ///
@@ -187,6 +194,8 @@ public struct CausalScaler: Sendable, Equatable {
       scale = max(deviation, 0.5 * scale)
       features.append(log(scales[0] / scale))
     }
+    // A quarter of it, to be of order one.
+    if kind == .count { features.append(0.25 * log(scale)) }
     features.append(isMissing ? 1 : 0)
     return ScaledRow(features: features, location: location, scale: scale, isScaled: true)
   }
@@ -202,6 +211,9 @@ public struct CausalScaler: Sendable, Equatable {
   /// One scale per decay; nil when nothing but zeros has been seen.
   private func scales() -> [Double]? {
     let count = kind == .level ? observations - 1 : observations
+    if kind == .count {
+      return count > 0 ? decays.indices.map { 1 + sums[$0] / weights[$0] } : nil
+    }
     guard count > 0, totalSum > 0 else { return nil }
     var floor = size(totalSum / Double(count)) * 0.01
     guard floor > 0 else { return nil }
@@ -216,7 +228,7 @@ public struct CausalScaler: Sendable, Equatable {
   private func size(_ average: Double) -> Double {
     switch kind {
     case .returns: average.squareRoot()
-    case .magnitude: average
+    case .magnitude, .count: average
     case .level: average * 1.253_314_137_315_500_3  // √(π/2)
     }
   }

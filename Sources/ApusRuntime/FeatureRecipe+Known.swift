@@ -85,8 +85,12 @@ struct KnownView: Sendable {
   /// Where the columns that are known ahead stand among the covariates.
   private let places: [Int]
 
-  init(_ recipe: FeatureRecipe, series: String?) {
-    (inputs, effect) = (recipe.known, recipe.effect?.of(series) ?? .none)
+  /// - Parameters:
+  ///   - recipe: How rows are seen.
+  ///   - series: The name of the series.
+  ///   - hasEffect: Whether what known inputs do to values is told. Default: yes.
+  init(_ recipe: FeatureRecipe, series: String?, hasEffect: Bool = true) {
+    (inputs, effect) = (recipe.known, (hasEffect ? recipe.effect?.of(series) : nil) ?? .none)
     places = recipe.known?.columns.compactMap { recipe.covariates.firstIndex(of: $0) } ?? []
   }
 

@@ -20,12 +20,12 @@ public struct FeatureRecipe: Codable, Sendable, Equatable {
   /// Cyclic features of the time of a row; nil when rows have no clock.
   public var calendar: CalendarFeatures?
   /// What seasons add to levels, taken off before anything else is made of them; nil where there is none,
-  /// and for other measures.
+  /// for counts and for other measures.
   public var season: SeasonalProfile?
   /// What is known of rows before they come; nil where nothing is.
   public var known: KnownInputs?
-  /// What that does to a value, taken off before anything else is made of it; nil where nothing is known, or
-  /// it does nothing.
+  /// What that does to a value, taken off before anything else is made of it, but for models of counts; nil where
+  /// nothing is known, or it does nothing.
   package var effect: CovariateEffect?
   /// How rows follow each other.
   public var cadence: Cadence
@@ -43,14 +43,16 @@ public struct FeatureRecipe: Codable, Sendable, Equatable {
   ///   - split: Says which rows are training.
   ///   - window: Rows whose deviation is the scale of a forecast of levels; nil for the size of the last
   ///     steps.
+  ///   - kind: How the target is seen. Default: as suits the measure. Counts are seen as they are, with what
+  ///     seasons and known inputs do to them.
   /// - Throws: ``RecipeError`` when a column is not there, or times do not tell the place in a longer season.
   public init(
     fitting table: SeriesTable, measure: Measure, covariates: [String], future: [String] = [],
-    holidays: Holidays? = nil, split: Split, window: Int? = nil
+    holidays: Holidays? = nil, split: Split, window: Int? = nil, kind: ScaleKind? = nil
   ) throws {
     self.measure = measure
-    kind = ScaleKind(measure)
-    self.window = kind == .level ? window : nil
+    self.kind = kind ?? ScaleKind(measure)
+    self.window = self.kind == .level ? window : nil
     let longer = table.cadence.longerSeasons
     guard longer.isEmpty || table.cadence.ordinal(of: Timestamp(secondsSinceEpoch: 0)) != nil else {
       throw RecipeError.noPlace(seasons: longer, frequency: table.cadence.frequency.name)
@@ -80,7 +82,7 @@ public struct FeatureRecipe: Codable, Sendable, Equatable {
         rest.series[index].values = self.rest(of: series)
       }
     }
-    season = measure == .level ? SeasonalProfile(fitting: rest, rows: rows) : nil
+    season = self.kind == .level ? SeasonalProfile(fitting: rest, rows: rows) : nil
   }
 
   /// A person names the columns of the file, not what the measure, or classes, make of them.

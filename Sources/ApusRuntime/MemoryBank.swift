@@ -59,9 +59,7 @@ struct MemoryBank {
       var current = forecaster.initialState()
       var frame = SeriesFrame(inputs: config.inputs, known: config.known)
       for row in block.suffix(config.context) { frame.append(row) }
-      let input = frame.rows(
-        frame.count - config.context..<frame.count, window: config.window,
-        horizon: config.horizon)
+      let input = frame.rows(frame.count - config.context..<frame.count, for: config)
       forecaster.advance(
         Tensor(input, [1, config.context, forecaster.rowWidth]), state: &current)
       current.count = 0
@@ -103,7 +101,7 @@ struct MemoryBank {
         let row = rows[number].row
         results[number] = unscaled(
           quantiles[place * width..<(place + 1) * width], location: row.location,
-          scale: row.scale, season: row.season, horizon: forecaster.config.horizon
+          scale: row.scale, season: row.season, forecaster.config
         ) { $0 <= row.ahead.count ? row.ahead[$0 - 1].shift : .none }
         try forecaster.requireFinite(results[number], for: "the rows ahead")
       }
@@ -164,6 +162,7 @@ struct MemoryBank {
         place.values.suffix(count - 1) + [row.value], location: row.location, scale: row.scale,
         endingAt: end, in: &input)
     }
+    if config.head.isOfCounts { input[start + forecaster.rowWidth - 1] = Float(row.scale) }
     for (step, known) in row.ahead.prefix(config.horizon).enumerated() {
       for (column, value) in known.inputs.prefix(config.known).enumerated() {
         input[end + step * config.known + column] = value

@@ -248,7 +248,7 @@ public struct Model {
       }
       switch parts[0] {
       case .trained(let forecaster):
-        card.forecaster = forecaster.config
+        card.take(forecaster.config)
         return FolderContents(
           forecaster.parameters,
           config: try ModelFolder.encoded([

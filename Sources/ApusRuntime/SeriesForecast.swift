@@ -46,29 +46,32 @@ public struct SeriesForecast: Sendable {
     let (lookBack, width) = (config.context, config.horizon * config.levels.count)
     let start = (number - 1) * lookBack
     let input = Tensor(
-      frame.rows(
-        start..<start + 2 * lookBack, window: config.window, horizon: config.horizon),
+      frame.rows(start..<start + 2 * lookBack, for: config),
       [1, 2 * lookBack, forecaster.rowWidth])
     let all = forecaster.quantiles(input, last: lookBack).values
     return rows.map { row in
       let base = (row - start - lookBack) * width
       return unscaled(
         all[base..<base + width], location: frame.locations[row], scale: frame.scales[row],
-        season: frame.seasons[row], horizon: config.horizon
+        season: frame.seasons[row], config
       ) { frame.shift(row + $0) }
     }
   }
 }
 
-/// Normalized quantiles, `P · Q` of them, in units of the measure; `shift` says what known inputs do so many
-/// steps ahead.
+/// Normalized quantiles, `P · Q` of them, in units of the measure, whole where they are of counts; `shift` says
+/// what known inputs do so many steps ahead.
 func unscaled(
   _ quantiles: some Collection<Float>, location: Double, scale: Double, season: SeasonPlace,
-  horizon: Int, shift: (Int) -> Shift
+  _ config: ForecasterConfig, shift: (Int) -> Shift
 ) -> [[Double]] {
-  let all = quantiles.map { location + scale * Double($0) }
-  let width = all.count / horizon
-  return (0..<horizon).map { step in
+  let isOfCounts = config.head.isOfCounts
+  let all = quantiles.map { quantile -> Double in
+    let value = location + scale * Double(quantile)
+    return isOfCounts ? value.rounded() : value
+  }
+  let width = all.count / config.horizon
+  return (0..<config.horizon).map { step in
     let (offset, shift) = (season.offset(ahead: step + 1), shift(step + 1))
     return all[step * width..<(step + 1) * width].map { shift.applied(to: $0 + offset) }
   }

@@ -38,7 +38,8 @@ public struct FeatureStream: Sendable {
   public init(_ recipe: FeatureRecipe, series: String? = nil) {
     self.recipe = recipe
     season = recipe.season?.season(of: series)
-    known = KnownView(recipe, series: series)
+    // A count less an effect would be none.
+    known = KnownView(recipe, series: series, hasEffect: recipe.kind != .count)
     scaler = CausalScaler(recipe.kind, window: recipe.window)
   }
 
@@ -143,6 +144,12 @@ public struct SeriesFrame: Sendable {
     knownInputs += row.inputs
   }
 
+  /// The rows `range` as a forecaster of this configuration reads them.
+  func rows(_ range: Range<Int>, for config: ForecasterConfig) -> [Float] {
+    rows(
+      range, window: config.window, horizon: config.horizon, hasScale: config.head.isOfCounts)
+  }
+
   /// The rows `range` as a forecaster reads them, which may begin before the first row or end after
   /// the last: there they are zeros.
   ///
@@ -150,9 +157,12 @@ public struct SeriesFrame: Sendable {
   ///   - range: The rows. The window of each reaches back to the first of them at most.
   ///   - window: W, rows that each is shown with; 0 for none.
   ///   - horizon: P, rows ahead of which each is shown what is known; 0 where there is no forecast.
-  /// - Returns: `[T, F + W + P · K]`.
-  public func rows(_ range: Range<Int>, window: Int = 0, horizon: Int = 0) -> [Float] {
-    let width = inputs + window + horizon * known
+  ///   - hasScale: Whether the scale of each row ends it, as of counts. Default: no.
+  /// - Returns: `[T, F + W + P · K]`, and the scale.
+  public func rows(
+    _ range: Range<Int>, window: Int = 0, horizon: Int = 0, hasScale: Bool = false
+  ) -> [Float] {
+    let width = inputs + window + horizon * known + (hasScale ? 1 : 0)
     var rows = [Float](repeating: 0, count: range.count * width)
     let inside = range.clamped(to: 0..<count)
     for row in inside {
@@ -162,6 +172,7 @@ public struct SeriesFrame: Sendable {
       writeWindow(
         values[first..<max(first, row + 1)], location: locations[row], scale: scales[row],
         endingAt: place + inputs + window, in: &rows)
+      if hasScale { rows[place + width - 1] = Float(scales[row]) }
       guard horizon * known > 0 else { continue }
       let ahead = (row + 1) * known..<min((row + 1 + horizon) * known, knownInputs.count)
       let start = place + inputs + window

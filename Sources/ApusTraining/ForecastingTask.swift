@@ -77,7 +77,7 @@ public struct ForecastingTask: TrainingTask {
   ) throws {
     let forecaster = try Forecaster(config, key: RandomKey(seed: seed))
     try self.init(forecaster, frames: frames, split: split, batch: batch, scales: scales)
-    guard config.window > 0 else { return }
+    guard config.window > 0, !config.head.isOfCounts else { return }
     let map = DirectMap(
       fitting: frames.indices.map { series in
         DirectMap.History(
@@ -133,7 +133,8 @@ public struct ForecastingTask: TrainingTask {
       let start = starts[series].lowerBound + number - before
       let frame = frames[series]
       rows += frame.rows(
-        start..<start + length, window: config.window, horizon: config.horizon)
+        start..<start + length, window: config.window, horizon: config.horizon,
+        hasScale: config.head.isOfCounts)
       let end = split.rows(.train, series: series).upperBound
       for row in start + config.context..<start + length {
         // Errors count as they do when forecasts are judged: in one unit for all rows of a series.
@@ -141,7 +142,7 @@ public struct ForecastingTask: TrainingTask {
         for ahead in 1...horizon {
           let (target, weight) = Self.target(frame, row: row, ahead: ahead, end: end)
           targets.append(target)
-          weights.append(weight * counts)
+          weights.append(config.head.weighsByScale ? weight * counts : weight > 0 ? 1 : 0)
         }
       }
     }

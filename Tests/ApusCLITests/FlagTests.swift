@@ -543,6 +543,9 @@ struct FlagTests {
       "forecast --freq": .with(["--freq", "1w"]),
       "backtest --levels": .with(["--levels", "0.25,0.5,0.75"]),
       "backtest --patch": .with(["--patch", "4"]),
+      "backtest --head": .with(["--head", "mixture"]),
+      "train --head": .with(["--head", "student-t"]),
+      "compare --head": .with(["--head", "student-t"]),
       "stream --future-data": .base(
         ["stream", "--model", inputs.path("ahead"), "--csv"], with: ["--future-data", revised]),
       "backtest --output": .with(["--output", "OUT/deeper"]),

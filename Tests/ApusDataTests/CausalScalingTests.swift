@@ -39,7 +39,24 @@ struct CausalScalingTests {
     }
   }
 
-  @Test("scales with the series", arguments: kinds, [0.001, 0.25, 3, 4096])
+  @Test("counts are over one more than their mean, and say how many they are")
+  func counts() {
+    var scaler = CausalScaler(.count, decays: [0.5])
+    #expect(scaler.featureCount == 4)
+    var row = scaler.push(0)
+    #expect(row.location == 0 && row.scale == 1 && row.isScaled)
+    #expect(row.features == [0, 0, 0, 0])
+    row = scaler.push(6)
+    // (0.5 · 0 + 6) / 1.5 = 4
+    #expect(row.scale == 5 && row.location == 0)
+    #expect(abs(row.features[0] - asinh(1.2)) < 1e-15 && abs(row.features[1] - asinh(0.4)) < 1e-15)
+    #expect(abs(row.features[2] - log(5) / 4) < 1e-15)
+    #expect(scaler.push(.nan).scale == 5)
+  }
+
+  @Test(
+    "scales with the series, but for counts", arguments: kinds.filter { $0 != .count },
+    [0.001, 0.25, 3, 4096])
   func isEquivariant(kind: ScaleKind, factor: Double) {
     var random = SeededRandom(seed: 7)
     let values = (0..<200).map { _ in 10 + random.normal() }

@@ -2,8 +2,8 @@ import Foundation
 public import ApusNN
 public import ApusTensor
 
-/// A forecaster: a projection of normalized rows or patches of them, a backbone, and a head of monotone
-/// quantiles.
+/// A forecaster: a projection of normalized rows or patches of them, a backbone, and a head of quantiles
+/// that cannot cross, or of a distribution that has quantiles (``ForecastHead``).
 ///
 /// Every row t of a window forecasts the P rows after it, so that one window of T rows teaches T
 /// forecasts. Rows arrive normalized by statistics of the past alone, and quantiles are in the same
@@ -17,8 +17,10 @@ public import ApusTensor
 /// al., 2023, *Revisiting Long-term Time Series Forecasting*, arXiv:2305.10721.
 ///
 /// Behind them stands what is known of each of the P rows ahead, K numbers a row; those of a step are read
-/// with the forecast of that step (`KnownHead`).
-/// Shapes: B batch, T time, F features, W window, D width, P horizon, Q levels, K known numbers.
+/// with the forecast of that step (`KnownHead`). Where values are counts, their scale ends a row (S = 1, else
+/// 0), and no linear map starts the forecast: the window is seen alone.
+/// Shapes: B batch, T time, F features, W window, D width, P horizon, Q levels, K known numbers, A outputs of a
+/// step.
 public struct Forecaster {
   /// The configuration.
   public let config: ForecasterConfig
@@ -33,6 +35,7 @@ public struct Forecaster {
   /// The linear map from a row's window to the rows ahead: `[P, W]`.
   private let direct: Parameter?
   private let knownHead: KnownHead?
+  private let rule: HeadRule
 
   /// Creates the forecaster of `config`, with weights from `scope`.
   ///
@@ -44,23 +47,25 @@ public struct Forecaster {
     input = try Linear(
       config.patch * config.inputs, config.backbone.facts.width, in: scope["input"])
     backbone = try config.backbone.makeBackbone(in: scope["backbone"])
+    rule = HeadRule(config.head, levels: config.levels)
     // The forecast starts as the normal distribution of the past scale, whatever the input.
+    let start = rule.start(normalQuantile)
     head = try Linear(
-      backbone.outputWidth, config.horizon * config.levels.count, start: .normal(deviation: 0.002),
-      biasStart: .values(Self.normalStart(config)), in: scope["head"])
+      backbone.outputWidth, config.horizon * rule.outputs, start: .normal(deviation: 0.002),
+      biasStart: .values((0..<config.horizon).flatMap { _ in start }), in: scope["head"])
     view =
       config.window > 0
       ? try Linear(config.window, config.backbone.facts.width, bias: false, in: scope["window"])
       : nil
     direct =
-      config.window > 0
+      config.hasMap
       ? try scope["direct"].parameter(
         "weight", [config.horizon, config.window], .zeros, isTrainable: false) : nil
     knownHead =
       config.known > 0
       ? try KnownHead(
         config.known, state: backbone.outputWidth, horizon: config.horizon,
-        levels: config.levels.count, in: scope["known"]) : nil
+        outputs: rule.outputs, in: scope["known"]) : nil
     parameters = try scope.finish()
   }
 
@@ -71,13 +76,15 @@ public struct Forecaster {
     try self.init(config, in: Scope(key: key))
   }
 
-  /// Numbers of one row: its features, then its window, then what is known of the rows ahead.
-  public var rowWidth: Int { config.inputs + config.window + config.horizon * config.known }
+  /// Numbers of one row: its features, then its window, then what is known of the rows ahead, then the
+  /// scale of counts.
+  public var rowWidth: Int { config.rowWidth }
 
-  /// Mean pinball loss over rows, horizon and levels, in normalized units.
+  /// Mean loss over rows and horizon: pinball in normalized units and over levels, or the negative log
+  /// likelihood in nats.
   ///
   /// - Parameters:
-  ///   - rows: `[B, T, F + W + P · K]`.
+  ///   - rows: `[B, T, F + W + P · K + S]`.
   ///   - targets: Of the last N rows, N ≤ T: `[B, N, P]`, normalized like the rows.
   ///   - weights: `[B, N, P]`; 0 leaves a target out.
   /// - Returns: A scalar.
@@ -90,24 +97,25 @@ public struct Forecaster {
         targets.after(zeros: time - last), weights.after(zeros: time - last)
       )
       return output.added(
-        to: outputs(output.hidden, known: row.known.map(patches.byPhase)).pinballLoss(
+        to: rule.loss(
+          outputs(output.hidden, known: row.known.map(patches.byPhase)),
           targets: patches.byPhase(left(targets, by: row.window)),
-          levels: config.levels.map(Float.init), weights: patches.byPhase(weights)))
+          weights: patches.byPhase(weights), units: row.scale.map(patches.byPhase).map(byStep)))
     }
     func end(_ tensor: Tensor) -> Tensor {
       last < time ? tensor[times: time - last..<time] : tensor
     }
     let (hidden, window) = (end(output.hidden), row.window.map(end))
     return output.added(
-      to: outputs(hidden, known: row.known.map(end)).pinballLoss(
-        targets: left(targets, by: window), levels: config.levels.map(Float.init),
-        weights: weights))
+      to: rule.loss(
+        outputs(hidden, known: row.known.map(end)), targets: left(targets, by: window),
+        weights: weights, units: row.scale.map(end).map(byStep)))
   }
 
   /// Quantiles in normalized units, ascending.
   ///
   /// - Parameters:
-  ///   - rows: `[B, T, F + W + P · K]`.
+  ///   - rows: `[B, T, F + W + P · K + S]`.
   ///   - last: N, for how many rows at the end there are to be quantiles; nil for all.
   /// - Returns: `[B, N, P · Q]`: for each row and step ahead the Q quantiles.
   public func quantiles(_ rows: Tensor, last: Int? = nil) -> Tensor {
@@ -116,8 +124,8 @@ public struct Forecaster {
       let asked = time - min(last ?? time, time)..<time
       let hidden = patches.byRow(backbone(tokens(row)), time: time)
       return quantiles(
-        of: hidden[times: asked], window: row.window?[times: asked], known: row.known?[times: asked]
-      )
+        of: hidden[times: asked], window: row.window?[times: asked],
+        known: row.known?[times: asked], scale: row.scale?[times: asked])
     }
   }
 
@@ -132,13 +140,14 @@ public struct Forecaster {
   /// however many came before.
   ///
   /// - Parameters:
-  ///   - rows: `[B, T, F + W + P · K]`.
+  ///   - rows: `[B, T, F + W + P · K + S]`.
   ///   - state: What earlier rows left; advanced by T.
   /// - Returns: `[B, T, P · Q]`.
   public func quantiles(_ rows: Tensor, state: inout ForecasterState) -> Tensor {
     withoutGradient {
       let row = Row(rows, config)
-      return quantiles(of: hidden(row, state: &state), window: row.window, known: row.known)
+      return quantiles(
+        of: hidden(row, state: &state), window: row.window, known: row.known, scale: row.scale)
     }
   }
 
@@ -146,7 +155,7 @@ public struct Forecaster {
   /// one.
   ///
   /// - Parameters:
-  ///   - rows: `[B, 1, F + W + P · K]`.
+  ///   - rows: `[B, 1, F + W + P · K + S]`.
   ///   - asked: The numbers of N series.
   ///   - state: What earlier rows left; advanced by one.
   /// - Returns: `[N, 1, P · Q]`.
@@ -158,7 +167,7 @@ public struct Forecaster {
       let hidden = hidden(row, state: &state)
       return quantiles(
         of: hidden.sequences(asked), window: row.window?.sequences(asked),
-        known: row.known?.sequences(asked))
+        known: row.known?.sequences(asked), scale: row.scale?.sequences(asked))
     }
   }
 
@@ -190,22 +199,28 @@ public struct Forecaster {
     return patches.woven(parts, time: time)
   }
 
-  /// What quantiles are made of, `[B, N, P · Q]`: the head of the state, and what known inputs add.
+  /// What a forecast is made of, `[B, N, P · A]`: the head of the state, and what known inputs add.
   private func outputs(_ hidden: Tensor, known: Tensor?) -> Tensor {
     guard let knownHead, let known else { return head(hidden) }
     return head(hidden) + knownHead(hidden, known: known)
   }
 
   /// Quantiles from what the backbone made of N rows: those of the heads around the linear map.
-  private func quantiles(of hidden: Tensor, window: Tensor?, known: Tensor?) -> Tensor {
+  private func quantiles(
+    of hidden: Tensor, window: Tensor?, known: Tensor?, scale: Tensor?
+  ) -> Tensor {
     let levels = config.levels.count
-    let quantiles = outputs(hidden, known: known).monotoneQuantiles(count: levels)
-    guard let starts = window.flatMap(start)?.values else { return quantiles }
-    var values = quantiles.values
-    for (step, start) in starts.enumerated() {
+    var values = rule.quantiles(outputs(hidden, known: known), units: scale.map(byStep))
+    for (step, start) in (window.flatMap(start)?.values ?? []).enumerated() {
       for index in step * levels..<(step + 1) * levels { values[index] += start }
     }
-    return Tensor(values, quantiles.shape)
+    return Tensor(values, [hidden.shape[0], hidden.shape[1], config.horizon * levels])
+  }
+
+  /// The scale of every row, `[B, N, 1]`, once for each of its steps: `[B · N · P]`.
+  private func byStep(_ scale: Tensor) -> Tensor {
+    let all = scale.values.flatMap { Array(repeating: $0, count: config.horizon) }
+    return Tensor(all, [all.count])
   }
 
   /// Targets less where their forecasts start: `[B, N, P]`.
@@ -218,24 +233,6 @@ public struct Forecaster {
   private func start(_ window: Tensor) -> Tensor? {
     guard let direct else { return nil }
     return withoutGradient { window.linear(weight: direct.value) }
-  }
-
-  /// Biases that make every forecast the standard normal's quantiles.
-  private static func normalStart(_ config: ForecasterConfig) -> [Float] {
-    let free = freeOutputs(of: config.levels.map(normalQuantile))
-    return (0..<config.horizon).flatMap { _ in free }
-  }
-
-  /// The outputs of the head that `monotoneQuantiles` turns into such quantiles, which ascend.
-  private static func freeOutputs(of quantiles: [Double]) -> [Float] {
-    let median = quantiles.count / 2
-    return quantiles.indices.map { index -> Float in
-      if index == median { return Float(quantiles[index]) }
-      let step =
-        index > median
-        ? quantiles[index] - quantiles[index - 1] : quantiles[index + 1] - quantiles[index]
-      return Float(log(expm1(max(step, 1e-4))))  // the inverse of softplus
-    }
   }
 }
 
@@ -252,32 +249,33 @@ extension Forecaster {
       errors.count == config.horizon
     else { return }
     direct.set(Tensor(numbers, direct.shape))
-    let normal = config.levels.map(normalQuantile)
-    let starts = errors.map { sample -> [Double] in
+    let starts = errors.map { sample -> [Float] in
       let sorted = sample.sorted()
-      guard sorted.count >= Self.fewestErrors else { return normal }
-      return config.levels.map { quantile(ofSorted: sorted, at: $0) }
+      guard sorted.count >= Self.fewestErrors else { return rule.start(normalQuantile) }
+      return rule.start { quantile(ofSorted: sorted, at: $0) }
     }
-    bias.set(Tensor(starts.flatMap(Self.freeOutputs), bias.shape))
+    bias.set(Tensor(starts.flatMap(\.self), bias.shape))
   }
 
   /// Fewer errors than this say nothing about their distribution.
   private static var fewestErrors: Int { 16 }
 }
 
-/// The parts of rows: `[B, T, F]`, `[B, T, W]` and `[B, T, P · K]`.
+/// The parts of rows: `[B, T, F]`, `[B, T, W]`, `[B, T, P · K]` and `[B, T, 1]`.
 private struct Row {
   let features: Tensor
   let window: Tensor?
   let known: Tensor?
+  let scale: Tensor?
 
   init(_ rows: Tensor, _ config: ForecasterConfig) {
     let (inputs, windowed) = (config.inputs, config.inputs + config.window)
-    let width = windowed + config.horizon * config.known
+    let (aware, width) = (windowed + config.horizon * config.known, config.rowWidth)
     precondition(rows.shape.last == width, "Forecaster: rows \(rows.shape), expected \(width)")
     features = inputs < width ? rows[features: 0..<inputs] : rows
     window = config.window > 0 ? rows[features: inputs..<windowed] : nil
-    known = config.known > 0 ? rows[features: windowed..<width] : nil
+    known = config.known > 0 ? rows[features: windowed..<aware] : nil
+    scale = aware < width ? rows[features: aware..<width] : nil
   }
 }
 

@@ -21,16 +21,24 @@ public struct ForecasterConfig: Sendable, Hashable {
   /// Numbers that are known of a row before it comes, K: those of each step ahead are read with the forecast
   /// of that step. 0 for none.
   public var known: Int
+  /// What is said about each step ahead, and by which loss it is learned.
+  public var head: ForecastHead
 
   /// Creates a configuration.
   public init(
     _ backbone: Blueprint, context: Int, inputs: Int, horizon: Int, levels: [Double],
-    patch: Int = 1, window: Int = 0, known: Int = 0
+    patch: Int = 1, window: Int = 0, known: Int = 0, head: ForecastHead = .quantiles
   ) {
     (self.backbone, self.context, self.inputs) = (backbone, context, inputs)
     (self.horizon, self.levels, self.patch) = (horizon, levels, patch)
-    (self.window, self.known) = (window, known)
+    (self.window, self.known, self.head) = (window, known, head)
   }
+
+  /// Numbers of one row.
+  var rowWidth: Int { inputs + window + horizon * known + (head.isOfCounts ? 1 : 0) }
+
+  /// Whether a linear map of windows starts the forecast.
+  var hasMap: Bool { window > 0 && !head.isOfCounts }
 
   /// The usual window for a look-back: all of it, as far as a linear map gains by more rows.
   public static func usualWindow(context: Int) -> Int { min(context, 256) }
@@ -40,24 +48,25 @@ public struct ForecasterConfig: Sendable, Hashable {
   /// - Throws: ``ConfigError``.
   public init(
     _ architecture: Architecture, size: BackboneSize, inputs: Int, horizon: Int, levels: [Double],
-    patch: Int = 1, window: Int = 0, known: Int = 0
+    patch: Int = 1, window: Int = 0, known: Int = 0, head: ForecastHead = .quantiles
   ) throws {
     var tokens = size
     tokens.context = max(1, size.context / max(1, patch))
     self.init(
       try architecture.configured(size: tokens), context: size.context, inputs: inputs,
-      horizon: horizon, levels: levels, patch: patch, window: window, known: known)
+      horizon: horizon, levels: levels, patch: patch, window: window, known: known, head: head)
   }
 }
 
 extension ForecasterConfig: Codable {
   private enum CodingKeys: String, CodingKey {
-    case backbone, context, inputs, horizon, levels, patch, window, known, architecture, size
+    case backbone, context, inputs, horizon, levels, patch, window, known, head, components
+    case architecture, size
   }
 
   /// Reads a configuration. What was saved before a backbone's configuration was has its size, and
-  /// before there were patches no patch, before there were windows no window, and before anything could be
-  /// known ahead nothing known.
+  /// before there were patches no patch, before there were windows no window, before anything could be known
+  /// ahead nothing known, and before there were other heads quantiles.
   public init(from decoder: any Decoder) throws {
     let keys = try decoder.container(keyedBy: CodingKeys.self)
     let inputs = try keys.decode(Int.self, forKey: .inputs)
@@ -69,7 +78,8 @@ extension ForecasterConfig: Codable {
         backbone, context: try keys.decode(Int.self, forKey: .context), inputs: inputs,
         horizon: horizon, levels: levels, patch: patch,
         window: try keys.decodeIfPresent(Int.self, forKey: .window) ?? 0,
-        known: try keys.decodeIfPresent(Int.self, forKey: .known) ?? 0)
+        known: try keys.decodeIfPresent(Int.self, forKey: .known) ?? 0,
+        head: try Self.head(keys))
     } else {
       try self.init(
         .named(try keys.decode(String.self, forKey: .architecture)),
@@ -77,6 +87,20 @@ extension ForecasterConfig: Codable {
         horizon: horizon, levels: levels, patch: patch)
     }
     try validate()
+  }
+
+  private static func head(
+    _ keys: KeyedDecodingContainer<CodingKeys>
+  ) throws -> ForecastHead {
+    guard let name = try keys.decodeIfPresent(String.self, forKey: .head) else { return .quantiles }
+    guard let head = ForecastHead(named: name) else {
+      throw ConfigError.invalid(
+        key: "head", value: name, rule: "it must be \(ForecastHead.names.joined(separator: ", "))")
+    }
+    guard head.components != nil,
+      let components = try keys.decodeIfPresent(Int.self, forKey: .components)
+    else { return head }
+    return .mixture(components: components)
   }
 
   /// Writes every key, of the backbone's configuration too; no window where there is none.
@@ -90,6 +114,8 @@ extension ForecasterConfig: Codable {
     try keys.encode(patch, forKey: .patch)
     if window > 0 { try keys.encode(window, forKey: .window) }
     if known > 0 { try keys.encode(known, forKey: .known) }
+    if head != .quantiles { try keys.encode(head.name, forKey: .head) }
+    try keys.encodeIfPresent(head.components, forKey: .components)
   }
 }
 
@@ -107,6 +133,10 @@ extension ForecasterConfig: CheckedConfig {
     try require(
       known * horizon <= 262_144, "known", known,
       "with a horizon of \(horizon) it must be at most \(262_144 / horizon)")
+    if let components = head.components {
+      try require(
+        (1...16).contains(components), "components", components, "it must be in 1...16")
+    }
     try require(context % patch == 0, "patch", patch, "it must divide the context, \(context)")
     try require(
       inputs * patch <= 65536, "patch", patch,

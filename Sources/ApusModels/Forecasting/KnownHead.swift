@@ -8,9 +8,9 @@ import ApusTensor
 /// bend with the inputs and grow or shrink with the state. Shazeer, 2020, *GLU Variants Improve
 /// Transformer*, arXiv:2002.05202, section 2. W starts at zero: training begins with the effect that was
 /// fitted in closed form (``CovariateEffect``) and learns what that leaves.
-/// Shapes: B batch, N rows, D state, P horizon, K inputs, R rank, Q levels.
+/// Shapes: B batch, N rows, D state, P horizon, K inputs, R rank, A outputs of a step.
 struct KnownHead {
-  private let horizon, levels: Int
+  private let horizon, outputs: Int
   /// U.
   private let state: Linear
   /// V.
@@ -21,17 +21,17 @@ struct KnownHead {
   /// R.
   private static let rank = 16
 
-  init(_ known: Int, state width: Int, horizon: Int, levels: Int, in scope: Scope) throws {
-    (self.horizon, self.levels) = (horizon, levels)
+  init(_ known: Int, state width: Int, horizon: Int, outputs: Int, in scope: Scope) throws {
+    (self.horizon, self.outputs) = (horizon, outputs)
     state = try Linear(width, Self.rank, in: scope["state"])
     input = try Linear(known, Self.rank, in: scope["input"])
-    output = try Linear(Self.rank, levels, bias: false, start: .zeros, in: scope["output"])
+    output = try Linear(Self.rank, outputs, bias: false, start: .zeros, in: scope["output"])
   }
 
   /// - Parameters:
   ///   - hidden: `[B, N, D]`.
   ///   - known: `[B, N, P · K]`.
-  /// - Returns: `[B, N, P · Q]`.
+  /// - Returns: `[B, N, P · A]`.
   func callAsFunction(_ hidden: Tensor, known: Tensor) -> Tensor {
     let (batch, rows) = (hidden.shape[0], hidden.shape[1])
     let steps = batch * rows * horizon
@@ -39,6 +39,6 @@ struct KnownHead {
     // Every step of a row has the state of the row.
     let numbers = (0..<steps).map { Int32($0 / horizon) }
     let states = state(hidden).gathered(rows: Tensor(numbers, [steps]))
-    return output(states.siluGated(by: gate)).reshaped([batch, rows, horizon * levels])
+    return output(states.siluGated(by: gate)).reshaped([batch, rows, horizon * outputs])
   }
 }

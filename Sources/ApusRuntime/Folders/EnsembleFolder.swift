@@ -129,7 +129,10 @@ struct MemberCards: Codable {
       members.allSatisfy({ $0.horizon == first.horizon && $0.levels == first.levels })
     else { return "its members do not forecast the same from the same rows" }
     guard
-      configs.allSatisfy({ $0.inputs == recipe.inputs && $0.known == recipe.known?.count ?? 0 })
+      configs.allSatisfy({
+        $0.inputs == recipe.inputs && $0.known == recipe.known?.count ?? 0
+          && $0.head.isOfCounts == (recipe.kind == .count)
+      })
     else { return "its recipe makes other rows than its members read" }
     return nil
   }

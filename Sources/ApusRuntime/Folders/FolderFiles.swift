@@ -78,6 +78,12 @@ struct FolderCard: Codable {
     (self.correction, format) = (correction, ModelFolder.newestFormat)
   }
 
+  /// Takes in a forecaster, of which older programs know but the head of quantiles.
+  mutating func take(_ config: ForecasterConfig) {
+    forecaster = config
+    if config.head != .quantiles { format = ModelFolder.newestFormat }
+  }
+
   /// Takes in the members of an ensemble, which only newer programs know.
   mutating func take(_ members: MemberCards) {
     (ensemble, format) = (members, ModelFolder.newestFormat)

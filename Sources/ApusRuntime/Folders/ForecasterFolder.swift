@@ -33,6 +33,12 @@ public struct ForecasterFolder: Sendable {
         path: weights.folder + "/" + FolderFiles.card,
         reason: "the recipe makes \(recipe.inputs) inputs, the model reads \(config.inputs)")
     }
+    guard (recipe.kind == .count) == config.head.isOfCounts else {
+      throw ModelFolderError.damaged(
+        path: weights.folder + "/" + FolderFiles.card,
+        reason:
+          "the recipe sees values as \(recipe.kind.rawValue), the head is \(config.head.name)")
+    }
     guard recipe.known?.count ?? 0 == config.known else {
       throw ModelFolderError.damaged(
         path: weights.folder + "/" + FolderFiles.card,

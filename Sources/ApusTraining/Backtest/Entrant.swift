@@ -57,12 +57,14 @@ struct Entrant {
     }
     guard case .model(let model) = choice else { return windows.map { _ in nil } }
     let training = plan.training(before: fold.lowerBound)
+    try options.head.requireFit(training, measure: question.measure)
     let split = Split(
       training: training, horizon: question.horizon, validation: Self.validation)
     let recipe = try FeatureRecipe(
       fitting: training, measure: question.measure, covariates: options.covariates,
       future: options.future, holidays: options.holidays, split: split,
-      window: ForecasterConfig.usualWindow(context: options.lookBack))
+      window: ForecasterConfig.usualWindow(context: options.lookBack),
+      kind: options.head.scaleKind)
     let seed = options.seeds.first ?? 0
     var asked = options
     asked.horizon = question.horizon

@@ -1,6 +1,6 @@
 public import ApusData
 public import ApusEvaluation
-import ApusModels
+public import ApusModels
 import ApusRuntime
 import Foundation
 
@@ -16,6 +16,8 @@ public struct ComparisonOptions: Sendable {
   public var context: Int?
   /// Rows that make one token of a forecaster.
   public var patch = 1
+  /// What models say of each step ahead, and by which loss they learn. Default: quantiles.
+  public var head = ForecastHead.quantiles
   /// Quantile levels.
   public var levels = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
   /// The budget of each training run: the same for all.
@@ -118,7 +120,8 @@ public struct ComparisonOptions: Sendable {
     ForecasterConfig(
       try blueprint(choice, usual: usualSize), context: lookBack, inputs: recipe.inputs,
       horizon: horizon, levels: levels, patch: patch,
-      window: ForecasterConfig.usualWindow(context: lookBack), known: recipe.known?.count ?? 0)
+      window: ForecasterConfig.usualWindow(context: lookBack), known: recipe.known?.count ?? 0,
+      head: head)
   }
 
   /// The backbone of a model, of which a person's sizes go first.

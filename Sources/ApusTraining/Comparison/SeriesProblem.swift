@@ -34,13 +34,15 @@ struct SeriesProblem {
   init(_ table: SeriesTable, options: ComparisonOptions) throws {
     let measure = options.measure ?? Measure.inferred(for: table).measure
     (self.measure, lookBack) = (measure, options.lookBack)
+    try options.head.requireFit(table, measure: measure)
     let measured = try table.measured(as: measure)
     let split = try Split(
       measured, sizes: options.sizes, horizon: options.horizon, embargo: options.embargo)
     let recipe = try FeatureRecipe(
       fitting: measured, measure: measure, covariates: options.covariates, future: options.future,
       holidays: options.holidays, split: split,
-      window: ForecasterConfig.usualWindow(context: options.lookBack))
+      window: ForecasterConfig.usualWindow(context: options.lookBack),
+      kind: options.head.scaleKind)
     (self.table, self.split, self.recipe) = (measured, split, recipe)
     frames = try measured.series.map { try recipe.frame($0) }
     let season = measure == .level ? measured.cadence.seasonLength : 1

@@ -149,7 +149,8 @@ extension SeriesComparison {
     let recipe = try FeatureRecipe(
       fitting: problem.table, measure: problem.measure, covariates: options.covariates,
       future: options.future, holidays: options.holidays, split: whole,
-      window: ForecasterConfig.usualWindow(context: options.lookBack))
+      window: ForecasterConfig.usualWindow(context: options.lookBack),
+      kind: options.head.scaleKind)
     return (recipe, whole)
   }
 

@@ -28,7 +28,7 @@ public struct ForecastTraining: Sendable {
     problemOptions.measure = options.measure
     (problemOptions.covariates, problemOptions.future) = (options.covariates, options.future)
     problemOptions.holidays = options.holidays
-    problemOptions.patch = options.patch
+    (problemOptions.patch, problemOptions.head) = (options.patch, options.head)
     problemOptions.isConformal = options.isConformal
     problemOptions.context = options.context ?? problemOptions.fitting(table).lookBack
     return try SeriesProblem(table, options: problemOptions)
@@ -47,7 +47,7 @@ public struct ForecastTraining: Sendable {
       context: context, inputs: problem.recipe.inputs, horizon: options.horizon,
       levels: options.levels, patch: options.patch,
       window: ForecasterConfig.usualWindow(context: context),
-      known: problem.recipe.known?.count ?? 0)
+      known: problem.recipe.known?.count ?? 0, head: options.head)
     var task = try ForecastingTask(
       config, seed: options.seed, recipe: problem.recipe, frames: problem.frames,
       split: problem.split, batch: options.batch ?? 8, scales: problem.scales)

@@ -1,6 +1,6 @@
 public import ApusData
 public import ApusEvaluation
-import ApusModels
+public import ApusModels
 import ApusRuntime
 public import ApusTensor
 import Foundation
@@ -42,6 +42,8 @@ public struct ModelTrainingOptions: Sendable {
   public var patch = 1
   /// Rows ahead, P; ignored for text.
   public var horizon = 5
+  /// What a forecaster says of each step ahead, and by which loss it learns. Default: quantiles.
+  public var head = ForecastHead.quantiles
   /// Quantile levels; the outermost make the central interval of 90 %.
   public var levels = Self.usualLevels
   /// The quantity to forecast; inferred from the data when nil.

@@ -324,6 +324,37 @@ void apus_pinball_reference_f32(float* losses, float* dq, const float* q, const 
                                 const float* weights, const float* levels, ptrdiff_t rows,
                                 ptrdiff_t level_count);
 
+/// Families of distributions, by the free outputs x of a row. With s = softplus:
+/// Student t, 3: location x_0, scale 1e-4 + s(x_1), degrees of freedom 2.01 + s(x_2), at most
+/// 1002.01. Mixture of K <= 16 normals, 3 K: weights softmax(x_k), locations x_{K+k}, scales 1e-4 +
+/// s(x_{2K+k}). Counts, 3, in a unit u of the row: 0 with probability logistic(x_2), else a
+/// negative binomial of mean u (1e-6 + s(x_0)) and dispersion s(x_1) / sqrt(u), at least 1e-6, at
+/// most 1e3: its variance is mean + dispersion mean^2. Locations are held within 1e6 in size,
+/// scales and the mean over the unit to about as much.
+enum { APUS_STUDENT_T = 0, APUS_MIXTURE = 1, APUS_COUNTS = 2 };
+
+/// `losses` [rows] gets -ln p(target) times weights[row]; `dx` (may be NULL) its gradient, [rows,
+/// outputs]. A target beyond 1e6 in size counts as that. Counts: target times scales[row], the
+/// unit, is rounded to the count; `scales` may be NULL (ones), and one of 0 is 1. `weights` may be
+/// NULL (ones); a row of weight 0 is skipped whatever its target holds.
+void apus_likelihood_f32(float* losses, float* dx, const float* x, const float* targets,
+                         const float* scales, const float* weights, ptrdiff_t rows,
+                         ptrdiff_t outputs, int family);
+void apus_likelihood_reference_f32(float* losses, float* dx, const float* x, const float* targets,
+                                   const float* scales, const float* weights, ptrdiff_t rows,
+                                   ptrdiff_t outputs, int family);
+/// The parameters of the distributions, [rows, outputs], in the order of the outputs.
+void apus_likelihood_parameters_f64(double* parameters, const float* x, const float* scales,
+                                    ptrdiff_t rows, ptrdiff_t outputs, int family);
+/// Quantiles of mixtures by their parameters, [rows, level_count], ascending like the levels;
+/// `scores` are the standard normal's quantiles at the levels. At most 100 steps each.
+void apus_mixture_quantiles_f64(double* q, const double* parameters, const double* levels,
+                                const double* scores, ptrdiff_t rows, ptrdiff_t components,
+                                ptrdiff_t level_count);
+void apus_mixture_quantiles_reference_f64(double* q, const double* parameters, const double* levels,
+                                          const double* scores, ptrdiff_t rows,
+                                          ptrdiff_t components, ptrdiff_t level_count);
+
 // ---------------------------------------------------------------------------------------------
 // Exact attention, tile by tile; the score matrix never stands in memory.
 // Dao, 2023, FlashAttention-2, arXiv:2307.08691.
