@@ -142,7 +142,7 @@ public struct ForecastingTask: TrainingTask {
         for ahead in 1...horizon {
           let (target, weight) = Self.target(frame, row: row, ahead: ahead, end: end)
           targets.append(target)
-          weights.append(config.head.weighsByScale ? weight * counts : weight > 0 ? 1 : 0)
+          weights.append(weight * counts)
         }
       }
     }

@@ -1,6 +1,7 @@
 public import ApusData
 import ApusModels
 public import ApusTensor
+import Foundation
 
 /// A head that does not suit what is forecast.
 public enum HeadError: Error, Equatable {
@@ -23,13 +24,13 @@ extension HeadError: ApusError {
     switch self {
     case .notLevel(let measure):
       """
-      The head counts expects the values as they are, but \(measure.rawValue) is forecast. Add --measure level, \
+      The head counts expects the values as they are, but the measure is \(measure.rawValue). Add --measure level, \
       or choose another head.
       """
     case .noCount(let series, let row, let value):
       """
-      Series '\(series)' is \(shortNumber(value)) in its row \(row + 1), but the head counts expects whole numbers \
-      from 0 to 1e9. Choose the head quantiles, student-t or mixture.
+      Series '\(series)' is \(String(format: "%.12g", value)) in its row \(row + 1), but the head counts expects \
+      whole numbers from 0 to 1e9. Choose the head quantiles, student-t or mixture.
       """
     }
   }

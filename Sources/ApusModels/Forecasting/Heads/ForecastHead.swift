@@ -47,8 +47,4 @@ public enum ForecastHead: Sendable, Hashable {
   /// Whether values are whole numbers in their own units: rows then have a scale of their own, and no
   /// location.
   public var isOfCounts: Bool { self == .counts }
-
-  /// Whether an error counts by the scale of its row, as it does when forecasts are judged; a likelihood counts
-  /// every row alike.
-  package var weighsByScale: Bool { self == .quantiles }
 }
