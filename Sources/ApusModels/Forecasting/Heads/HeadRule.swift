@@ -97,7 +97,7 @@ package struct HeadRule: Sendable {
     }
   }
 
-  /// The outputs that ``Tensor/monotoneQuantiles(count:)`` turns into quantiles that ascend.
+  /// The outputs that `monotoneQuantiles(count:)` turns into quantiles that ascend.
   private static func free(_ quantiles: [Double]) -> [Float] {
     let median = quantiles.count / 2
     return quantiles.indices.map { index -> Float in
