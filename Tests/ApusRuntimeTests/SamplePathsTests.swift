@@ -106,7 +106,7 @@ struct SamplePathsTests {
       }
       return TimeSeries(id: "s\(number)", values: values)
     }
-    let (model, table) = try Self.model("garch", series, measure: .returns)
+    let (model, table) = try Self.model("garch-t", series, measure: .returns)
     let drawn = try SamplePaths(model, table: table, count: 20, seed: 9)
     #expect(drawn.series[0].paths != drawn.series[1].paths)
     for (one, raw) in zip(drawn.series, series) {
@@ -119,7 +119,7 @@ struct SamplePathsTests {
       }
     }
     let lines = drawn.csv().split(separator: "\n")
-    #expect(lines[0] == "unique_id,path,ds,garch,level" && lines.count == 1 + 2 * 20 * 4)
+    #expect(lines[0] == "unique_id,path,ds,garch-t,level" && lines.count == 1 + 2 * 20 * 4)
     #expect(drawn.notes.count == 2 && drawn.notes[0].contains("of series 's0' is in 90 % of paths"))
   }
 
