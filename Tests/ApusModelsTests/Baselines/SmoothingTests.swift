@@ -27,6 +27,32 @@ struct SmoothingTests {
     }
   }
 
+  @Test("a season of factors stays bounded where values turn to nothing behind the training part")
+  func boundedFactors() throws {
+    var generator = SplitMix(state: 23)
+    // A season that grows with the level while parameters are chosen; then zeros, values below and a return.
+    let series: [Double] = (0..<900).map { index in
+      let factor = 1 + 0.8 * sin(Double(index % 24) / 24 * 2 * .pi)
+      let level = 3 * (1 + Double(min(index, 500)) / 150)
+      let size = level * factor * exp(0.05 * generator.normal())
+      return switch index {
+      case 500..<600: 0
+      case 600..<700: -0.2 * size
+      default: size
+      }
+    }
+    let task = ForecastTask(
+      horizon: 24, levels: [0.1, 0.5, 0.9], seasonLength: 24, measure: .level)
+    var rule = ExponentialSmoothing()
+    try rule.learn(Array(series[..<480]), task: task)
+    #expect(rule.fit.form.season == .multiplicative)
+    let forecasts = try rule.predict(series, origins: Array(480..<876), task: task)
+    let largest = forecasts.flatMap(\.mean).map(abs).max() ?? .infinity
+    #expect(largest < 270, "\(largest), where no value is beyond 27")
+    let last = try #require(forecasts.last)
+    #expect(last.mean.allSatisfy { (-3...40).contains($0) }, "\(last.mean)")
+  }
+
   @Test("Theta equals the example worked by hand")
   func thetaByHand() throws {
     // A straight line 0, 1, 2, … of slope 1: its error is least at the largest α, 0.99. The level

@@ -67,9 +67,13 @@ package struct SmoothingForm: Sendable, Hashable, CustomStringConvertible {
     switch season {
     case .none: return line
     case .additive: return line + state.season(step)
-    case .multiplicative: return line * state.season(step)
+    case .multiplicative: return line * Self.factor(state.season(step))
     }
   }
+
+  /// A factor within a thousandth to a thousand times the level, as values that turn negative behind the
+  /// training part, or a level near 0, would take it anywhere and the level with it.
+  static func factor(_ value: Double) -> Double { min(max(value, 1e-3), 1e3) }
 
   /// Takes one value in; a missing one moves the trend on and nothing else.
   ///
@@ -82,22 +86,26 @@ package struct SmoothingForm: Sendable, Hashable, CustomStringConvertible {
   {
     let line = state.level + parameters.phi * state.trend
     let place = state.place
-    let seasonal = season == .none ? 0 : state.season[place]
     let isFactor = season == .multiplicative
+    let seasonal =
+      season == .none ? 0 : isFactor ? Self.factor(state.season[place]) : state.season[place]
     let expected = isFactor ? line * seasonal : line + seasonal
     var (toLine, toSeason) = (0.0, 0.0)
     if value.isFinite {
       toLine = value - expected
       toSeason = toLine
       if isFactor {
-        // A line or a factor that has come to nothing can say nothing about the other.
-        toLine = abs(seasonal) > 1e-12 ? toLine / seasonal : 0
-        toSeason = abs(line) > .leastNormalMagnitude ? toSeason / line : 0
+        // A line that has come to nothing, or below it, can say nothing about a factor.
+        toLine /= seasonal
+        toSeason = line > .leastNormalMagnitude ? toSeason / line : 0
       }
     }
     state.level = line + parameters.alpha * toLine
     state.trend = parameters.phi * state.trend + parameters.beta * toLine
-    if season != .none { state.season[place] = seasonal + parameters.gamma * toSeason }
+    if season != .none {
+      let moved = seasonal + parameters.gamma * toSeason
+      state.season[place] = isFactor ? Self.factor(moved) : moved
+    }
     state.place = place + 1 == state.season.count ? 0 : place + 1
     return expected
   }
