@@ -27,6 +27,9 @@ package protocol AnchorRule: BaselineRule {
   var warmUp: Int { get }
   /// What the residuals of training looked like; set by ``BaselineRule/learn(_:task:)``.
   var residuals: ResidualQuantiles { get set }
+  /// Whether the median of a task is the point forecast itself, and not where errors of training had
+  /// theirs. Default: no.
+  func isMedian(_ task: ForecastTask) -> Bool
   /// Estimates the parameters, before residuals are taken.
   mutating func estimate(_ history: [Double], task: ForecastTask) throws
   /// What the rule keeps of a series; as it is before the first value.
@@ -43,12 +46,15 @@ package protocol AnchorMemory: Sendable {
 }
 
 extension AnchorRule {
+  package func isMedian(_ task: ForecastTask) -> Bool { false }
+
   package mutating func learn(_ history: [Double], task: ForecastTask) throws {
     guard history.contains(where: \.isFinite) else { throw RuleError.tooShort(found: 0, needed: 9) }
     try estimate(history, task: task)
     let first = (history.firstIndex(where: \.isFinite) ?? 0) + 1
     residuals = try ResidualQuantiles(
       of: history, from: max(warmUp, first), task: task, anchors: anchors(task))
+    if isMedian(task) { residuals.center() }
   }
 
   package func memory(_ task: ForecastTask) throws -> AnchoredMemory<Anchors> {
@@ -128,6 +134,14 @@ package struct ResidualQuantiles: Sendable {
       } else {
         samples.append(sample.sorted())
       }
+    }
+  }
+
+  /// Moves the residuals of each step so that their median is 0.
+  mutating func center() {
+    samples = samples.map { sample in
+      let middle = quantile(ofSorted: sample, at: 0.5)
+      return sample.map { $0 - middle }
     }
   }
 

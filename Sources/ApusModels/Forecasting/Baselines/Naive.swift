@@ -31,6 +31,12 @@ package struct Naive: AnchorRule {
     }
   }
 
+  /// The last value, or that of a season ago, is what such a forecast says, whatever it missed in training:
+  /// a mean way up or down is that of the drift.
+  package func isMedian(_ task: ForecastTask) -> Bool {
+    task.measure == .level && (form == .last || form == .season || form == .drift)
+  }
+
   package mutating func estimate(_ history: [Double], task: ForecastTask) {
     season = task.seasonLength
     smallest = smallestScale(of: history)
