@@ -50,25 +50,34 @@ public struct CalendarFeatures: Codable, Sendable, Equatable {
 
   /// The features of one stamp, `[F]`.
   public func values(at stamp: Timestamp) -> [Double] {
-    cycles.flatMap { cycle in
+    var values: [Double] = []
+    append(at: stamp, to: &values)
+    return values
+  }
+
+  /// Appends the features of one stamp to an array.
+  package func append(at stamp: Timestamp, to values: inout [Double]) {
+    for cycle in cycles {
       let angle = 2 * Double.pi * Self.phase(of: stamp, in: cycle)
-      return [sin(angle), cos(angle)]
+      values.append(sin(angle))
+      values.append(cos(angle))
     }
   }
 
   /// How far a cycle has come round, from 0 up to but not including 1.
   static func phase(of stamp: Timestamp, in cycle: Cycle) -> Double {
     let day = Double(stamp.secondOfDay) / 86_400
-    let civil = stamp.civil
     switch cycle {
     case .day:
       return day
     case .week:
       return (Double(stamp.weekday) + day) / 7
     case .month:
+      let civil = stamp.civil
       let length = CivilTime.daysInMonth(year: civil.year, month: civil.month)
       return (Double(civil.day - 1) + day) / Double(length)
     case .year:
+      let civil = stamp.civil
       return (Double(civil.dayOfYear - 1) + day) / (CivilTime.isLeap(year: civil.year) ? 366 : 365)
     }
   }

@@ -56,7 +56,7 @@ public struct ScaledRow: Sendable, Equatable {
 /// - Where nothing is known of the scale (all zeros so far) it is a thousandth of the level, or 1.
 /// - The scale of counts has neither of these bounds, and does not multiply with the series: how large counts are
 ///   is one more feature.
-public struct CausalScaler: Sendable, Equatable {
+public struct CausalScaler: Sendable {
   /// The kind of scaling.
   public let kind: ScaleKind
   /// The weights λ, fastest first; the first one gives the scale of forecasts.
@@ -71,8 +71,14 @@ public struct CausalScaler: Sendable, Equatable {
   private var mean = 0.0
   private var meanWeight = 0.0
   private var last = 0.0
-  /// The last values, as many as the window has.
-  private var recent: [Double] = []
+  /// The last values, as many as the window has, behind others that no longer count.
+  private var values: [Double] = []
+  /// Where the last values begin among them.
+  private var first = 0
+  /// One scale per decay, in the row that was described last.
+  private var scales: [Double]
+
+  private var recent: ArraySlice<Double> { values[first...] }
 
   /// A larger value counts as missing.
   public static let largestValue = 1e140
@@ -100,7 +106,7 @@ public struct CausalScaler: Sendable, Equatable {
     self.decays = decays
     self.window = window
     sums = Array(repeating: 0, count: decays.count)
-    weights = sums
+    (weights, scales) = (sums, sums)
   }
 
   /// What a scaler remembers between rows.
@@ -113,7 +119,8 @@ public struct CausalScaler: Sendable, Equatable {
   /// What is remembered.
   package var memory: Memory {
     Memory(
-      observations: observations, sums: sums, weights: weights, recent: recent, totalSum: totalSum,
+      observations: observations, sums: sums, weights: weights, recent: Array(recent),
+      totalSum: totalSum,
       mean: mean, meanWeight: meanWeight, last: last)
   }
 
@@ -128,7 +135,8 @@ public struct CausalScaler: Sendable, Equatable {
       numbers.allSatisfy(\.isFinite), memory.weights.allSatisfy({ $0 >= 0 })
     else { return false }
     (observations, sums, weights) = (memory.observations, memory.sums, memory.weights)
-    (recent, totalSum, mean) = (memory.recent, memory.totalSum, memory.mean)
+    (values, first) = (memory.recent, 0)
+    (totalSum, mean) = (memory.totalSum, memory.mean)
     (meanWeight, last) = (memory.meanWeight, memory.last)
     return true
   }
@@ -143,13 +151,23 @@ public struct CausalScaler: Sendable, Equatable {
   /// - Parameter value: The value of the row; NaN where it is missing.
   /// - Returns: Features, location and scale as known at the end of the row.
   public mutating func push(_ value: Double) -> ScaledRow {
+    var features: [Double] = []
+    features.reserveCapacity(featureCount)
+    let (location, scale, isScaled) = push(value, into: &features)
+    return ScaledRow(features: features, location: location, scale: scale, isScaled: isScaled)
+  }
+
+  /// Appends the next row, and its features to an array.
+  package mutating func push(
+    _ value: Double, into features: inout [Double]
+  ) -> (location: Double, scale: Double, isScaled: Bool) {
     let isMissing = !(abs(value) <= Self.largestValue)
     var move = 0.0
     if !isMissing {
       move = kind == .level ? (observations > 0 ? value - last : 0) : value
       update(value, move: move)
     }
-    return row(move: move, isMissing: isMissing)
+    return describe(move: move, isMissing: isMissing, into: &features)
   }
 
   private mutating func update(_ value: Double, move: Double) {
@@ -167,26 +185,31 @@ public struct CausalScaler: Sendable, Equatable {
     meanWeight = slowest * meanWeight + (1 - slowest)
     last = value
     observations += 1
-    if let window {
-      if recent.count == window { recent.removeFirst() }
-      recent.append(value)
+    guard let window else { return }
+    values.append(value)
+    guard values.count - first > window else { return }
+    first += 1
+    // What no longer counts goes now and then, so that a row costs the same in any window.
+    if first == window {
+      values.removeFirst(first)
+      first = 0
     }
   }
 
-  private func row(move: Double, isMissing: Bool) -> ScaledRow {
-    let scales = scales()
+  private mutating func describe(
+    move: Double, isMissing: Bool, into features: inout [Double]
+  ) -> (location: Double, scale: Double, isScaled: Bool) {
     let location = kind == .level ? last : 0
-    var features: [Double] = []
-    features.reserveCapacity(featureCount)
-    guard let scales else {
-      features = Array(repeating: 0, count: featureCount)
-      features[featureCount - 1] = isMissing ? 1 : 0
+    guard settleScales() else {
+      features.append(contentsOf: repeatElement(0, count: featureCount - 1))
+      features.append(isMissing ? 1 : 0)
       let standIn = abs(last) * 1e-3
-      return ScaledRow(
-        features: features, location: location, scale: standIn > 0 ? standIn : 1, isScaled: false)
+      return (location, standIn > 0 ? standIn : 1, false)
     }
     for scale in scales { features.append(asinh(move / scale)) }
-    for (fast, slow) in zip(scales, scales.dropFirst()) { features.append(log(fast / slow)) }
+    for index in scales.indices.dropFirst() {
+      features.append(log(scales[index - 1] / scales[index]))
+    }
     features.append(asinh((last - mean / meanWeight) / scales[scales.count - 1]))
     var scale = scales[0]
     if window != nil {
@@ -197,32 +220,52 @@ public struct CausalScaler: Sendable, Equatable {
     // A quarter of it, to be of order one.
     if kind == .count { features.append(0.25 * log(scale)) }
     features.append(isMissing ? 1 : 0)
-    return ScaledRow(features: features, location: location, scale: scale, isScaled: true)
+    return (location, scale, true)
   }
 
   /// The deviation of the window's values about their mean.
   private var deviation: Double {
-    let count = Double(max(1, recent.count))
-    // Dividing first keeps sums of huge values finite.
-    let mean = recent.reduce(0) { $0 + $1 / count }
-    return recent.reduce(0) { $0 + ($1 - mean) * (($1 - mean) / count) }.squareRoot()
+    let count = Double(max(1, values.count - first))
+    // Values end at 1e140 and windows at 2^20 rows, so that no square and no sum is infinite.
+    let mean = sum { $0 } / count
+    return (sum { ($0 - mean) * ($0 - mean) } / count).squareRoot()
   }
 
-  /// One scale per decay; nil when nothing but zeros has been seen.
-  private func scales() -> [Double]? {
+  /// A sum over the window, eight at once: its order, and so its bits, hang on the number of values alone.
+  @inline(__always)
+  private func sum(_ part: (SIMD8<Double>) -> SIMD8<Double>) -> Double {
+    var (sums, place) = (SIMD8<Double>.zero, first)
+    while place + 8 <= values.count {
+      sums += part(
+        SIMD8(
+          values[place], values[place + 1], values[place + 2], values[place + 3],
+          values[place + 4], values[place + 5], values[place + 6], values[place + 7]))
+      place += 8
+    }
+    var rest = 0.0
+    while place < values.count {
+      rest += part(SIMD8(repeating: values[place]))[0]
+      place += 1
+    }
+    return sums.sum() + rest
+  }
+
+  /// Sets one scale per decay; false when nothing but zeros has been seen.
+  private mutating func settleScales() -> Bool {
     let count = kind == .level ? observations - 1 : observations
     if kind == .count {
-      return count > 0 ? decays.indices.map { 1 + sums[$0] / weights[$0] } : nil
+      guard count > 0 else { return false }
+      for index in decays.indices { scales[index] = 1 + sums[index] / weights[index] }
+      return true
     }
-    guard count > 0, totalSum > 0 else { return nil }
+    guard count > 0, totalSum > 0 else { return false }
     var floor = size(totalSum / Double(count)) * 0.01
-    guard floor > 0 else { return nil }
-    var scales = Array(repeating: 0.0, count: decays.count)
+    guard floor > 0 else { return false }
     for index in decays.indices.reversed() {
       scales[index] = max(size(sums[index] / weights[index]), floor)
       floor = scales[index] * 0.1
     }
-    return scales
+    return true
   }
 
   private func size(_ average: Double) -> Double {
@@ -231,5 +274,13 @@ public struct CausalScaler: Sendable, Equatable {
     case .magnitude, .count: average
     case .level: average * 1.253_314_137_315_500_3  // √(π/2)
     }
+  }
+}
+
+extension CausalScaler: Equatable {
+  /// Whether both scale alike and remember the same.
+  public static func == (left: CausalScaler, right: CausalScaler) -> Bool {
+    left.kind == right.kind && left.decays == right.decays && left.window == right.window
+      && left.memory == right.memory
   }
 }

@@ -5,27 +5,33 @@
 package struct OrderStatistics {
   /// Whole numbers in the order of the doubles.
   private let keys: [UInt64]
-  /// Keys by their leading bits.
+  /// Keys by their leading bits; empty where there are few keys, which are sorted.
   private let counts: [Int]
 
   /// Number of numbers.
   package var count: Int { keys.count }
 
   private static let radixBits: UInt64 = 16
+  /// More numbers are cheaper to count than to sort.
+  private static let fewKeys = 1 << 14
 
   /// Counts them.
   ///
   /// - Parameter numbers: Of any sign; not-a-number stands beyond the infinities.
   package init(_ numbers: some Collection<Double>) {
-    keys = numbers.map { number in
+    var keys = numbers.map { number in
       let bits = number.bitPattern
       return bits >> 63 == 0 ? bits | 1 << 63 : ~bits
     }
-    counts = Self.counted(keys, shift: 64 - Self.radixBits)
+    let areFew = keys.count <= Self.fewKeys
+    if areFew { keys.sort() }
+    self.keys = keys
+    counts = areFew ? [] : Self.counted(keys, shift: 64 - Self.radixBits)
   }
 
   /// The number that stands at a place, from 0, once all are sorted.
   package subscript(place: Int) -> Double {
+    guard !counts.isEmpty else { return Self.number(keys[place]) }
     var (members, counts, place, shift) = (keys, counts, place, 64 - Self.radixBits)
     while true {
       var part = 0
@@ -39,8 +45,11 @@ package struct OrderStatistics {
       counts = Self.counted(members, shift: shift)
     }
     members.sort()
-    let key = members[place]
-    return Double(bitPattern: key >> 63 == 1 ? key & ~(1 << 63) : ~key)
+    return Self.number(members[place])
+  }
+
+  private static func number(_ key: UInt64) -> Double {
+    Double(bitPattern: key >> 63 == 1 ? key & ~(1 << 63) : ~key)
   }
 
   private static func counted(_ keys: [UInt64], shift: UInt64) -> [Int] {

@@ -1,6 +1,6 @@
-public import ApusTensor
 public import ApusData
 package import ApusModels
+public import ApusTensor
 
 /// How rows of a series become rows of a model: everything fitted, and nothing that looks ahead.
 ///
@@ -149,13 +149,25 @@ public struct FeatureRecipe: Codable, Sendable, Equatable {
     var stream = FeatureStream(self, series: series.id)
     var frame = SeriesFrame(inputs: inputs, known: known?.count ?? 0)
     frame.reserve(series.count)
+    var own = [Double](repeating: 0, count: columns.count)
     for row in 0..<series.count {
+      for (place, column) in columns.enumerated() { own[place] = column[row] }
       frame.append(
-        stream.push(
-          series.values[row], covariates: columns.map { $0[row] }, at: series.timestamps[row]))
+        series.values[row], covariates: own, at: series.timestamps[row], through: &stream)
     }
     for row in stream.rows(ahead) { frame.append(ahead: row) }
     return frame
+  }
+}
+
+extension FeatureRecipe {
+  /// All rows of many series as the model sees them, on all cores: no series depends on another.
+  ///
+  /// - Parameter series: The series, measured.
+  /// - Returns: A frame for each.
+  /// - Throws: ``RecipeError`` of the first series that lacks a covariate.
+  public func frames(_ series: [TimeSeries]) throws -> [SeriesFrame] {
+    try sideBySide(series.count) { try frame(series[$0]) }
   }
 }
 

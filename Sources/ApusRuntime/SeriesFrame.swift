@@ -29,6 +29,8 @@ public struct FeatureStream: Sendable {
   private let season: SeriesSeason?
   private let known: KnownView
   private var scaler: CausalScaler
+  /// Features of the row at hand, in double precision.
+  private var numbers: [Double] = []
 
   /// Starts before the first row.
   ///
@@ -60,19 +62,40 @@ public struct FeatureStream: Sendable {
   public mutating func push(
     _ value: Double, covariates: [Double], at stamp: Timestamp, ahead: RowsAhead = .unknown
   ) -> FeatureRow {
+    var features: [Float] = []
+    features.reserveCapacity(recipe.inputs)
+    let seen = push(value, covariates: covariates, at: stamp, into: &features)
+    return FeatureRow(
+      features: features, value: seen.value, season: seen.season, location: seen.location,
+      scale: seen.scale, isScaled: seen.isScaled, known: seen.known, ahead: known.rows(ahead))
+  }
+
+  /// What a row is beside its features; see ``FeatureRow``.
+  fileprivate struct Seen {
+    var value: Double
+    var season: SeasonPlace
+    var location, scale: Double
+    var isScaled: Bool
+    var known: KnownRow
+  }
+
+  /// Appends the next row, and its features to an array.
+  fileprivate mutating func push(
+    _ value: Double, covariates: [Double], at stamp: Timestamp, into features: inout [Float]
+  ) -> Seen {
     let place = season?.place(of: stamp) ?? .none
     let own = known.row(covariates, at: stamp)
     let seen = own.shift.removed(from: value) - place.offset()
-    let row = scaler.push(seen)
-    var features = row.features.map { Float($0) }
+    numbers.removeAll(keepingCapacity: true)
+    let (location, scale, isScaled) = scaler.push(seen, into: &numbers)
     for (column, value) in covariates.enumerated() {
       // Beyond eight deviations a covariate says no more than at eight.
-      features.append(Float(min(max(recipe.covariateScaler.scaled(value, column: column), -8), 8)))
+      numbers.append(min(max(recipe.covariateScaler.scaled(value, column: column), -8), 8))
     }
-    if let calendar = recipe.calendar { features += calendar.values(at: stamp).map { Float($0) } }
-    return FeatureRow(
-      features: features, value: seen, season: place, location: row.location, scale: row.scale,
-      isScaled: row.isScaled, known: own, ahead: known.rows(ahead))
+    recipe.calendar?.append(at: stamp, to: &numbers)
+    for number in numbers { features.append(Float(number)) }
+    return Seen(
+      value: seen, season: place, location: location, scale: scale, isScaled: isScaled, known: own)
   }
 
   /// What is known of rows ahead, as a model sees it.
@@ -124,17 +147,35 @@ public struct SeriesFrame: Sendable {
   mutating func reserve(_ rows: Int) {
     features.reserveCapacity(rows * inputs)
     values.reserveCapacity(rows)
+    seasons.reserveCapacity(rows)
+    locations.reserveCapacity(rows)
+    scales.reserveCapacity(rows)
+    isScaled.reserveCapacity(rows)
   }
 
   /// Adds a row.
   public mutating func append(_ row: FeatureRow) {
     features += row.features
-    values.append(row.value)
-    seasons.append(row.season)
-    locations.append(row.location)
-    scales.append(row.scale)
-    isScaled.append(row.isScaled)
-    append(ahead: row.known)
+    append(
+      FeatureStream.Seen(
+        value: row.value, season: row.season, location: row.location, scale: row.scale,
+        isScaled: row.isScaled, known: row.known))
+  }
+
+  /// Adds the next row of a stream.
+  mutating func append(
+    _ value: Double, covariates: [Double], at stamp: Timestamp, through stream: inout FeatureStream
+  ) {
+    append(stream.push(value, covariates: covariates, at: stamp, into: &features))
+  }
+
+  private mutating func append(_ seen: FeatureStream.Seen) {
+    values.append(seen.value)
+    seasons.append(seen.season)
+    locations.append(seen.location)
+    scales.append(seen.scale)
+    isScaled.append(seen.isScaled)
+    append(ahead: seen.known)
   }
 
   /// Adds what is known of a row ahead of the last one.

@@ -1,3 +1,5 @@
+import ApusTensor
+
 /// How far the quantiles of a forecaster have to be stretched, so that its intervals hold the share of
 /// outcomes that they claim: learned from forecasts of rows that it was not fitted to.
 ///
@@ -47,19 +49,15 @@ public struct ConformalCorrection: Codable, Sendable, Hashable {
   ) {
     (self.levels, self.isNonNegative) = (levels, isNonNegative)
     (factors, scores) = ([], [])
-    let mirrors = levels.map { level in
-      levels.firstIndex { abs($0 - (1 - level)) < Self.sameLevel }
-    }
-    for step in 0..<(forecasts.first?.count ?? 0) {
+    let this = self
+    // Steps have nothing to do with each other.
+    let steps = sideBySide(forecasts.first?.count ?? 0) { step in
       let known = zip(forecasts, outcomes).compactMap { forecast, outcome in
         outcome[step].isFinite ? (quantiles: forecast[step], outcome: outcome[step]) : nil
       }
-      scores.append(known.count)
-      factors.append(
-        levels.indices.map { place in
-          factor(of: place, mirror: mirrors[place], known, isShrunk: isShrunk)
-        })
+      return (factors: this.factors(known, isShrunk: isShrunk), count: known.count)
     }
+    (factors, scores) = (steps.map(\.factors), steps.map(\.count))
   }
 
   /// The largest factor: quantiles that are narrower still are no distribution that could be stretched, as
@@ -71,43 +69,77 @@ public struct ConformalCorrection: Codable, Sendable, Hashable {
   /// In how many consecutive parts the scores of a step are looked at for their agreement.
   public static let stretches = 5
 
-  /// The factor of one level at one step.
-  private func factor(
-    of place: Int, mirror: Int?, _ known: [(quantiles: [Double], outcome: Double)],
-    isShrunk: Bool
-  ) -> Double {
-    guard abs(levels[place] - 0.5) > Self.sameLevel else { return 1 }
-    let sides = [place, mirror].compactMap(\.self)
-    let scores = known.compactMap { quantiles, outcome -> Double? in
-      let center = center(quantiles)
-      let scores = sides.map { side -> Double in
-        let width = quantiles[side] - center
-        return width == 0 ? .nan : (outcome - center) / width
+  /// The factors of all levels at one step; a level and its mirror image share one.
+  private func factors(
+    _ known: [(quantiles: [Double], outcome: Double)], isShrunk: Bool
+  ) -> [Double] {
+    let centers = known.map { center($0.quantiles) }
+    var factors = [Double](repeating: 1, count: levels.count)
+    for place in levels.indices where abs(levels[place] - 0.5) > Self.sameLevel {
+      let mirror = levels.firstIndex { abs($0 - (1 - levels[place])) < Self.sameLevel }
+      if let mirror, mirror < place {
+        factors[place] = factors[mirror]
+        continue
       }
-      return scores.allSatisfy(\.isFinite) ? scores.max() : nil
+      var scores: [Double] = []
+      scores.reserveCapacity(known.count)
+      for (one, center) in zip(known, centers) {
+        var score = Self.score(one.quantiles[place], one.outcome, center)
+        if let mirror {
+          let other = Self.score(one.quantiles[mirror], one.outcome, center)
+          score = score.isFinite && other.isFinite ? max(score, other) : .nan
+        }
+        if score.isFinite { scores.append(score) }
+      }
+      let share = mirror == nil ? max(levels[place], 1 - levels[place]) : abs(1 - 2 * levels[place])
+      factors[place] = Self.factor(of: scores, share: share, isShrunk: isShrunk)
     }
-    let share = mirror == nil ? max(levels[place], 1 - levels[place]) : abs(1 - 2 * levels[place])
-    let factor = Self.factor(of: scores, share: share)
-    guard isShrunk, factor != 1, scores.count >= Self.stretches else { return factor }
-    let others = (0..<Self.stretches).map { part -> Double in
-      let left = part * scores.count / Self.stretches..<(part + 1) * scores.count / Self.stretches
-      return Self.factor(
-        of: Array(scores[..<left.lowerBound] + scores[left.upperBound...]), share: share)
+    return factors
+  }
+
+  /// How many times as far from the center as a quantile an outcome is, on the side of the quantile.
+  private static func score(_ quantile: Double, _ outcome: Double, _ center: Double) -> Double {
+    let width = quantile - center
+    return width == 0 ? .nan : (outcome - center) / width
+  }
+
+  /// The score by which a share of them is held, as far as stretches of them agree.
+  private static func factor(of scores: [Double], share: Double, isShrunk: Bool) -> Double {
+    let count = scores.count
+    // Sorted once, with the stretch that each comes from: what is left of them without one is sorted too.
+    var sorted: [(score: Double, stretch: Int)] = []
+    sorted.reserveCapacity(count)
+    for stretch in 0..<stretches {
+      for place in stretch * count / stretches..<(stretch + 1) * count / stretches {
+        sorted.append((scores[place], stretch))
+      }
     }
-    let (count, excess) = (Double(others.count), factor - 1)
-    let mean = others.reduce(0, +) / count
-    let error = others.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } * (count - 1) / count
+    sorted.sort { $0.score < $1.score }
+    let factor = factor(of: sorted, without: nil, share: share)
+    guard isShrunk, factor != 1, count >= stretches else { return factor }
+    let others = (0..<stretches).map { Self.factor(of: sorted, without: $0, share: share) }
+    let (parts, excess) = (Double(others.count), factor - 1)
+    let mean = others.reduce(0, +) / parts
+    let error = others.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } * (parts - 1) / parts
     return 1 + max(0, 1 - error / (excess * excess)) * excess
   }
 
-  /// The score by which a share of them is held.
-  private static func factor(of scores: [Double], share: Double) -> Double {
-    let sorted = scores.sorted()
-    guard let largest = sorted.last else { return 1 }
-    let rank = ((Double(sorted.count) + 1) * share - sameLevel).rounded(.up)
-    let isEnough = rank <= Double(sorted.count)
-    let score = isEnough ? sorted[max(0, Int(rank) - 1)] : max(1, largest)
-    return min(max(score, 0), mostStretched)
+  /// The score by which a share of sorted ones is held, without those of one stretch.
+  private static func factor(
+    of sorted: [(score: Double, stretch: Int)], without left: Int?, share: Double
+  ) -> Double {
+    let count = sorted.count { $0.stretch != left }
+    guard count > 0 else { return 1 }
+    let rank = ((Double(count) + 1) * share - sameLevel).rounded(.up)
+    let isEnough = rank <= Double(count)
+    var behind = isEnough ? max(0, Int(rank) - 1) : count - 1
+    var score = 0.0
+    for one in sorted where one.stretch != left {
+      score = one.score
+      if behind == 0 { break }
+      behind -= 1
+    }
+    return min(max(isEnough ? score : max(1, score), 0), mostStretched)
   }
 
   /// The median, between levels where none is ½; the quantile next to it where all are on one side.

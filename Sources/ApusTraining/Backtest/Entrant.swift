@@ -70,7 +70,7 @@ struct Entrant {
     asked.horizon = question.horizon
     let task = try ForecastingTask(
       asked.forecaster(model, recipe: recipe), seed: seed, recipe: recipe,
-      frames: training.series.map { try recipe.frame($0) }, split: split,
+      frames: recipe.frames(training.series), split: split,
       scales: question.measure == .level
         ? SeriesProblem.units(training.series.map(\.values), season: question.season) : nil)
     var trainer = TrainerOptions.forecaster(learningRate: options.learningRate)

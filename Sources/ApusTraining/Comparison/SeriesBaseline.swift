@@ -26,32 +26,23 @@ struct SeriesBaseline {
   init(_ prototype: Baseline, problem: SeriesProblem, limit: Double? = nil) throws {
     (name, task) = (prototype.name, problem.task)
     let start = ContinuousClock.now
-    var fitted: [Baseline?] = []
-    var first: String?
-    for index in problem.table.series.indices {
+    let count = problem.table.series.count
+    var (fitted, first) = ([Baseline?](), String?.none)
+    while fitted.count < count {
       try Task.checkCancellation()
-      var baseline = prototype
-      do {
-        guard problem.naive[index] != nil else {
-          fitted.append(nil)
-          continue
-        }
-        try baseline.fit(
-          Array(problem.rest(index)[problem.split.fittingRows(series: index)]),
-          task: problem.task)
-        fitted.append(baseline)
-      } catch {
-        first = first ?? "\(error)"
-        fitted.append(nil)
+      let done = fitted.count
+      let part = sideBySide(min(Self.atOnce, count - done)) { place in
+        Self.fitted(prototype, problem, series: done + place)
       }
+      fitted += part.map(\.baseline)
+      first = first ?? part.lazy.compactMap(\.problem).first
       let spent = (ContinuousClock.now - start).seconds
-      let expected = spent / Double(index + 1) * Double(problem.table.series.count)
+      let expected = spent / Double(fitted.count) * Double(count)
       if let limit, spent > limit / 10, expected > 1.2 * limit {
         first =
           "It would take some \(shortNumber(expected.rounded())) s to fit, more than the budget of "
           + "\(shortNumber(limit)) s; give more with --budget."
-        fitted = fitted.map { _ in nil }
-        break
+        fitted = [Baseline?](repeating: nil, count: count)
       }
     }
     self.fitted = fitted
@@ -59,6 +50,22 @@ struct SeriesBaseline {
       failure = first ?? "No series has a value to learn from."
     }
     seconds = (ContinuousClock.now - start).seconds
+  }
+
+  /// Series between looks at the clock and at cancellation.
+  private static var atOnce: Int { 2 * max(1, Machine.threads) }
+
+  /// The baseline of one series, or what is wrong; neither where there is nothing to fit to.
+  private static func fitted(
+    _ prototype: Baseline, _ problem: SeriesProblem, series: Int
+  ) -> (baseline: Baseline?, problem: String?) {
+    guard problem.naive[series] != nil else { return (nil, nil) }
+    var baseline = prototype
+    do {
+      try baseline.fit(
+        Array(problem.rest(series)[problem.split.fittingRows(series: series)]), task: problem.task)
+      return (baseline, nil)
+    } catch { return (nil, "\(error)") }
   }
 
   /// What it forecasts at some origins.

@@ -2,6 +2,8 @@ import ApusData
 import ApusEvaluation
 import ApusModels
 import ApusRuntime
+import ApusTensor
+import Foundation
 
 /// What a comparison of series found: the judgement, and forecasts to look at.
 struct SeriesJudgement {
@@ -17,6 +19,11 @@ struct SeriesJudgement {
     var bySeries: [String: [Double]] = [:]
     /// The correction of every seed of a model, or of a baseline.
     var corrections: [String: [ConformalCorrection?]] = [:]
+
+    mutating func take(_ other: Found) {
+      bySeries.merge(other.bySeries) { $1 }
+      corrections.merge(other.corrections) { $1 }
+    }
   }
 
   /// The correction of a baseline, or of one seed of a model; nil where there is none.
@@ -40,7 +47,7 @@ struct SeriesJudgement {
     ) {
       try contenders.map { try Self.entry($0, problem, &found) }
         + (ensemble.map { [try Self.entry($0, problem, &found)] } ?? [])
-        + baselines.map { try Self.entry($0, problem, &found) }
+        + Self.entries(baselines, problem, &found)
     }
     (self.judgement, self.found) = (judgement, found)
     let chosen = judgement.verdict.model
@@ -91,6 +98,25 @@ struct SeriesJudgement {
       entry.validationLosses = problem.units(scores.validation)
       entry.testLosses = problem.units(scores.test)
     }
+  }
+
+  /// Baselines side by side, some at a time, so that a person who interrupts does not wait for all.
+  private static func entries(
+    _ baselines: [SeriesBaseline], _ problem: SeriesProblem, _ found: inout Found
+  ) throws -> [JudgedEntry] {
+    var entries: [JudgedEntry] = []
+    let most = 2 * ProcessInfo.processInfo.activeProcessorCount
+    for start in stride(from: 0, to: baselines.count, by: most) {
+      try Task.checkCancellation()
+      let results = try sideBySide(min(most, baselines.count - start)) { place in
+        var own = Found()
+        let entry = try entry(baselines[start + place], problem, &own)
+        return (entry: entry, found: own)
+      }
+      entries += results.map(\.entry)
+      for one in results { found.take(one.found) }
+    }
+    return entries
   }
 
   private static func entry(

@@ -2,6 +2,7 @@ import ApusData
 import ApusEvaluation
 import ApusModels
 import ApusRuntime
+import ApusTensor
 import Foundation
 
 /// What all contenders of a comparison of series share.
@@ -44,7 +45,7 @@ struct SeriesProblem {
       window: ForecasterConfig.usualWindow(context: options.lookBack),
       kind: options.head.scaleKind)
     (self.table, self.split, self.recipe) = (measured, split, recipe)
-    frames = try measured.series.map { try recipe.frame($0) }
+    frames = try recipe.frames(measured.series)
     let season = measure == .level ? measured.cadence.seasonLength : 1
     let task = ForecastTask(
       horizon: options.horizon, levels: options.levels, seasonLength: season,
@@ -56,7 +57,7 @@ struct SeriesProblem {
     let training = measured.series.enumerated().map { index, series in
       Array(series.values[split.fittingRows(series: index)])
     }
-    let naive = measured.series.indices.map { index in
+    let naive = sideBySide(measured.series.count) { index -> Baseline? in
       let rows = Array(
         (rests?[index] ?? measured.series[index].values)[split.fittingRows(series: index)])
       var baseline = Baseline.naive

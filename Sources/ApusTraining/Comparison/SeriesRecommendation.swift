@@ -176,7 +176,7 @@ extension SeriesComparison {
     _ correction: ConformalCorrection?, progress: @escaping (WorkProgress) async -> Void
   ) async throws -> (model: Model, fit: String) {
     let (recipe, whole) = try wholeRecipe(problem)
-    let frames = try problem.table.series.map { try recipe.frame($0) }
+    let frames = try recipe.frames(problem.table.series)
     let seen = table.series.compactMap(\.timestamps.last).max()
     func model(_ forecasters: [Forecaster], _ recipe: FeatureRecipe) throws -> Model {
       let members = forecasters.map {

@@ -100,7 +100,7 @@ public struct Composing: Sendable {
     let judged = try await losses(on: blocks.all, progress) { path in
       let saved = try ModelFolder.open(path).forecaster().load()
       try Self.check(saved, path: path, against: first, path: firstPath)
-      let frames = try measured.series.map { try saved.recipe.frame($0) }
+      let frames = try saved.recipe.frames(measured.series)
       return { blocks.loss(of: saved.forecaster, on: $0, in: frames[$0.series]) }
     }
     var examples = [RoutedExamples](repeating: RoutedExamples(), count: 3)

@@ -32,7 +32,7 @@ struct LongHorizonModel {
       window: window)
     let task = try ForecastingTask(
       config, seed: seed, recipe: recipe,
-      frames: try data.table.series.map { try recipe.frame($0) },
+      frames: try recipe.frames(data.table.series),
       split: split, batch: options.batch)
     var training = TrainerOptions.forecaster(learningRate: options.learningRate)
     (training.budget, training.seed) = (options.budget, seed)
