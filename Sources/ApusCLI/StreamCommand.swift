@@ -13,7 +13,8 @@ struct StreamCommand: ParsableCommand {
       EXAMPLE: tail -n +1 -f prices.csv | apus stream --model my-model --snapshot prices.state
 
       Takes CSV with a header and the columns of the training data, or just times and values, of one \
-      series or of thousands. Each row gives one line at once: JSON with cutoff, ds, levels and \
+      series or of thousands. A row with several columns that are forecast gives a line for each, a row \
+      that is a whole series the forecast after its last value. Each row gives one line at once: JSON with cutoff, ds, levels and \
       quantiles [steps ahead][levels], or CSV. Units are those of apus forecast. anomaly says where the \
       row lay in what had been forecast for it, in standard normal deviations: beyond 4 to either side \
       is rare. drift is the error of about the last 50 rows over that of all: far above 1 the model has \

@@ -30,6 +30,8 @@ struct ColumnRoles {
   private var timeLike: Set<Int> = []
   /// Columns that play another part.
   private let barred: Set<Int>
+  /// Whether the table is the first row of a live one, in which a column may be missing.
+  private let isLive: Bool
 
   /// Decides.
   ///
@@ -37,10 +39,13 @@ struct ColumnRoles {
   ///   - layout: The table.
   ///   - options: What a person says.
   ///   - barred: Columns that are neither time, name, target nor beside it. Default: none.
+  ///   - isLive: Whether the table is the first row of a live one. Default: no.
   /// - Throws: ``SeriesError`` where the table cannot be read, or can be read in several ways.
-  init(_ layout: CSVLayout, options: SeriesOptions, barred: Set<Int> = []) throws(SeriesError) {
+  init(_ layout: CSVLayout, options: SeriesOptions, barred: Set<Int> = [], isLive: Bool = false)
+    throws(SeriesError)
+  {
     self.layout = layout
-    self.barred = barred
+    (self.barred, self.isLive) = (barred, isLive)
     self.options = options
     file = layout.table.source.name
     facts = layout.names.indices.map { ColumnFacts(layout, $0) }
@@ -468,7 +473,9 @@ extension ColumnRoles {
   private func requireNumbers(_ index: Int, name: String) throws(SeriesError) {
     guard !facts[index].isNumeric else { return }
     let style = layout.styles[index]
-    let row = layout.rows.indices.first { style.parse(layout.cell($0, index)) == .bad } ?? 0
+    let bad = layout.rows.indices.first { style.parse(layout.cell($0, index)) == .bad }
+    if isLive, bad == nil { return }
+    let row = bad ?? 0
     throw .notNumeric(
       file: file, column: name,
       line: layout.rows.isEmpty ? layout.headerLine : layout.line(row),

@@ -12,30 +12,43 @@ public struct LiveRow: Sendable, Equatable {
   public var covariates: [Double]
 }
 
-/// Why a line was passed over.
+/// What a line of a live table holds: a row; of a table with several targets one of each; of a table with
+/// a series in each line all rows of the series.
+public struct LiveLine: Sendable, Equatable {
+  /// The rows that can be read. Those of one series follow each other in time.
+  public var rows: [LiveRow] = []
+  /// Why others were passed over.
+  public var problems: [RowError] = []
+}
+
+/// Why a line, or one series of it, was passed over.
 public struct RowError: Error, Equatable, Sendable {
   /// The number of the line, from 1.
   public var line: Int
   /// The finding and the expectation.
   public var problem: String
+  /// The series that was passed over; nil where all of the line was.
+  public var series: String?
 
   /// Records what is wrong with a line.
-  public init(line: Int, problem: String) {
-    self.line = line
-    self.problem = problem
+  public init(line: Int, problem: String, series: String? = nil) {
+    (self.line, self.problem, self.series) = (line, problem, series)
   }
 }
 
 extension RowError: ApusError {
   public var exitStatus: ExitStatus { .badData }
 
-  public var description: String { "line \(line): \(problem); the row was skipped" }
+  public var description: String {
+    "line \(line): \(problem); the row\(series.map { " of '\($0)'" } ?? "") was skipped"
+  }
 }
 
 /// Reads a table line by line while it is being written.
 ///
 /// The first lines settle which column is what, by the rules of ``SeriesTable``; from then on every line
 /// stands alone. A file without a header is read when it has one or two columns: the time and the value.
+/// A table with a series in each line is read where `options` have the format of such a file.
 public struct RowReader {
   /// The columns that go with every row, by name; empty until the first row.
   public private(set) var covariateNames: [String] = []
@@ -59,8 +72,10 @@ public struct RowReader {
     let time: TimeAxis
     let months: MonthNames
     let keys: [Int]
-    let target: Int
+    let targets: [Int]
     let covariates: [Int]
+    /// The times of the targets, where each line is a series.
+    let stamps: [Timestamp]?
     /// Columns of words, which make further covariates.
     let categories: [(column: Int, classes: CategoryColumn)]
   }
@@ -71,7 +86,7 @@ public struct RowReader {
   /// Starts before the first line.
   ///
   /// - Parameters:
-  ///   - options: What is known about the columns; one target at most.
+  ///   - options: What is known about the columns.
   ///   - isIntraday: Whether several rows fall into a day; then, where no format says otherwise, times with
   ///     a zone move to Coordinated Universal Time, while days stay the days of their place.
   ///   - isNeeded: Which columns besides time, name and target are to be read.
@@ -85,31 +100,51 @@ public struct RowReader {
 
   /// Reads a line, without its end.
   ///
-  /// - Returns: The row; nil for a header, a comment or an empty line.
+  /// - Returns: Its rows; none of a header, a comment or an empty line.
   /// - Throws: ``RowError`` for a line that is to be passed over, ``SeriesError`` when the columns asked
   ///   for are not there, after which reading has no point.
-  public mutating func row(_ line: String) throws -> LiveRow? {
+  public mutating func line(_ line: String) throws -> LiveLine {
     lineNumber += 1
     let text = lineNumber == 1 && line.hasPrefix("\u{FEFF}") ? String(line.dropFirst()) : line
-    guard text.utf8.contains(where: { $0 > 0x20 }) else { return nil }
+    guard text.utf8.contains(where: { $0 > 0x20 }) else { return LiveLine() }
     guard text.utf8.count <= Self.lineLimit else {
       throw problem("found more than \(Self.lineLimit) bytes, expected one row")
     }
     if columns == nil { columns = try settled(with: text) }
-    guard let columns else { return nil }
-    let row = try parsed(text, columns)
-    if let last = seen[row.series] {
-      guard row.stamp > last else {
-        passedOver += 1
-        return nil
+    guard let columns else { return LiveLine() }
+    var found = try parsed(text, columns)
+    // A series is given again from its start when its line has grown.
+    if columns.stamps != nil, let name = found.rows.first?.series, seen[name] == nil,
+      let last = latest[name], let newest = found.rows.last, newest.stamp > last
+    {
+      found.rows.removeAll { $0.stamp <= last }
+    }
+    var rows: [LiveRow] = []
+    for row in found.rows {
+      if let last = seen[row.series] {
+        guard row.stamp > last else {
+          passedOver += 1
+          continue
+        }
+        seen[row.series] = nil
       }
-      seen[row.series] = nil
+      if let last = latest[row.series], row.stamp <= last {
+        let reason = "found the time \(row.stamp) after \(last), expected a later one"
+        // What is wrong with all series of a line is said once.
+        guard found.rows.count > 1, columns.stamps == nil else { throw problem(reason) }
+        found.problems.append(RowError(line: lineNumber, problem: reason, series: row.series))
+        continue
+      }
+      latest[row.series] = row.stamp
+      rows.append(row)
     }
-    if let last = latest[row.series], row.stamp <= last {
-      throw problem("found the time \(row.stamp) after \(last), expected a later one")
+    if rows.isEmpty, found.problems.count > 1, let first = found.problems.first,
+      found.problems.allSatisfy({ $0.problem == first.problem })
+    {
+      throw problem(first.problem)
     }
-    latest[row.series] = row.stamp
-    return row
+    found.rows = rows
+    return found
   }
 
   /// Counts rows up to these as read before, by series: until a later one comes they are passed over.
@@ -131,6 +166,7 @@ public struct RowReader {
       let source = try SourceFile(
         name: "standard input", bytes: Array((head + gap + text).utf8), limit: 4 * Self.lineLimit)
       let layout = try CSVLayout(source, options: options)
+      if let rows = try seriesLine(layout, text) { return rows }
       if let pending {
         // A row wider than its header would move the names off their columns.
         let header = try CSVTable(
@@ -145,7 +181,7 @@ public struct RowReader {
         }
       }
       guard let bad = layout.badRows.last, layout.rows.isEmpty else {
-        let roles = try ColumnRoles(layout, options: adapted(to: layout))
+        let roles = try ColumnRoles(layout, options: adapted(to: layout), isLive: true)
         return try columns(layout, roles)
       }
       throw .tooManyBadRows(
@@ -165,6 +201,30 @@ public struct RowReader {
     }
   }
 
+  /// The columns of a table with a series in each line; nil for any other.
+  private func seriesLine(_ layout: CSVLayout, _ text: String) throws(SeriesError) -> Columns? {
+    guard options.format?.isRowPerSeries == true, let pending else { return nil }
+    let delimiter = layout.table.delimiter
+    func fields(_ text: String) throws(SeriesError) -> Int {
+      let source = try SourceFile(
+        name: "standard input", bytes: Array(text.utf8), limit: Self.lineLimit)
+      return try CSVTable(source, delimiter: delimiter, line: 1).fieldCount(row: 0)
+    }
+    // A series that ends before the longest one may have fewer fields.
+    let short = try fields(pending.text) - fields(text)
+    guard short >= 0 else { return nil }
+    let row = text + String(repeating: String(UnicodeScalar(delimiter)), count: short)
+    let source = try SourceFile(
+      name: "standard input", bytes: Array((pending.text + "\n" + row).utf8),
+      limit: 4 * Self.lineLimit)
+    let whole = try CSVLayout(source, options: options)
+    guard let series = try RowSeries(whole, options: options) else { return nil }
+    return Columns(
+      delimiter: delimiter, names: whole.names, styles: whole.styles, time: .rowOrder,
+      months: .english, keys: series.labels, targets: series.columns, covariates: [],
+      stamps: series.stamps, categories: [])
+  }
+
   private func lines(before line: Int) -> String {
     String(repeating: "\n", count: max(0, line - 1))
   }
@@ -173,6 +233,13 @@ public struct RowReader {
   private func adapted(to layout: CSVLayout) -> SeriesOptions {
     var adapted = options
     adapted.covariates = []
+    // One row does not tell which of its columns are forecast; the file did.
+    if options.targets.isEmpty || options.targets == ["*"], let format = options.format,
+      format.targets.count > 1
+    {
+      adapted.targets = format.targets
+      return adapted
+    }
     guard let target = options.targets.first, layout.width <= 2,
       !layout.names.contains(where: { normalizedName($0) == normalizedName(target) })
     else { return adapted }
@@ -183,28 +250,30 @@ public struct RowReader {
   private mutating func columns(
     _ layout: CSVLayout, _ roles: ColumnRoles
   ) throws(SeriesError) -> Columns {
-    guard roles.targets.count == 1, let target = roles.targets.first else {
+    guard !roles.targets.isEmpty else {
       throw .noSuchColumn(file: "standard input", name: "value", names: layout.names)
     }
-    let taken = Set(roles.time.columns + roles.keys + [target])
+    let taken = Set(roles.time.columns + roles.keys + roles.targets)
     let covariates = layout.names.indices.filter {
       !taken.contains($0) && isNeeded(layout.names[$0])
         && options.format?.category(layout.names[$0]) == nil
     }
     let categories = layout.names.indices.compactMap { column in
       options.format?.category(layout.names[column]).map { (column: column, classes: $0) }
-    }.filter { one in one.column != target && one.classes.names.contains(where: isNeeded) }
+    }.filter { one in
+      !roles.targets.contains(one.column) && one.classes.names.contains(where: isNeeded)
+    }
     covariateNames =
       covariates.map { layout.names[$0] } + categories.flatMap(\.classes.names)
     return Columns(
       delimiter: layout.table.delimiter, names: layout.names, styles: layout.styles,
-      time: roles.time, months: roles.months, keys: roles.keys, target: target,
-      covariates: covariates, categories: categories)
+      time: roles.time, months: roles.months, keys: roles.keys, targets: roles.targets,
+      covariates: covariates, stamps: nil, categories: categories)
   }
 
   // MARK: Rows
 
-  private func parsed(_ text: String, _ columns: Columns) throws -> LiveRow {
+  private func parsed(_ text: String, _ columns: Columns) throws -> LiveLine {
     let table: CSVTable
     do {
       let source = try SourceFile(
@@ -219,25 +288,65 @@ public struct RowReader {
       throw problem("found no readable row, expected \(columns.names.count) fields")
     }
     let count = table.fieldCount(row: 0)
-    guard count == columns.names.count else {
+    guard count == columns.names.count || columns.stamps != nil && count < columns.names.count
+    else {
       throw problem(
         "found \(count) field\(count == 1 ? "" : "s"), expected \(columns.names.count)")
     }
     let cells = (0..<count).map { table.cell(row: 0, column: $0) }
+    let label = columns.keys.filter { $0 < count }.map { table.text(row: 0, column: $0) }
+    if let stamps = columns.stamps {
+      return try series(label.filter { !$0.isEmpty }, cells, stamps, columns)
+    }
     let stamp = try stamp(cells, columns)
-    return LiveRow(
-      series: columns.keys.map { table.text(row: 0, column: $0) }.joined(separator: "/"),
-      stamp: stamp,
-      value: try number(cells, columns.target, columns),
-      covariates: try columns.covariates.map { try number(cells, $0, columns) }
-        + columns.categories.flatMap { one in
-          one.classes.numbers(table.text(row: 0, column: one.column))
-        })
+    let covariates =
+      try columns.covariates.map { try number(cells, $0, columns) }
+      + columns.categories.flatMap { one in
+        one.classes.numbers(table.text(row: 0, column: one.column))
+      }
+    var line = LiveLine()
+    for target in columns.targets {
+      let own = columns.targets.count > 1 ? [columns.names[target]] : []
+      let series = (label + own).joined(separator: "/")
+      do {
+        line.rows.append(
+          LiveRow(
+            series: series, stamp: stamp, value: try number(cells, target, columns),
+            covariates: covariates))
+      } catch {
+        guard columns.targets.count > 1 else { throw error }
+        line.problems.append(
+          RowError(line: lineNumber, problem: error.problem, series: series))
+      }
+    }
+    return line
+  }
+
+  /// The rows of a series, from its first value to its last.
+  private func series(
+    _ label: [String], _ cells: [ArraySlice<UInt8>], _ stamps: [Timestamp], _ columns: Columns
+  ) throws -> LiveLine {
+    guard !label.isEmpty else { throw problem("found no name, expected that of a series") }
+    var line = LiveLine()
+    let name = label.joined(separator: "/")
+    var rows: [LiveRow] = []
+    for (stamp, column) in zip(stamps, columns.targets) where column < cells.count {
+      var value = Double.nan
+      do { value = try number(cells, column, columns) } catch {
+        line.problems.append(RowError(line: lineNumber, problem: error.problem, series: name))
+      }
+      rows.append(LiveRow(series: name, stamp: stamp, value: value, covariates: []))
+    }
+    while let last = rows.last, last.value.isNaN { rows.removeLast() }
+    rows.removeFirst(rows.prefix { $0.value.isNaN }.count)
+    guard !rows.isEmpty else { throw problem("found no number, expected the values of a series") }
+    line.rows = rows
+    return line
   }
 
   private func number(
     _ cells: [ArraySlice<UInt8>], _ column: Int, _ columns: Columns
-  ) throws -> Double {
+  ) throws(RowError) -> Double {
     switch columns.styles[column].parse(cells[column]) {
     case .number(let value): return value
     case .missing: return .nan

@@ -5,10 +5,10 @@
 struct RowSeries {
   private let layout: CSVLayout
   /// Columns of values, in order of time.
-  private let columns: [Int]
-  private let stamps: [Timestamp]
+  let columns: [Int]
+  let stamps: [Timestamp]
   /// Columns that name the series together.
-  private let labels: [Int]
+  let labels: [Int]
   /// How the names of the columns are written; nil where they are numbered.
   private let style: DateStyle?
   private let options: SeriesOptions
@@ -28,8 +28,11 @@ struct RowSeries {
     {
       guard let dated = try Self.dated(layout, run, options: options) else { return nil }
       (columns, stamps, style) = dated
-      labels = Self.labels(
-        layout, others: layout.names.indices.filter { !run.columns.contains($0) })
+      let others = layout.names.indices.filter { !run.columns.contains($0) }
+      let known = (options.format?.series ?? []).compactMap { layout.column(named: $0) }
+      labels =
+        !known.isEmpty && known.allSatisfy(others.contains)
+        ? known : Self.labels(layout, others: others)
       guard Self.holdNumbers(layout, columns) else { return nil }
       return
     }
@@ -198,7 +201,8 @@ struct RowSeries {
       series, lines: lines, targetName: "value", covariateNames: [], hasClock: hasClock,
       options: options, report: report)
     table.format = TableFormat(
-      time: .header(style: style), isUniversal: false, series: [], targets: [], covariates: [],
+      time: .header(style: style), isUniversal: false, series: labels.map { layout.names[$0] },
+      targets: [], covariates: [],
       numbers: columns.first.map { layout.styles[$0] } ?? NumberStyle())
     return table
   }

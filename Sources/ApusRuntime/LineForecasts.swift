@@ -209,13 +209,25 @@ public struct LineForecasts {
       }
       if let failure { throw failure }
     }
+    var whole = WholeSeries()
     for line in lines {
       do {
-        guard let row = try reader.row(line) else { continue }
-        let clock = try time(row.stamp)
-        if series.contains(row.series) { try flush(&self) }
-        series.insert(row.series)
-        waiting.append(Waiting(row: row, clock: clock))
+        let found = try reader.line(line)
+        if found.rows.count > 1, found.rows[0].series == found.rows[1].series {
+          try flush(&self)
+          for problem in found.problems { try body(.problem(problem)) }
+          if whole.isFull(beside: found.rows[0].series) { try told(&whole, body) }
+          whole.add(found.rows)
+          continue
+        }
+        try told(&whole, body)
+        for row in found.rows {
+          let clock = try time(row.stamp)
+          if series.contains(row.series) { try flush(&self) }
+          series.insert(row.series)
+          waiting.append(Waiting(row: row, clock: clock))
+        }
+        problems += found.problems.map { (waiting.count, $0) }
       } catch let error as RowError {
         problems.append((waiting.count, error))
       } catch {
@@ -223,7 +235,50 @@ public struct LineForecasts {
         throw error
       }
     }
+    try told(&whole, body)
     try flush(&self)
+  }
+
+  /// Series that came whole, a line each.
+  private struct WholeSeries {
+    private(set) var series: [[LiveRow]] = []
+    private var names: Set<String> = []
+    private var count = 0
+    /// Rows that wait at most, but for those of one series.
+    private static let mostRows = 200_000
+
+    /// Whether those that wait have to go before another one comes.
+    func isFull(beside name: String) -> Bool { count > Self.mostRows || names.contains(name) }
+
+    mutating func add(_ rows: [LiveRow]) {
+      series.append(rows)
+      names.insert(rows[0].series)
+      count += rows.count
+    }
+  }
+
+  /// Steps series that came whole side by side, and tells the forecast after the last row of each.
+  private mutating func told(
+    _ whole: inout WholeSeries, _ body: (Outcome) throws -> Void
+  ) throws {
+    let stacks = whole.series
+    whole = WholeSeries()
+    var last = [LineForecast?](repeating: nil, count: stacks.count)
+    var failure: (any Error)?
+    for place in 0..<(stacks.map(\.count).max() ?? 0) where failure == nil {
+      let numbers = stacks.indices.filter { place < stacks[$0].count }
+      let wave = try numbers.map { number in
+        let row = stacks[number][place]
+        return Waiting(row: row, clock: try time(row.stamp))
+      }
+      let (forecasts, wrong) = try step(wave)
+      for (number, forecast) in zip(numbers, forecasts) where place + 1 == stacks[number].count {
+        last[number] = forecast
+      }
+      failure = wrong
+    }
+    for forecast in last.compactMap(\.self) { try body(.forecast(forecast)) }
+    if let failure { throw failure }
   }
 
   /// Steps rows of different series together, those before the first that makes going on pointless.

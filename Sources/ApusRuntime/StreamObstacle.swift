@@ -10,8 +10,7 @@ extension Model {
   ///   - options: What is known about its columns.
   /// - Returns: A part of a sentence; nil where one of the first lines is read as a row.
   package func streamObstacle(inFileAt path: String, options: SeriesOptions) -> String? {
-    guard let format = recipe.table else { return "it is no table with a row for each time" }
-    if case .header = format.time { return "it has a row for each series" }
+    guard recipe.table != nil else { return "it is no table with a row for each time" }
     guard let file = FileHandle(forReadingAtPath: path) else { return "it cannot be opened" }
     defer { try? file.close() }
     var reader = LineForecasts.reader(of: self, recipes: [recipe], options: options)
@@ -21,12 +20,12 @@ extension Model {
       for _ in 0..<Self.mostFirstLines {
         guard let line = try lines.next() else { break }
         do {
-          if try reader.row(line) != nil { return nil }
+          if try !reader.line(line).rows.isEmpty { return nil }
         } catch let error as RowError { reason = error.problem }
       }
       return reason
     } catch SeriesError.noSuchColumn(_, _, _) {
-      return "a stream reads one column of values"
+      return "one line does not name the columns that it reads"
     } catch { return "\(error)" }
   }
 

@@ -109,24 +109,46 @@ struct NextStepsTests {
     }
   }
 
-  @Test("a table that no stream can read has no such line, but says why")
+  @Test(
+    "tables with several targets, and with a series in each row, are streamed by what is printed")
   func wide() throws {
     let folder = try TemporaryFolder()
     let lines = (1...90).map { row in
       "\(row),\(5 + sin(Double(row))),\(9 + cos(Double(row * row)))"
     }
-    let data = try folder.write("t,a,b\n" + lines.joined(separator: "\n"), to: "two.csv")
-    let result = try apus(
-      [
-        "compare", data, "--target", "a,b", "--measure", "level", "--models", "naive", "--horizon",
-        "2", "--output", folder.path + "/out", "-q",
-      ], in: folder.path)
-    #expect(result.status == 0, "\(result.errors)")
-    let steps = try Self.steps(result.output)
-    #expect(steps["Stream"] == "Stream: not of this file: a stream reads one column of values")
-    for name in ["Forecast", "Backtest"] {
-      let found = try Self.shell(try #require(steps[name]), in: folder.path)
-      #expect(found.status == 0 && found.lines.count > 3, "\(name): \(found.errors)")
+    let columns = try folder.write("t,a,b\n" + lines.joined(separator: "\n"), to: "two.csv")
+    let names = (1...60).map { "V\($0)" }.joined(separator: ",")
+    let series = (0..<5).map { number in
+      let values = (1..<60 - number).map { "\(5 + Double(number) + sin(Double($0 * $0)))" }
+      return "S\(number)," + values.joined(separator: ",")
+        + String(repeating: ",", count: number)
+    }
+    let rows = try folder.write(
+      names + "\n" + series.joined(separator: "\n"), to: "series.csv")
+    // A forecast for each column of a line; one for each line that is a series.
+    for (data, options, count) in [(columns, ["--target", "a,b"], 180), (rows, [], 5)] {
+      let result = try apus(
+        ["compare", data] + options + [
+          "--measure", "level", "--models", "naive", "--horizon", "2", "--output",
+          folder.path + "/out", "-q",
+        ], in: folder.path)
+      #expect(result.status == 0, "\(result.errors)")
+      let steps = try Self.steps(result.output)
+      var found: [String: CommandResult] = [:]
+      for name in ["Forecast", "Backtest", "Stream"] {
+        let one = try Self.shell(try #require(steps[name]), in: folder.path)
+        #expect(one.status == 0 && one.lines.count > 3, "\(name): \(one.errors)")
+        found[name] = one
+      }
+      #expect(found["Stream"]?.lines.count == count, "\(found["Stream"]?.errors ?? "")")
+      // The last lines of the stream say what the forecast of the file says.
+      let last = try #require(found["Stream"]?.lines.last)
+      let forecast = try #require(found["Forecast"]?.lines.last?.split(separator: ",")[2])
+      let middle = try #require(Double(forecast))
+      let object = try #require(
+        try JSONSerialization.jsonObject(with: Data(last.utf8)) as? [String: Any])
+      let quantiles = try #require(object["quantiles"] as? [[Double]])
+      #expect(abs(quantiles[1][4] - middle) < 1e-9)
     }
   }
 

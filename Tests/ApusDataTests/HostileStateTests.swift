@@ -103,10 +103,10 @@ struct HostileStateTests {
   @Test("steps beyond what a number counts one by one are no times")
   func steps() throws {
     var reader = RowReader(options: SeriesOptions(), isIntraday: false) { _ in true }
-    #expect(try reader.row("step,close") == nil)
-    #expect(try reader.row("1,5")?.stamp == Timestamp(secondsSinceEpoch: 1))
+    #expect(try reader.line("step,close").rows.isEmpty)
+    #expect(try reader.line("1,5").rows.first?.stamp == Timestamp(secondsSinceEpoch: 1))
     for step in ["9223372036854774784", "-9223372036854775808", "1e15", "1.5"] {
-      let error = #expect(throws: RowError.self) { try reader.row("\(step),5") }
+      let error = #expect(throws: RowError.self) { try reader.line("\(step),5") }
       #expect(error?.problem.contains("below 10^15") == true)
     }
   }
@@ -128,7 +128,7 @@ struct HostileStateTests {
     let text = "x,y\n1,2\n2,3\n3,4\n"
     #expect(try SeriesTable(parsingCSV: Array(text.utf8), options: options).rowCount == 3)
     var reader = RowReader(options: options, isIntraday: false) { _ in true }
-    for line in text.split(separator: "\n") { _ = try? reader.row(String(line)) }
+    for line in text.split(separator: "\n") { _ = try? reader.line(String(line)) }
   }
 
   @Test("quotes with accents in a quoted field are undoubled by bytes")

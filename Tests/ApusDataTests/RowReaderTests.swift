@@ -1,6 +1,15 @@
 import ApusData
 import Testing
 
+extension RowReader {
+  /// The row of a line that holds one at most.
+  mutating func row(_ text: String) throws -> LiveRow? {
+    let found = try line(text)
+    #expect(found.rows.count <= 1 && found.problems.isEmpty)
+    return found.rows.first
+  }
+}
+
 @Suite("Rows of a live table")
 struct RowReaderTests {
   private static func reader(_ target: String?, time: String? = nil) -> RowReader {
@@ -89,5 +98,59 @@ struct RowReaderTests {
     #expect(rows.map(\.stamp) == table.series[0].timestamps)
     #expect(rows.map(\.value.bitPattern) == table.series[0].values.map(\.bitPattern))
     #expect(rows.map { $0.covariates[0] } == table.series[0].covariates[0].values)
+  }
+
+  @Test("reads several targets of a line as series of their own, and loses none to another")
+  func wide() throws {
+    let text = "t,a,b,c\n1,1,2,30\n2,1.5,2.5,31\n3,2,2,30\n4,1,3,32\n5,2,4,31\n"
+    var options = SeriesOptions()
+    options.targets = ["*"]
+    let table = try SeriesTable(parsingCSV: Array(text.utf8), options: options)
+    #expect(table.series.map(\.id) == ["a", "b", "c"])
+    options.format = table.format
+    var reader = RowReader(options: options, isIntraday: false) { _ in false }
+    #expect(try reader.line("t,a,b,c").rows.isEmpty)
+    // The first row does not tell that b is a column of numbers, the file did.
+    let first = try reader.line("6,7,,9")
+    #expect(first.rows.map(\.series) == ["a", "b", "c"] && first.problems.isEmpty)
+    #expect(first.rows[0].value == 7 && first.rows[1].value.isNaN && first.rows[2].value == 9)
+    let second = try reader.line("7,8,oops,10")
+    #expect(second.rows.map(\.series) == ["a", "c"] && second.rows.map(\.value) == [8, 10])
+    let problem = try #require(second.problems.first)
+    #expect(
+      problem.description
+        == "line 3: found 'oops' in column 'b', expected a number; the row of 'b' was skipped")
+    // b has not seen the seventh row, a and c have.
+    let late = try reader.line("7,1,1,1")
+    #expect(late.rows.map(\.series) == ["b"] && late.problems.map(\.series) == ["a", "c"])
+    let again = try #require(throws: RowError.self) { try reader.line("7,1,1,1") }
+    #expect(again.series == nil && again.problem.contains("expected a later one"))
+  }
+
+  @Test("reads a series in each line, and what a line has grown by")
+  func rowPerSeries() throws {
+    let text = "id,2001,2002,2003,2004,2005\nnorth,1,2,3,4,5\nsouth,,7,8,9,\neast,3,3,4,5,6\n"
+    let table = try SeriesTable(parsingCSV: Array(text.utf8))
+    #expect(table.series.count == 3)
+    var options = SeriesOptions()
+    options.format = table.format
+    var reader = RowReader(options: options, isIntraday: false) { _ in false }
+    for (place, line) in text.split(separator: "\n").enumerated() {
+      let rows = try reader.line(String(line)).rows
+      guard place > 0 else {
+        #expect(rows.isEmpty)
+        continue
+      }
+      let known = table.series[place - 1]
+      #expect(rows.allSatisfy { $0.series == known.id })
+      #expect(rows.map(\.stamp) == known.timestamps && rows.map(\.value) == known.values)
+    }
+    #expect(try reader.line("south,,7,8,9,10").rows.map(\.value) == [10])
+    #expect(throws: RowError.self) { try reader.line("south,,7,8,9,10") }
+    let holed = try reader.line("west,1,x,3")
+    #expect(holed.rows.map { $0.value.isNaN ? -1 : $0.value } == [1, -1, 3])
+    #expect(holed.problems.map(\.problem) == ["found 'x' in column '2002', expected a number"])
+    #expect(throws: RowError.self) { try reader.line(",1,2,3") }
+    #expect(throws: RowError.self) { try reader.line("void,,,") }
   }
 }
