@@ -17,7 +17,7 @@ struct BenchCommand: ParsableCommand {
       """,
     subcommands: [
       Train.self, Prefill.self, Decode.self, Step.self, Attention.self, Scan.self, Experts.self,
-      BenchForecastCommand.self, BenchVolatilityCommand.self,
+      BenchForecastCommand.self, BenchVolatilityCommand.self, BenchReadCommand.self,
     ])
 
   /// How many sequences are measured at once.

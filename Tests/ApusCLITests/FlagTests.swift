@@ -98,7 +98,8 @@ struct FlagTests {
     "seconds", "started_at", "at", "tokens_per_second", "units_per_second", "milliseconds_p50",
     "milliseconds_p99", "milliseconds", "gflops", "share_of_limit", "peak_bytes", "command",
     "router_seconds", "expert_seconds", "forward_milliseconds", "time_over_dense", "microseconds",
-    "step_seconds", "checkpoint_seconds", "validation_seconds",
+    "step_seconds", "checkpoint_seconds", "validation_seconds", "table_seconds", "frame_seconds",
+    "window_seconds",
   ]
 
   private static func withoutClocks(_ value: Any) -> Any {
@@ -389,6 +390,9 @@ struct FlagTests {
       "bench scan": ["bench", "scan", "--channels", "8", "--states", "4"] + bench,
       "bench experts": ["bench", "experts", "--width", "8", "--experts", "2", "--per-token", "1"]
         + bench,
+      "bench read": [
+        "bench", "read", inputs.prices, "--target", "close", "--runs", "1", "--json",
+      ],
       "bench volatility": [
         "bench", "volatility", variances, "--target", "rv", "--horizons", "1",
       ],
@@ -652,6 +656,25 @@ struct FlagTests {
       "bench volatility --horizons": .with(["--horizons", "2"]),
       "bench volatility --fit-rows": .with(["--fit-rows", "60"]),
       "bench volatility --from": .with(["--from", "2018-09-01"]),
+      "bench read data": .instead(
+        ["bench", "read", inputs.days, "--target", "close", "--runs", "1", "--json"]),
+      "bench read --target": .with(["--target", "open"]),
+      "bench read --id": .refused(["--id", "volume"], "volume"),
+      "bench read --time": .with(["--time", "none"]),
+      "bench read --day-first": .base(
+        ["bench", "read", inputs.days, "--runs", "1", "--json"], with: ["--no-day-first"]),
+      "bench read --decimal": .with(["--decimal", "comma"]),
+      "bench read --missing": .with(["--missing", "100.0"]),
+      "bench read --locale": .refused(["--locale", "xx"], "must be one of"),
+      "bench read --header": .with(["--header", "0"]),
+      "bench read --duplicates": .base(
+        ["bench", "read", doubled, "--runs", "1", "--json"], with: ["--duplicates", "last"]),
+      "bench read --freq": .with(["--freq", "1w"]),
+      "bench read --season": .with(["--season", "3"]),
+      "bench read --measure": .with(["--measure", "level"]),
+      "bench read --context": .with(["--context", "6"]),
+      "bench read --horizon": .with(["--horizon", "3"]),
+      "bench read --runs": .with(["--runs", "2"]),
       "bench forecast --split": .refused(["--split", "half"], "--split"),
       "bench forecast --horizon": .with(["--horizon", "3"]),
       "bench forecast --season": .with(["--season", "3"]),
