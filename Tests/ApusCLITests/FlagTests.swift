@@ -659,7 +659,7 @@ struct FlagTests {
       "bench read data": .instead(
         ["bench", "read", inputs.days, "--target", "close", "--runs", "1", "--json"]),
       "bench read --target": .with(["--target", "open"]),
-      "bench read --id": .refused(["--id", "volume"], "volume"),
+      "bench read --id": .with(["--id", "volume"]),
       "bench read --time": .with(["--time", "none"]),
       "bench read --day-first": .base(
         ["bench", "read", inputs.days, "--runs", "1", "--json"], with: ["--no-day-first"]),

@@ -189,14 +189,15 @@ struct NaiveTests {
     }
   }
 
-  @Test("add training residuals to the point")
+  @Test("have the point as their median, and training residuals about it")
   func residuals() throws {
-    // One-step changes alternate 1.5 (6 times) and 0.5 (5 times); two-step changes are all 2.
+    // One-step changes alternate 1.5 (6 times) and 0.5 (5 times); two-step changes are all 2. Their medians
+    // are the drift's business.
     var naive = Baseline.naive
     let task = ForecastTask(horizon: 2, levels: [0.25, 0.5, 0.8], measure: .level)
     try naive.fit(history, task: task)
     let forecast = try naive.forecast(history[...], task: task)
-    #expect(forecast == [[13, 14, 14], [14.5, 14.5, 14.5]])
+    #expect(forecast == [[11.5, 12.5, 12.5], [12.5, 12.5, 12.5]])
   }
 }
 
