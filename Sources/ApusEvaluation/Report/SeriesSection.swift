@@ -16,6 +16,8 @@ struct SeriesSection {
   /// The recommended forecaster, and what it is compared with.
   let own: Markup
   let other: Markup
+  /// What the table shows.
+  let title: Markup
   let lines: [Line]
 
   /// A drawing of each, where one was made.
@@ -23,7 +25,9 @@ struct SeriesSection {
 
   init?(_ record: ComparisonRecord, cast: ChartCast) {
     guard let series = record.series, let found = record.seriesPlaces else { return nil }
-    (own, other) = (.text(found.own), .text(found.other ?? ""))
+    (own, other) = (.text(found.own), .text(found.other ?? "nothing else"))
+    title = .text(
+      "Loss of \(found.own)\(found.other.map { " beside that of \($0)" } ?? ""), by series.")
     wins = .text(Self.wins(series.filter { !$0.losses.isEmpty }))
     lines = found.places.map { place in
       let one = series[place.series]
@@ -81,18 +85,21 @@ extension ComparisonRecord {
   /// Nil with fewer than two series, and where nothing is recommended.
   ///
   /// A model is compared with the best baseline, a baseline with the naive forecast of the season or the
-  /// naive one. Series stand by the ratio of the two losses.
+  /// naive one, and that with the best model. Series stand by the ratio of the two losses; by the loss where
+  /// there is nothing to compare with.
   package var seriesPlaces: SeriesPlaces? {
     guard let series, series.count > 1, let own = verdict.use else {
       return nil
     }
     let bars =
-      verdict.recommended == nil
-      ? ["seasonal-naive", "naive"] : [verdict.baseline].compactMap(\.self)
+      (verdict.recommended == nil
+      ? ["seasonal-naive", "naive", verdict.model] : [verdict.baseline]).compactMap(\.self)
     let other = bars.first { bar in bar != own && series.contains { $0.losses[bar] != nil } }
-    let compared = series.enumerated().compactMap { number, one in
-      guard let other, let loss = one.losses[own], let bar = one.losses[other] else { return nil }
-      return (series: number, loss: loss, bar: bar)
+    let compared = series.enumerated().compactMap {
+      number, one -> (series: Int, loss: Double, bar: Double)? in
+      guard let loss = one.losses[own] else { return nil }
+      guard let other else { return (series: number, loss: loss, bar: 1) }
+      return one.losses[other].map { (series: number, loss: loss, bar: $0) }
     }.sorted { (one: (series: Int, loss: Double, bar: Double), two) in
       one.loss * two.bar < two.loss * one.bar
     }
