@@ -1,6 +1,6 @@
 public import ApusData
 
-/// The origins of one part of a table, grouped by date.
+/// The origins of one part of a table, or one in so many of them, grouped by date.
 ///
 /// Losses of different series at one date depend on each other, so a date, not a forecast, is the unit
 /// that tests and intervals count.
@@ -28,36 +28,46 @@ public struct ForecastOrigins: Sendable {
   ///   - table: The series.
   ///   - split: The parts.
   ///   - part: The part that the targets lie in.
+  ///   - stride: One date in so many, from the first on. Default: all.
   ///   - isJudged: Whether a series counts, by its number. Default: all do.
   public init(
-    _ table: SeriesTable, split: Split, part: Split.Part,
+    _ table: SeriesTable, split: Split, part: Split.Part, stride: Int = 1,
     where isJudged: (_ series: Int) -> Bool = { _ in true }
   ) {
-    var origins: [(Int, Int)] = []
-    var ranges: [Range<Int>] = []
+    var origins: [[Int]] = []
     for series in table.series.indices {
-      let start = origins.count
       let values = table.series[series].values
-      if isJudged(series), let first = values.firstIndex(where: \.isFinite) {
-        origins += split.origins(part, series: series, lookBack: 1).filter { row in
-          row >= first && values[row + 1...row + split.horizon].contains(where: \.isFinite)
-        }.map { (series, $0) }
+      guard isJudged(series), let first = values.firstIndex(where: \.isFinite) else {
+        origins.append([])
+        continue
       }
-      ranges.append(start..<origins.count)
+      origins.append(
+        split.origins(part, series: series, lookBack: 1).filter { row in
+          row >= first && values[row + 1...row + split.horizon].contains(where: \.isFinite)
+        })
     }
-    self.ranges = ranges
     // Rows without a clock meet at the same distance from the start of the part.
     let hasClock = table.cadence.frequency != .steps
-    let keys = origins.map { series, row in
+    func key(_ series: Int, _ row: Int) -> Int64 {
       hasClock
         ? table.series[series].timestamps[row].secondsSinceEpoch
         : Int64(row - split.rows(part, series: series).lowerBound)
     }
-    let sorted = Set(keys).sorted()
-    let index = Dictionary(uniqueKeysWithValues: sorted.enumerated().map { ($1, $0) })
-    all = zip(origins, keys).map { origin, key in
-      Origin(series: origin.0, row: origin.1, date: index[key] ?? 0)
+    let keys = Set(origins.enumerated().flatMap { series, rows in rows.map { key(series, $0) } })
+      .sorted()
+    var dates: [Int64: Int] = [:]
+    for place in Swift.stride(from: 0, to: keys.count, by: max(1, stride)) {
+      dates[keys[place]] = dates.count
     }
-    dates = sorted.count
+    var (all, ranges) = ([Origin](), [Range<Int>]())
+    for (series, rows) in origins.enumerated() {
+      let start = all.count
+      for row in rows {
+        guard let date = dates[key(series, row)] else { continue }
+        all.append(Origin(series: series, row: row, date: date))
+      }
+      ranges.append(start..<all.count)
+    }
+    (self.all, self.ranges, self.dates) = (all, ranges, dates.count)
   }
 }

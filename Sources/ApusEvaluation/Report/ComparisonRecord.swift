@@ -93,6 +93,8 @@ public struct ComparisonTask: Codable, Sendable, Equatable {
   public var stepName = "step"
   /// Forecast origins scored in the test split; of text, scored tokens.
   public var testWindows: Int?
+  /// One date in so many is a forecast origin; nil where all are.
+  public var originStride: Int?
   /// What the budget counts: "seconds" of training on the threads below, or "steps".
   public var budgetUnit: String
   /// The budget of each model, in ``budgetUnit``.

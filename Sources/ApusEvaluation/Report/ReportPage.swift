@@ -165,7 +165,8 @@ extension ReportPage {
       Fact("budget", budget),
       Fact("seeds", task.seeds.count == 1 ? "1" : "\(task.seeds.count) per model"),
       task.testWindows.map {
-        Fact("test", counted($0, task.kind == .text ? "token" : "origin"))
+        let every = task.originStride.map { ", on one date in \($0)" } ?? ""
+        return Fact("test", counted($0, task.kind == .text ? "token" : "origin") + every)
       },
       Fact("machine", "\(task.threads) thread\(task.threads == 1 ? "" : "s"), \(task.isa)"),
     ].compactMap(\.self)

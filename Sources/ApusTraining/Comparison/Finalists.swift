@@ -98,8 +98,9 @@ struct Finalists {
       }
     }
     let differences = sums.filter { $0.count > 0 }.map { $0.sum / Double($0.count) }
-    let overlap = problem.judgesBySeries ? 1 : problem.split.horizon
-    guard let test = try? ClarkWest(differences: differences, horizon: overlap) else { return nil }
+    guard let test = try? ClarkWest(differences: differences, horizon: problem.overlap) else {
+      return nil
+    }
     return NestedTest(
       model: model.name, baseline: baseline.name, statistic: test.statistic, pValue: test.pValue)
   }

@@ -106,7 +106,8 @@ extension SeriesProblem {
     }
     guard isConformal else { return try coverage(forecasts, Array(origins.all.indices)) }
     let border = origins.dates / 2
-    let early = origins.all.indices.filter { origins.all[$0].date <= border - split.horizon }
+    let shared = (split.horizon + originStride - 1) / originStride
+    let early = origins.all.indices.filter { origins.all[$0].date <= border - shared }
     let late = origins.all.indices.filter { origins.all[$0].date >= border }
     guard !early.isEmpty, !late.isEmpty else { return [] }
     var corrected = forecasts

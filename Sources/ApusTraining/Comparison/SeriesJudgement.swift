@@ -43,7 +43,7 @@ struct SeriesJudgement {
     windows = origins.all.count
     var found = Found()
     let judgement = try Judgement(
-      overlap: problem.judgesBySeries ? 1 : problem.split.horizon, seed: options.seeds.first ?? 0
+      overlap: problem.overlap, seed: options.seeds.first ?? 0
     ) {
       try contenders.map { try Self.entry($0, problem, &found) }
         + (ensemble.map { [try Self.entry($0, problem, &found)] } ?? [])

@@ -29,6 +29,8 @@ struct SeriesProblem {
   let isConformal: Bool
   /// Whether no value can be negative: none is in the rows before the test part.
   let isNonNegative: Bool
+  /// One date in so many is a forecast origin.
+  let originStride: Int
   private let validation, test: ForecastOrigins
 
   /// Reads nothing but the table: fits scalers on the training part and makes the frames.
@@ -65,8 +67,10 @@ struct SeriesProblem {
     }
     self.naive = naive
     scales = measure == .level ? Self.units(training, season: season) : nil
+    let stride = Self.stride(measured, split: split, measure: measure)
+    originStride = stride
     func origins(_ part: Split.Part) -> ForecastOrigins {
-      ForecastOrigins(measured, split: split, part: part) { naive[$0] != nil }
+      ForecastOrigins(measured, split: split, part: part, stride: stride) { naive[$0] != nil }
     }
     (validation, test) = (origins(.validation), origins(.test))
     isConformal = options.isConformal
@@ -101,6 +105,27 @@ struct SeriesProblem {
   /// Whether series are what tests and intervals count: many that share no clock, so that none is known to
   /// depend on another. Else dates are, at which all series may move together.
   var judgesBySeries: Bool { table.cadence.frequency == .steps && table.series.count >= 20 }
+
+  /// How many successive units of ``units(_:)`` share some target.
+  var overlap: Int {
+    judgesBySeries ? 1 : (split.horizon + originStride - 1) / originStride
+  }
+
+  /// Steps of forecasts that a part has at most where fewer origins say as much: four to a horizon share
+  /// three quarters of their targets with the next. Levels alone are thinned out, as what is made of returns
+  /// counts single days.
+  private static let mostSteps = 250_000
+
+  private static func stride(_ table: SeriesTable, split: Split, measure: Measure) -> Int {
+    guard measure == .level, split.horizon >= 8 else { return 1 }
+    let most =
+      [Split.Part.validation, .test].map { part in
+        table.series.indices.reduce(0) {
+          $0 + split.origins(part, series: $1, lookBack: 1).count * split.horizon
+        }
+      }.max() ?? 0
+    return min(max(1, most / mostSteps), split.horizon / 4)
+  }
 
   /// The losses that tests and intervals count.
   func units(_ score: ForecastScore) -> [Double] {

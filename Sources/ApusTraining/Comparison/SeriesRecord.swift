@@ -15,6 +15,7 @@ extension SeriesJudgement {
       options: options)
     (task.measure, task.horizon) = (problem.measure.title, options.horizon)
     task.covariates = options.covariates
+    task.originStride = problem.originStride > 1 ? problem.originStride : nil
     task.stepName = table.cadence.frequency.stepName
     task.timeAxis = table.cadence.frequency != .steps ? .utcSeconds : .index
     var record = judgement.record(task, source: source, options: options, windows: windows)
@@ -23,8 +24,11 @@ extension SeriesJudgement {
     record.examples = finalists.examples(series: 0, count: 6)
     record.health = table.report.health + [splitCheck] + unjudged
     record.nestedTest = finalists.nestedTest(lookback: options.lookBack)
-    record.residuals = finalists.residuals(
-      of: record.verdict.recommended ?? record.verdict.baseline)
+    // Errors of dates that are not neighbors tell nothing of those that are.
+    record.residuals =
+      problem.originStride > 1
+      ? nil
+      : finalists.residuals(of: record.verdict.recommended ?? record.verdict.baseline)
     guard problem.table.series.count > 1 else { return record }
     record.series = outcomes()
     record.seriesSkill = seriesSkill(record.rows, seed: options.seeds.first ?? 0)
