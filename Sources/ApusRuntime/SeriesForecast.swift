@@ -51,12 +51,70 @@ public struct SeriesForecast: Sendable {
     let all = forecaster.quantiles(input, last: lookBack).values
     return rows.map { row in
       let base = (row - start - lookBack) * width
-      return unscaled(
-        all[base..<base + width], location: frame.locations[row], scale: frame.scales[row],
-        season: frame.seasons[row], config
-      ) { frame.shift(row + $0) }
+      return unscaled(all[base..<base + width], frame, row, config)
     }
   }
+
+  /// Rows of a pass over blocks of several series.
+  private static let rowsAtOnce = 4096
+
+  /// Forecasts after some rows of many series, blocks of several of them in one pass of the model. They are
+  /// those of each series alone but for rounding.
+  ///
+  /// - Parameters:
+  ///   - forecaster: The model.
+  ///   - frames: The series as the model sees them.
+  ///   - rows: Origins of each series, ascending.
+  /// - Returns: Of each series and each of its origins `[P][Q]` in units of the measure.
+  /// - Throws: `CancellationError`.
+  package static func quantiles(
+    of forecaster: Forecaster, frames: [SeriesFrame], after rows: [[Int]]
+  ) throws -> [[[[Double]]]] {
+    let config = forecaster.config
+    let (lookBack, width) = (config.context, config.horizon * config.levels.count)
+    var blocks: [(series: Int, number: Int, rows: ArraySlice<Int>)] = []
+    for (series, rows) in rows.enumerated() {
+      var rest = rows[...]
+      while let first = rest.first {
+        let number = first / lookBack
+        blocks.append((series, number, rest.prefix { $0 / lookBack == number }))
+        rest = rest.dropFirst(blocks[blocks.count - 1].rows.count)
+      }
+    }
+    var quantiles = [[[[Double]]]](repeating: [], count: frames.count)
+    let atOnce = max(1, rowsAtOnce / (2 * lookBack))
+    for start in stride(from: 0, to: blocks.count, by: atOnce) {
+      try Task.checkCancellation()
+      let part = blocks[start..<min(start + atOnce, blocks.count)]
+      var (input, asked) = ([Float](), [Int]())
+      for (place, block) in part.enumerated() {
+        let first = (block.number - 1) * lookBack
+        input += frames[block.series].rows(first..<first + 2 * lookBack, for: config)
+        asked += block.rows.map { place * 2 * lookBack + $0 - first }
+      }
+      var all = forecaster.quantiles(
+        Tensor(input, [part.count, 2 * lookBack, forecaster.rowWidth]), after: asked
+      ).values[...]
+      for block in part {
+        for row in block.rows {
+          quantiles[block.series].append(
+            unscaled(all.prefix(width), frames[block.series], row, config))
+          all = all.dropFirst(width)
+        }
+      }
+    }
+    return quantiles
+  }
+}
+
+/// Normalized quantiles of the forecast after a row, in units of the measure.
+private func unscaled(
+  _ quantiles: ArraySlice<Float>, _ frame: SeriesFrame, _ row: Int, _ config: ForecasterConfig
+) -> [[Double]] {
+  unscaled(
+    quantiles, location: frame.locations[row], scale: frame.scales[row],
+    season: frame.seasons[row], config
+  ) { frame.shift(row + $0) }
 }
 
 /// Normalized quantiles, `P · Q` of them, in units of the measure, whole where they are of counts; `shift` says

@@ -176,18 +176,20 @@ public struct ForecastingTask: TrainingTask {
     return finite.reduce(0, +) / Double(finite.count)
   }
 
-  /// The mean pinball loss of each origin of a part, by series, in units of the measure or of the scales;
-  /// NaN where no target is there.
+  /// The mean pinball loss of each origin of a part, or of one in so many where there are very many, by
+  /// series, in units of the measure or of the scales; NaN where no target is there.
   func partLosses(_ part: Split.Part) throws -> [[Double]] {
-    try frames.indices.map { series in
-      try Task.checkCancellation()
-      let origins = split.origins(part, series: series, lookBack: 1)
-      guard !origins.isEmpty else { return [] }
-      let forecast = SeriesForecast(forecaster, frame: frames[series], rows: origins)
-      return zip(origins, forecast.quantiles).map { origin, quantiles in
+    let every = split.originStride
+    let origins = frames.indices.map { series in
+      let all = split.origins(part, series: series, lookBack: 1)
+      return Array(stride(from: all.lowerBound, to: all.upperBound, by: every))
+    }
+    let found = try SeriesForecast.quantiles(of: forecaster, frames: frames, after: origins)
+    return zip(origins, found).enumerated().map { series, pairs in
+      zip(pairs.0, pairs.1).map { origin, quantiles in
         originLoss(
           quantiles, targets: (1...split.horizon).map { frames[series].measured(origin + $0) },
-          levels: forecast.levels) / (scales?[series] ?? 1)
+          levels: forecaster.config.levels) / (scales?[series] ?? 1)
       }
     }
   }

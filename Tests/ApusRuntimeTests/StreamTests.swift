@@ -73,6 +73,37 @@ struct StreamTests {
   }
 
   @Test(
+    "of many series in one pass are those of each alone",
+    arguments: ["transformer", "mamba", "lstm", "s5"], [(8, 0, 1), (13, 5, 1), (12, 4, 3)])
+  func ofMany(architecture: String, form: (context: Int, window: Int, patch: Int)) throws {
+    var model = try Self.model(architecture, context: form.context, window: form.window)
+    if form.patch > 1 {
+      var config = model.forecaster.config
+      config.patch = form.patch
+      model = ModelFolder.SavedForecaster(
+        forecaster: try Forecaster(config, key: RandomKey(seed: 3)), recipe: model.recipe,
+        target: "close")
+    }
+    let frames = try [40, 3, 200, 97].map { count in
+      try Self.frame(model, try Self.prices(count, seed: UInt64(count)))
+    }
+    // Origins of every kind: each row, some rows, one, none.
+    let rows = [Array(0..<39), [], stride(from: 11, to: 199, by: 4).map(\.self), [95]]
+    let found = try SeriesForecast.quantiles(of: model.forecaster, frames: frames, after: rows)
+    #expect(found.map(\.count) == rows.map(\.count))
+    var worst = 0.0
+    for (frame, (rows, found)) in zip(frames, zip(rows, found)) where !rows.isEmpty {
+      let alone = SeriesForecast(model.forecaster, frame: frame, rows: 0..<frame.count).quantiles
+      for (row, quantiles) in zip(rows, found) {
+        for (one, other) in zip(quantiles.joined(), alone[row].joined()) {
+          worst = max(worst, abs(one - other) / frame.scales[row])
+        }
+      }
+    }
+    #expect(worst < 1e-5)
+  }
+
+  @Test(
     "do not see what follows, to the bit", arguments: ["transformer", "mamba", "lstm"],
     Measure.allCases)
   func isCausal(architecture: String, measure: Measure) throws {

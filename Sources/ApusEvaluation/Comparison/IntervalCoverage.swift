@@ -23,12 +23,23 @@ public struct IntervalCoverage: Codable, Sendable, Equatable {
   public static func all(
     _ values: [Double], quantiles: [[Double]], levels: [Double]
   ) throws -> [IntervalCoverage] {
-    try levels.enumerated().compactMap { low, level in
-      guard level < 0.5, let high = levels.firstIndex(where: { abs($0 - (1 - level)) < 1e-9 })
-      else { return nil }
-      let share = try Metrics.coverage(
-        values, lower: quantiles.map { $0[low] }, upper: quantiles.map { $0[high] })
-      return IntervalCoverage(nominal: 1 - 2 * level, measured: share.value)
+    let pairs: [(low: Int, high: Int)] = levels.enumerated().compactMap { low, level in
+      guard level < 0.5 else { return nil }
+      return levels.firstIndex { abs($0 - (1 - level)) < 1e-9 }.map { (low, $0) }
+    }
+    try check("Coverage", quantiles.count, values.count)
+    var inside = [Int](repeating: 0, count: pairs.count)
+    for (value, row) in zip(values, quantiles) {
+      try check("Coverage", row.count, levels.count)
+      for (place, pair) in pairs.enumerated() {
+        let holds = row[pair.low] <= value && value <= row[pair.high]
+        inside[place] += holds ? 1 : 0
+      }
+    }
+    return try zip(pairs, inside).map { pair, inside in
+      IntervalCoverage(
+        nominal: 1 - 2 * levels[pair.low],
+        measured: try Proportion(successes: inside, of: values.count).value)
     }
   }
 }

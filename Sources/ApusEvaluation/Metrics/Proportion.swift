@@ -87,11 +87,12 @@ extension Metrics {
     -> [Proportion]
   {
     try check("Coverage", quantiles.count, values.count)
-    for row in quantiles { try check("Coverage", row.count, levels.count) }
-    return try levels.indices.map { level in
-      let below = values.indices.count { values[$0] <= quantiles[$0][level] }
-      return try Proportion(successes: below, of: values.count)
+    var below = [Int](repeating: 0, count: levels.count)
+    for (value, row) in zip(values, quantiles) {
+      try check("Coverage", row.count, levels.count)
+      for (level, quantile) in row.enumerated() where value <= quantile { below[level] += 1 }
     }
+    return try below.map { try Proportion(successes: $0, of: values.count) }
   }
 
   /// The share of forecasts with the sign of the value.

@@ -171,6 +171,25 @@ public struct Forecaster {
     }
   }
 
+  /// Quantiles after some rows of several series.
+  ///
+  /// - Parameters:
+  ///   - rows: `[B, T, F + W + P · K + S]`.
+  ///   - asked: The numbers of N rows among all B · T.
+  /// - Returns: `[N, 1, P · Q]`.
+  package func quantiles(_ rows: Tensor, after asked: [Int]) -> Tensor {
+    withoutGradient {
+      let (row, time) = (Row(rows, config), rows.shape[1])
+      func chosen(_ tensor: Tensor) -> Tensor {
+        tensor.reshaped([rows.shape[0] * time, 1, tensor.shape[2]]).sequences(asked)
+      }
+      let hidden = chosen(patches.byRow(backbone(tokens(row)), time: time))
+      return quantiles(
+        of: hidden, window: row.window.map(chosen), known: row.known.map(chosen),
+        scale: row.scale.map(chosen))
+    }
+  }
+
   /// Takes in rows without asking for a forecast.
   public func advance(_ rows: Tensor, state: inout ForecasterState) {
     withoutGradient { _ = hidden(Row(rows, config), state: &state) }

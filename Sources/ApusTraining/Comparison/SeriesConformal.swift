@@ -15,15 +15,10 @@ extension SeriesProblem {
   func forecasts(
     of forecaster: Forecaster, at origins: ForecastOrigins
   ) throws -> [[[Double]]] {
-    var forecasts: [[[Double]]] = []
-    forecasts.reserveCapacity(origins.all.count)
-    for (series, frame) in frames.enumerated() {
-      let rows = origins.all[origins.ranges[series]].map(\.row)
-      guard let first = rows.first, let last = rows.last else { continue }
-      try Task.checkCancellation()
-      let all = SeriesForecast(forecaster, frame: frame, rows: first..<last + 1)
-      forecasts += rows.map { all.quantiles[$0 - first] }
-    }
+    let forecasts = Array(
+      try SeriesForecast.quantiles(
+        of: forecaster, frames: frames, after: origins.ranges.map { origins.all[$0].map(\.row) }
+      ).joined())
     guard measure == .volatility else { return forecasts }
     return forecasts.map { $0.map { $0.map { max(0, $0) } } }  // a variance is never negative
   }
@@ -82,6 +77,24 @@ extension SeriesProblem {
       levels: levels, measure: measure, scales: scales)
   }
 
+  /// Coverage of forecasts from some origins: the central intervals, widest first.
+  ///
+  /// - Parameters:
+  ///   - forecasts: Of each origin `[P][Q]`.
+  ///   - origins: The origins.
+  ///   - levels: The Q levels.
+  /// - Returns: What each interval held.
+  /// - Throws: `MetricError`.
+  func coverage(
+    of forecasts: [[[Double]]], at origins: [ForecastOrigins.Origin], levels: [Double]
+  ) throws -> [IntervalCoverage] {
+    let pairs = zip(forecasts, outcomes(of: origins)).flatMap { quantiles, values in
+      zip(quantiles, values).filter { $0.1.isFinite }
+    }
+    return try IntervalCoverage.all(
+      pairs.map(\.1), quantiles: pairs.map(\.0), levels: levels)
+  }
+
   /// Coverage on the validation part: with a correction, each half of its dates has that of the other half,
   /// without the dates whose targets both share.
   ///
@@ -97,12 +110,8 @@ extension SeriesProblem {
     func coverage(
       _ forecasts: [[[Double]]], _ places: [Int]
     ) throws -> [IntervalCoverage] {
-      let outcomes = outcomes(of: places.map { origins.all[$0] })
-      let pairs = zip(places.map { forecasts[$0] }, outcomes).flatMap { quantiles, values in
-        zip(quantiles, values).filter { $0.1.isFinite }
-      }
-      return try IntervalCoverage.all(
-        pairs.map(\.1), quantiles: pairs.map(\.0), levels: levels)
+      try self.coverage(
+        of: places.map { forecasts[$0] }, at: places.map { origins.all[$0] }, levels: levels)
     }
     guard isConformal else { return try coverage(forecasts, Array(origins.all.indices)) }
     let border = origins.dates / 2
@@ -148,14 +157,14 @@ struct CorrectedScores {
       known.quantiles, means: known.means, part: .validation, levels: levels)
     correction = problem.correction(of: known.quantiles, levels: levels)
     let asked = try forecasts(.test)
-    let plain = try problem.score(
-      asked.quantiles, means: asked.means, part: .test, levels: levels)
-    guard let correction else {
-      (test, intervals) = (plain, plain.intervals)
+    let used = correction.map { asked.quantiles.map($0.applied) } ?? asked.quantiles
+    test = try problem.score(used, means: asked.means, part: .test, levels: levels)
+    guard correction != nil else {
+      intervals = test.intervals
       return
     }
-    test = try problem.score(
-      asked.quantiles.map(correction.applied), means: asked.means, part: .test, levels: levels)
-    intervals = test.intervals.beside(uncorrected: plain.intervals)
+    intervals = test.intervals.beside(
+      uncorrected: try problem.coverage(
+        of: asked.quantiles, at: problem.origins(.test).all, levels: levels))
   }
 }

@@ -5,11 +5,19 @@ import ApusRuntime
 public import ApusTensor
 
 extension Contender<Forecaster> {
-  /// The scores of every seed.
+  /// The scores of every seed: the models forecast one after the other, on all threads each, and are scored
+  /// side by side.
   func scores(_ problem: SeriesProblem) throws -> [CorrectedScores] {
-    try runs.map { run in
-      try CorrectedScores(problem, levels: run.model.config.levels) { part in
-        (try problem.forecasts(of: run.model, at: problem.origins(part)), nil)
+    let found = try runs.map { run in
+      (
+        levels: run.model.config.levels,
+        validation: try problem.forecasts(of: run.model, at: problem.origins(.validation)),
+        test: try problem.forecasts(of: run.model, at: problem.origins(.test))
+      )
+    }
+    return try sideBySide(found.count) { run in
+      try CorrectedScores(problem, levels: found[run].levels) { part in
+        (part == .test ? found[run].test : found[run].validation, nil)
       }
     }
   }

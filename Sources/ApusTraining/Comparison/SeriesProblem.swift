@@ -67,7 +67,8 @@ struct SeriesProblem {
     }
     self.naive = naive
     scales = measure == .level ? Self.units(training, season: season) : nil
-    let stride = Self.stride(measured, split: split, measure: measure)
+    // What is made of returns counts single days.
+    let stride = measure == .level ? split.originStride : 1
     originStride = stride
     func origins(_ part: Split.Part) -> ForecastOrigins {
       ForecastOrigins(measured, split: split, part: part, stride: stride) { naive[$0] != nil }
@@ -109,22 +110,6 @@ struct SeriesProblem {
   /// How many successive units of ``units(_:)`` share some target.
   var overlap: Int {
     judgesBySeries ? 1 : (split.horizon + originStride - 1) / originStride
-  }
-
-  /// Steps of forecasts that a part has at most where fewer origins say as much: four to a horizon share
-  /// three quarters of their targets with the next. Levels alone are thinned out, as what is made of returns
-  /// counts single days.
-  private static let mostSteps = 250_000
-
-  private static func stride(_ table: SeriesTable, split: Split, measure: Measure) -> Int {
-    guard measure == .level, split.horizon >= 8 else { return 1 }
-    let most =
-      [Split.Part.validation, .test].map { part in
-        table.series.indices.reduce(0) {
-          $0 + split.origins(part, series: $1, lookBack: 1).count * split.horizon
-        }
-      }.max() ?? 0
-    return min(max(1, most / mostSteps), split.horizon / 4)
   }
 
   /// The losses that tests and intervals count.
@@ -180,5 +165,21 @@ struct SeriesProblem {
     }
     // A series that stood still in training has the usual unit.
     return steps.map { $0 ?? known[known.count / 2] }
+  }
+}
+
+extension Split {
+  /// Steps of forecasts that a part has at most where fewer origins say as much.
+  private static let mostSteps = 250_000
+
+  /// One origin in so many of the validation and the test part is forecast from: four to a horizon at least,
+  /// which share three quarters of their targets with the next.
+  var originStride: Int {
+    guard horizon >= 8 else { return 1 }
+    let most =
+      [Part.validation, .test].map { part in
+        rows.indices.reduce(0) { $0 + origins(part, series: $1, lookBack: 1).count * horizon }
+      }.max() ?? 0
+    return min(max(1, most / Self.mostSteps), horizon / 4)
   }
 }
