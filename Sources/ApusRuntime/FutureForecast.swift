@@ -77,7 +77,7 @@ public struct FutureForecast: Encodable, Sendable {
     let ahead = try measured.map { one in
       try one.timestamps.last.map { try cadence.stamps(after: $0, count: model.horizon) } ?? []
     }
-    let outcomes = try zip(measured, ahead).map { try model.outcome($0, at: $1) }
+    let outcomes = try model.outcomes(measured, at: ahead)
     if let first = outcomes.first?.failure, outcomes.allSatisfy({ $0.failure != nil }) {
       throw first
     }
@@ -85,7 +85,7 @@ public struct FutureForecast: Encodable, Sendable {
     var (series, skipped) = ([Series](), [Skipped]())
     for ((one, ahead), outcome) in zip(zip(measured, ahead), outcomes) {
       let reason = outcome.failure.map { "\($0)" }
-      let fallback = reason == nil ? nil : try? naive.outcome(one, at: ahead)
+      let fallback = reason == nil ? nil : try? naive.outcomes([one], at: [ahead]).first
       guard let quantiles = outcome.quantiles ?? fallback?.quantiles, let last = one.timestamps.last
       else {
         skipped.append(Skipped(uniqueId: one.id, reason: reason ?? ""))

@@ -317,47 +317,63 @@ extension Model {
     var failure: (any ApusError)?
   }
 
-  /// Forecasts after the last row of a measured series.
+  /// Forecasts after the last row of measured series.
   ///
   /// - Parameters:
   ///   - series: The series.
-  ///   - stamps: The P times ahead.
-  /// - Returns: What became of it.
+  ///   - stamps: The P times ahead of each.
+  /// - Returns: What became of each.
   /// - Throws: What is wrong with the model or the columns, not with the rows alone.
-  func outcome(_ series: TimeSeries, at stamps: [Timestamp]) throws -> Outcome {
-    do { return Outcome(quantiles: try quantiles(after: series, at: stamps)) } catch {
-      switch error {
-      case let error as ForecastError: return Outcome(failure: error)
-      case let error as BaselineError: return Outcome(failure: error)
-      default: throw error
+  func outcomes(_ series: [TimeSeries], at stamps: [[Timestamp]]) throws -> [Outcome] {
+    let (recipe, rules) = (recipe, baselines)
+    let classical = sideBySide(series.count) { place in
+      Result {
+        try Self.quantiles(of: rules, after: series[place], at: stamps[place], recipe)
+      }
+    }
+    return try zip(zip(series, stamps), classical).map { one, classical in
+      do {
+        let trained = try quantiles(after: one.0, at: one.1)
+        return Outcome(quantiles: combined(trained + (try classical.get())))
+      } catch {
+        switch error {
+        case let error as ForecastError: return Outcome(failure: error)
+        case let error as BaselineError: return Outcome(failure: error)
+        default: throw error
+        }
       }
     }
   }
 
-  private func quantiles(after series: TimeSeries, at stamps: [Timestamp]) throws -> [[Double]] {
-    let ahead = try recipe.rowsAhead(of: series, at: stamps)
-    var all: [[[Double]]] = []
-    if !forecasters.isEmpty {
-      let frame = try recipe.frame(series, ahead: ahead)
-      let last = frame.count - 1
-      guard last >= 0, frame.isScaled[last] else {
-        throw ForecastError.noHistory(series: series.id, rows: frame.count)
-      }
-      for forecaster in forecasters {
-        let forecast = SeriesForecast(forecaster, frame: frame, rows: last..<last + 1)
-        try forecaster.requireFinite(
-          forecast.quantiles[0], for: "the rows after those of series '\(series.id)'")
-        all.append(forecast.quantiles[0])
-      }
+  /// Of each trained member, `[P][Q]`.
+  private func quantiles(after series: TimeSeries, at stamps: [Timestamp]) throws -> [[[Double]]] {
+    guard !forecasters.isEmpty else { return [] }
+    let frame = try recipe.frame(series, ahead: try recipe.rowsAhead(of: series, at: stamps))
+    let last = frame.count - 1
+    guard last >= 0, frame.isScaled[last] else {
+      throw ForecastError.noHistory(series: series.id, rows: frame.count)
     }
-    for (rule, task) in baselines {
+    return try forecasters.map { forecaster in
+      let forecast = SeriesForecast(forecaster, frame: frame, rows: last..<last + 1)
+      try forecaster.requireFinite(
+        forecast.quantiles[0], for: "the rows after those of series '\(series.id)'")
+      return forecast.quantiles[0]
+    }
+  }
+
+  /// Of each baseline, `[P][Q]`.
+  private static func quantiles(
+    of baselines: [(rule: Baseline, task: ForecastTask)], after series: TimeSeries,
+    at stamps: [Timestamp], _ recipe: FeatureRecipe
+  ) throws -> [[[Double]]] {
+    let ahead = try recipe.rowsAhead(of: series, at: stamps)
+    let rest = recipe.rest(of: series)
+    return try baselines.map { rule, task in
       var baseline = rule
-      let rest = recipe.rest(of: series)
       try baseline.fit(rest, task: task)
       let forecast = try baseline.forecasts(rest, origins: [rest.count], task: task)[0]
-      all.append(forecast.shifted(by: recipe.shifts(of: series.id, ahead)).quantiles)
+      return forecast.shifted(by: recipe.shifts(of: series.id, ahead)).quantiles
     }
-    return combined(all)
   }
 
   /// The forecast that the members' come to: their mean, corrected.

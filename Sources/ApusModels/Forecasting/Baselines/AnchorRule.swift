@@ -132,7 +132,7 @@ package struct ResidualQuantiles: Sendable {
           task.measure == .level ? (Double(index + 1) / Double(index)).squareRoot() : 1
         samples.append(last.map { $0 * widening })
       } else {
-        samples.append(sample.sorted())
+        samples.append(sortedNumbers(sample))
       }
     }
   }

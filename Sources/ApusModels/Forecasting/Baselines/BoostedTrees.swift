@@ -14,7 +14,9 @@ package struct BoostedTrees: Sendable {
   }
 
   private var base = 0.0
-  private var trees: [[Node]] = []
+  /// The nodes of all trees, one after the other; children are counted from the root of their tree.
+  private var nodes: [Node] = []
+  private var roots: [Int] = []
 
   /// How trees grow.
   package struct Options {
@@ -30,7 +32,7 @@ package struct BoostedTrees: Sendable {
   }
 
   /// The number of trees.
-  var count: Int { trees.count }
+  var count: Int { roots.count }
 
   /// Learns from columns of inputs, `[inputs][rows]`, and one output for each row; at least one row.
   /// Columns and outputs of `validation`, where there are such, choose the number of trees.
@@ -47,35 +49,37 @@ package struct BoostedTrees: Sendable {
     for _ in 0..<options.mostTrees {
       let tree = Self.grow(bins, left, &slots, options)
       guard tree.count > 1 else { break }
-      trees.append(tree)
+      roots.append(nodes.count)
+      nodes += tree
       for row in left.indices { left[row] -= tree[slots[row]].value }
       guard let validation else { continue }
       var sum = 0.0
       for row in unseen.indices {
-        unseen[row] -= Self.answer(tree) { validation.columns[$0][row] }
+        unseen[row] -= Self.answer(tree, 0) { validation.columns[$0][row] }
         sum += unseen[row] * unseen[row]
       }
-      if sum < best { (best, bestCount) = (sum, trees.count) }
+      if sum < best { (best, bestCount) = (sum, count) }
       // Twenty trees without gain: more would learn the noise.
-      if trees.count >= bestCount + 20 { break }
+      if count >= bestCount + 20 { break }
     }
-    if validation != nil { trees.removeLast(trees.count - bestCount) }
+    guard validation != nil, count > bestCount else { return }
+    nodes.removeLast(nodes.count - roots[bestCount])
+    roots.removeLast(count - bestCount)
   }
 
   /// What the trees say of one row of inputs.
   package func callAsFunction(_ inputs: [Double]) -> Double {
     var sum = base
-    for tree in trees { sum += Self.answer(tree) { inputs[$0] } }
+    for root in roots { sum += Self.answer(nodes, root) { inputs[$0] } }
     return sum
   }
 
-  private static func answer(_ tree: [Node], _ input: (Int) -> Double) -> Double {
-    var place = 0
-    while tree[place].input >= 0 {
-      let node = tree[place]
-      place = node.child + (input(node.input) > node.threshold ? 1 : 0)
+  private static func answer(_ nodes: [Node], _ root: Int, _ input: (Int) -> Double) -> Double {
+    var node = nodes[root]
+    while node.input >= 0 {
+      node = nodes[root + node.child + (input(node.input) > node.threshold ? 1 : 0)]
     }
-    return tree[place].value
+    return node.value
   }
 
   /// One tree for what is left; leaves in `slots` the leaf of every row.
@@ -84,31 +88,46 @@ package struct BoostedTrees: Sendable {
   ) -> [Node] {
     var tree = [Node()]
     for row in slots.indices { slots[row] = 0 }
-    var open = 0..<1
+    var rows = Array(left.indices)
     var sums = [left.reduce(0, +)]
-    var counts = [Double(left.count)]
-    for _ in 0..<options.depth {
-      let splits = bestSplits(bins, left, slots, open, sums, counts, options)
-      let first = tree.count
-      for (index, node) in open.enumerated() {
-        guard let split = splits[index] else { continue }
+    var counts = [left.count]
+    var open = [Leaf(node: 0, rows: 0..<rows.count, histograms: Histograms(bins, left, rows[...]))]
+    for depth in 1...options.depth {
+      var next: [Leaf] = []
+      for leaf in open {
+        let node = leaf.node
+        guard let split = leaf.bestSplit(bins, sums[node], counts[node], options) else { continue }
         tree[node].input = split.input
         tree[node].threshold = bins[split.input].bounds[split.bin]
         tree[node].child = tree.count
         tree += [Node(), Node()]
         sums += [split.sum, sums[node] - split.sum]
         counts += [split.count, counts[node] - split.count]
+        let places = bins[split.input].places
+        let isAbove = { (row: Int) in Int(places[row]) > split.bin }
+        let own = rows[leaf.rows]
+        let sides = [own.filter { !isAbove($0) }, own.filter(isAbove)]
+        for (side, members) in sides.enumerated() {
+          for row in members { slots[row] = tree[node].child + side }
+        }
+        guard depth < options.depth else { continue }
+        rows.replaceSubrange(leaf.rows, with: sides.joined())
+        // What one side holds is what the other leaves over: the smaller one is counted.
+        let smaller = sides[0].count <= sides[1].count ? 0 : 1
+        let few = Histograms(bins, left, sides[smaller][...])
+        let parts = smaller == 0 ? [few, leaf.histograms - few] : [leaf.histograms - few, few]
+        let middle = leaf.rows.lowerBound + sides[0].count
+        next.append(
+          Leaf(
+            node: tree[node].child, rows: leaf.rows.lowerBound..<middle, histograms: parts[0]))
+        next.append(
+          Leaf(
+            node: tree[node].child + 1, rows: middle..<leaf.rows.upperBound, histograms: parts[1]))
       }
-      guard tree.count > first else { break }
-      for row in slots.indices {
-        let node = tree[slots[row]]
-        guard node.input >= 0, let split = splits[slots[row] - open.lowerBound] else { continue }
-        slots[row] = node.child + (Int(bins[node.input].places[row]) > split.bin ? 1 : 0)
-      }
-      open = first..<tree.count
+      open = next
     }
     for node in tree.indices {
-      tree[node].value = options.rate * sums[node] / (counts[node] + options.ridge)
+      tree[node].value = options.rate * sums[node] / (Double(counts[node]) + options.ridge)
     }
     return tree
   }
@@ -118,44 +137,63 @@ package struct BoostedTrees: Sendable {
     /// The last bin that goes left.
     var bin: Int
     /// Sum and number of the rows that go left.
-    var (sum, count) = (0.0, 0.0)
+    var (sum, count) = (0.0, 0)
     var gain: Double
   }
 
-  /// The best split of each open node; nil where none helps.
-  private static func bestSplits(
-    _ bins: [Bins], _ left: [Double], _ slots: [Int], _ open: Range<Int>, _ sums: [Double],
-    _ counts: [Double], _ options: Options
-  ) -> [Split?] {
-    var best = [Split?](repeating: nil, count: open.count)
-    for (input, column) in bins.enumerated() where !column.bounds.isEmpty {
-      let width = column.bounds.count + 1
-      var totals = [Double](repeating: 0, count: open.count * width)
-      var rows = totals
-      for row in left.indices where slots[row] >= open.lowerBound {
-        let place = (slots[row] - open.lowerBound) * width + Int(column.places[row])
-        totals[place] += left[row]
-        rows[place] += 1
-      }
-      for index in 0..<open.count {
-        let (sum, count) = (sums[open.lowerBound + index], counts[open.lowerBound + index])
-        let whole = sum * sum / (count + options.ridge)
-        var (below, seen) = (0.0, 0.0)
-        for bin in 0..<(width - 1) {
-          below += totals[index * width + bin]
-          seen += rows[index * width + bin]
-          guard seen >= Double(options.leaf), count - seen >= Double(options.leaf) else { continue }
-          let above = sum - below
-          let gain =
-            below * below / (seen + options.ridge)
-            + above * above / (count - seen + options.ridge) - whole
-          if gain > (best[index]?.gain ?? 1e-12 * whole) {
-            best[index] = Split(input: input, bin: bin, sum: below, count: seen, gain: gain)
-          }
-        }
+  /// What is left in the bins of every input, one after the other: sums and numbers of rows.
+  private struct Histograms {
+    private(set) var bins: [SIMD2<Double>]
+
+    init(_ inputs: [Bins], _ left: [Double], _ rows: ArraySlice<Int>) {
+      bins = [SIMD2<Double>](repeating: .zero, count: inputs.reduce(0) { $0 + $1.count })
+      var first = 0
+      for input in inputs where input.count > 1 {
+        for row in rows { bins[first + Int(input.places[row])] += SIMD2(left[row], 1) }
+        first += input.count
       }
     }
-    return best
+
+    static func - (whole: Histograms, part: Histograms) -> Histograms {
+      var rest = whole
+      for bin in rest.bins.indices { rest.bins[bin] -= part.bins[bin] }
+      return rest
+    }
+  }
+
+  /// A leaf that may be split.
+  private struct Leaf {
+    let node: Int
+    /// Where its rows stand among those of all leaves.
+    let rows: Range<Int>
+    let histograms: Histograms
+
+    /// The split that helps most; nil where none does.
+    func bestSplit(_ inputs: [Bins], _ sum: Double, _ count: Int, _ options: Options) -> Split? {
+      let whole = sum * sum / (Double(count) + options.ridge)
+      let (fewest, most) = (Double(options.leaf), Double(count - options.leaf))
+      guard fewest <= most else { return nil }
+      var best: Split?
+      var (gain, first) = (1e-12 * whole, 0)
+      for (number, input) in inputs.enumerated() where input.count > 1 {
+        var below = SIMD2<Double>.zero
+        for bin in 0..<(input.count - 1) {
+          below += histograms.bins[first + bin]
+          guard below[1] >= fewest else { continue }
+          guard below[1] <= most else { break }
+          let above = sum - below[0]
+          let found =
+            below[0] * below[0] / (below[1] + options.ridge)
+            + above * above / (Double(count) - below[1] + options.ridge) - whole
+          if found > gain {
+            gain = found
+            best = Split(input: number, bin: bin, sum: below[0], count: Int(below[1]), gain: found)
+          }
+        }
+        first += input.count
+      }
+      return best
+    }
   }
 
   /// One input in at most 255 bins with about as many rows each.
@@ -164,6 +202,8 @@ package struct BoostedTrees: Sendable {
     var bounds: [Double] = []
     /// The bin of each row.
     var places: [UInt8] = []
+    /// The number of bins.
+    var count: Int { bounds.count + 1 }
 
     init(_ column: [Double]) {
       let sorted = column.sorted()

@@ -14,42 +14,32 @@ package func solveSymmetric(
   let n = matrix.count
   let diagonal = matrix.indices.map { matrix[$0][$0] }
   let addition = ridge * diagonal.reduce(0, +) / Double(max(1, n))
-  var factor = [[Double]](repeating: [], count: n)
+  var factor = PaddedMatrix(rows: n, columns: n)
   for i in 0..<n {
-    var row = [Double](repeating: 0, count: i + 1)
-    for j in 0...i {
-      var sum = matrix[i][j] + (i == j ? addition : 0)
-      let other = j == i ? row : factor[j]
-      for k in 0..<j { sum -= row[k] * other[k] }
-      if j < i {
-        row[j] = factor[j][j] > 0 ? sum / factor[j][j] : 0
-      } else {
-        row[i] = sum > 1e-11 * (diagonal[i] + addition) ? sum.squareRoot() : 0
-      }
+    for j in 0..<i {
+      // What is not there yet is 0.
+      let sum = matrix[i][j] - factor.dot(i, j, first: j)
+      factor[i, j] = factor[j, j] > 0 ? sum / factor[j, j] : 0
     }
-    factor[i] = row
+    let sum = matrix[i][i] + addition - factor.dot(i, i, first: i)
+    factor[i, i] = sum > 1e-11 * (diagonal[i] + addition) ? sum.squareRoot() : 0
   }
-  var solution = right
+  let columns = right.first?.count ?? 0
+  var solution = PaddedMatrix(right, columns: columns)
+  func divide(_ i: Int) {
+    solution.multiply(row: i, by: factor[i, i] > 0 ? 1 / factor[i, i] : 0)
+  }
   for i in 0..<n {
-    for k in 0..<i where factor[i][k] != 0 { subtract(factor[i][k], k, from: i, in: &solution) }
-    divide(i, by: factor[i][i], in: &solution)
+    for k in 0..<i where factor[i, k] != 0 { solution.add(-factor[i, k], timesRow: k, to: i) }
+    divide(i)
   }
   for i in (0..<n).reversed() {
-    for k in (i + 1)..<max(n, i + 1) where factor[k][i] != 0 {
-      subtract(factor[k][i], k, from: i, in: &solution)
+    for k in (i + 1)..<max(n, i + 1) where factor[k, i] != 0 {
+      solution.add(-factor[k, i], timesRow: k, to: i)
     }
-    divide(i, by: factor[i][i], in: &solution)
+    divide(i)
   }
-  return solution
-}
-
-private func subtract(_ scale: Double, _ k: Int, from i: Int, in rows: inout [[Double]]) {
-  let source = rows[k]
-  for column in source.indices { rows[i][column] -= scale * source[column] }
-}
-
-private func divide(_ i: Int, by pivot: Double, in rows: inout [[Double]]) {
-  for column in rows[i].indices { rows[i][column] = pivot > 0 ? rows[i][column] / pivot : 0 }
+  return (0..<n).map { solution.prefix(columns, ofRow: $0) }
 }
 
 /// A regression of one number on a few, by least squares with an intercept.

@@ -68,13 +68,12 @@ package struct LinearMap: AnchorRule {
     }
     ridge = ridges.count == 1 ? ridges[0] : 0.1
     if early.count >= Double(Self.fewest / 2), late.count >= Double(Self.fewest / 2) {
-      let losses = ridges.map { candidate in
-        loss(of: solution(of: early, horizon: P, ridge: candidate), on: late, horizon: P)
-      }
+      let (known, unseen) = (equations(early, horizon: P), Products(late, anchor))
+      let losses = ridges.map { loss(of: known.solution(ridge: $0), on: unseen, horizon: P) }
       let best = losses.indices.min { losses[$0] < losses[$1] } ?? 0
       ridge = ridges.indices.contains(best) ? ridges[best] : ridge
     }
-    (weights, intercepts) = solution(of: early + purged + late, horizon: P, ridge: ridge)
+    (weights, intercepts) = equations(early + purged + late, horizon: P).solution(ridge: ridge)
     for step in 0..<P {
       let sum = isRelative ? 1 : weights[step].reduce(0, +)
       intercepts[step] += isRelative ? 0 : offset * (1 - sum)
@@ -134,44 +133,67 @@ package struct LinearMap: AnchorRule {
     return 2 * usable >= end - first ? runs : [first..<end]
   }
 
-  /// Weights and intercepts that fit `moments` best.
-  private func solution(of moments: WindowMoments, horizon: Int, ridge: Double)
-    -> (weights: [[Double]], intercepts: [Double])
-  {
-    let anchor = isRelative ? lookback - 1 : nil
+  /// The place in a window that all its values are taken relative to; nil for none.
+  private var anchor: Int? { isRelative ? lookback - 1 : nil }
+
+  /// The normal equations of some windows: what the weights of every ridge follow from.
+  private struct Equations {
+    let means: [Double]
+    /// Covariances of the inputs, the lower triangle, and those of inputs and outputs.
+    let matrix, right: [[Double]]
+
+    /// Weights `[P][L]` and intercepts that fit best.
+    func solution(ridge: Double) -> (weights: [[Double]], intercepts: [Double]) {
+      let columns = solveSymmetric(matrix, right, ridge: ridge)
+      let weights = (right.first ?? []).indices.map { step in columns.map { $0[step] } }
+      let intercepts = weights.enumerated().map { step, weights in
+        means[matrix.count + step] - zip(weights, means).reduce(0) { $0 + $1.0 * $1.1 }
+      }
+      return (weights, intercepts)
+    }
+  }
+
+  private func equations(_ moments: WindowMoments, horizon: Int) -> Equations {
     let means = (0..<moments.length).map { moments.mean($0, relativeTo: anchor) }
     func covariance(_ i: Int, _ j: Int) -> Double {
       moments.product(i, j, relativeTo: anchor) - means[i] * means[j]
     }
-    let matrix = (0..<lookback).map { i in (0...i).map { covariance(i, $0) } }
-    let right = (0..<lookback).map { i in (0..<horizon).map { covariance(i, lookback + $0) } }
-    let columns = solveSymmetric(matrix, right, ridge: ridge)
-    let weights = (0..<horizon).map { step in columns.map { $0[step] } }
-    let intercepts = (0..<horizon).map { step in
-      means[lookback + step] - zip(weights[step], means).reduce(0) { $0 + $1.0 * $1.1 }
-    }
-    return (weights, intercepts)
+    return Equations(
+      means: means, matrix: (0..<lookback).map { i in (0...i).map { covariance(i, $0) } },
+      right: (0..<lookback).map { i in (0..<horizon).map { covariance(i, lookback + $0) } })
   }
 
-  /// The squared error on the windows of `moments`, from the moments alone.
-  private func loss(
-    of map: (weights: [[Double]], intercepts: [Double]), on moments: WindowMoments, horizon: Int
-  ) -> Double {
-    let anchor = isRelative ? lookback - 1 : nil
-    let means = (0..<moments.length).map { moments.mean($0, relativeTo: anchor) }
-    let matrix = (0..<lookback).map { i in
-      (0..<lookback).map { moments.product(i, $0, relativeTo: anchor) }
+  /// Means and mean products of some windows.
+  private struct Products {
+    let means: [Double]
+    /// `[M][M]`.
+    let all: PaddedMatrix
+
+    init(_ moments: WindowMoments, _ anchor: Int?) {
+      let length = moments.length
+      means = (0..<length).map { moments.mean($0, relativeTo: anchor) }
+      all = PaddedMatrix(
+        (0..<length).map { i in
+          (0..<length).map { moments.product(i, $0, relativeTo: anchor) }
+        }, columns: length)
     }
+  }
+
+  /// The squared error on some windows, from their moments alone.
+  private func loss(
+    of map: (weights: [[Double]], intercepts: [Double]), on moments: Products, horizon: Int
+  ) -> Double {
+    let (means, products) = (moments.means, moments.all)
+    let weights = PaddedMatrix(map.weights, columns: means.count)
     var total = 0.0
     for step in 0..<horizon {
       let (w, b) = (map.weights[step], map.intercepts[step])
       let target = lookback + step
       // E (y - wx - b)² = Eyy + wExxw + b² - 2 wExy - 2 b Ey + 2 b wEx
-      total += moments.product(target, target, relativeTo: anchor) + b * b - 2 * b * means[target]
+      total += products[target, target] + b * b - 2 * b * means[target]
       for i in 0..<lookback {
-        var row = 2 * b * means[i] - 2 * moments.product(i, target, relativeTo: anchor)
-        for j in 0..<lookback { row += matrix[i][j] * w[j] }
-        total += w[i] * row
+        let row = 2 * b * means[i] - 2 * products[i, target]
+        total += w[i] * (row + products.dot(i, weights, step))
       }
     }
     return total

@@ -65,47 +65,43 @@ package struct SeasonalRegression: AnchorRule {
   /// Means of products of the target, its lags and 1.
   private struct Moments {
     /// `[lags + 2][lags + 2]`, the lower triangle: lags, 1, target.
-    var products: [[Double]]
+    var products: PaddedMatrix
 
     init(_ values: [Double], _ rows: ArraySlice<Int>, _ lags: [Int]) {
       let n = lags.count
-      products = (0..<(n + 2)).map { [Double](repeating: 0, count: $0 + 1) }
-      var row = [Double](repeating: 1, count: n + 2)
+      products = PaddedMatrix(rows: n + 2, columns: n + 2)
+      var row = PaddedMatrix(rows: 1, columns: n + 2)
+      row[0, n] = 1
       for index in rows {
-        for (place, lag) in lags.enumerated() { row[place] = values[index - lag] }
-        row[n + 1] = values[index]
-        for i in 0..<(n + 2) {
-          let factor = row[i]
-          for j in 0...i { products[i][j] += factor * row[j] }
-        }
+        for (place, lag) in lags.enumerated() { row[0, place] = values[index - lag] }
+        row[0, n + 1] = values[index]
+        products.addProducts(of: row)
       }
     }
 
     static func + (first: Moments, second: Moments) -> Moments {
       var sum = first
-      for i in sum.products.indices {
-        for j in sum.products[i].indices { sum.products[i][j] += second.products[i][j] }
-      }
+      sum.products += second.products
       return sum
     }
 
     /// Weights of the lags and the intercept.
     func solution(ridge: Double) -> [Double] {
-      let n = products.count - 2
-      let matrix = Array(products[...n])
+      let n = products.rows - 2
+      let matrix = (0...n).map { products.prefix($0 + 1, ofRow: $0) }
       return solveSymmetric(
-        matrix, products[n + 1][...n].map { [$0] }, ridge: ridge / Double(n + 1)
+        matrix, products.prefix(n + 1, ofRow: n + 1).map { [$0] }, ridge: ridge / Double(n + 1)
       )
       .map { $0[0] }
     }
 
     /// The sum of squared errors of a solution.
     func loss(of solution: [Double]) -> Double {
-      let n = products.count - 2
+      let n = products.rows - 2
       let all = solution + [-1]
       var sum = 0.0
       for i in 0...(n + 1) {
-        for j in 0...i { sum += (i == j ? 1 : 2) * all[i] * all[j] * products[i][j] }
+        for j in 0...i { sum += (i == j ? 1 : 2) * all[i] * all[j] * products[i, j] }
       }
       return sum
     }

@@ -168,6 +168,8 @@ extension SmoothingFit {
   package func criterion(of values: [Double]) -> Double {
     var state = start
     var (squares, logs, count) = (0.0, 0.0, 0.0)
+    // The logarithm of a product is the sum of logarithms, and far cheaper.
+    var product = 1.0
     let isRelative = form.hasRelativeError
     for value in values {
       let expected = form.advance(&state, by: value, parameters)
@@ -176,11 +178,16 @@ extension SmoothingFit {
       if isRelative {
         guard expected > 1e-8 else { return .infinity }
         error /= expected
-        logs += log(expected)
+        product *= expected
+        if !(1e-100...1e100 ~= product) {
+          logs += log(product)
+          product = 1
+        }
       }
       squares += error * error
       count += 1
     }
+    logs += log(product)
     // An exact fit is as good as rounding lets us see.
     return count * log(max(squares, count * 1e-20)) + 2 * logs
   }
