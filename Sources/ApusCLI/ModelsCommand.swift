@@ -11,7 +11,7 @@ struct ModelsCommand: ParsableCommand {
 
       Architectures are trained; baselines are fitted at once, and forecast series alone. Both can be \
       named in --models of apus compare and in --model of apus train and apus backtest, and so can the \
-      folder of a pretrained forecaster: its config.json and safetensors as published. apus forecast \
+      mean of several baselines, such as ols+nlinear, and the folder of a pretrained forecaster: its config.json and safetensors as published. apus forecast \
       asks such a folder at once.
       """)
 

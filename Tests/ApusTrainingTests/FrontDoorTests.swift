@@ -37,7 +37,7 @@ struct FrontDoorTests {
     options.isConformal = false
     let report = try await compare(series, horizon: 3, budget: .steps(2), options: options)
     #expect(report.headline == report.record.headline)
-    let name = try #require(report.record.verdict.baseline)
+    let name = try #require(report.record.verdict.use)
     #expect(report.record.verdict.recommended == nil && report.recommended?.name == name)
     let rows = try report.best.forecast(levels: [0.1, 0.5, 0.9]).rows
     #expect(rows.map(\.date) == (300..<303).map { Self.start + Double($0) * 86_400 })

@@ -1,3 +1,5 @@
+import ApusModels
+
 /// Names of methods that people of other fields do not read.
 enum Abbreviations {
   /// A name with what it stands for behind it, such as "ets (exponential smoothing)"; the name alone where
@@ -8,6 +10,8 @@ enum Abbreviations {
 
   /// What a name stands for; nil where it says so itself.
   static func meaning(of name: String) -> String? {
+    let members = Baseline.members(of: name).count
+    if members > 1 { return "the mean of \(members) baselines" }
     let family = meanings.keys.filter { name == $0 || name.hasPrefix($0 + "-") }
     return family.max { $0.count < $1.count }.flatMap { meanings[$0] }
   }

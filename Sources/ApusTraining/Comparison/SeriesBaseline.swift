@@ -38,7 +38,11 @@ struct SeriesBaseline {
       first = first ?? part.lazy.compactMap(\.problem).first
       let spent = (ContinuousClock.now - start).seconds
       let expected = spent / Double(fitted.count) * Double(count)
-      if let limit, spent > limit / 10, expected > 1.2 * limit {
+      // Far too long is seen sooner than a little too long.
+      if let limit,
+        spent > limit / 10 && expected > 1.2 * limit
+          || spent > limit / 40 && expected > 3 * limit
+      {
         first =
           "It would take some \(shortNumber(expected.rounded())) s to fit, more than the budget of "
           + "\(shortNumber(limit)) s; give more with --budget."
@@ -51,6 +55,34 @@ struct SeriesBaseline {
     }
     seconds = (ContinuousClock.now - start).seconds
   }
+
+  /// The mean of the baselines that validate best, three of them or all that there are; nil where there is
+  /// one at most.
+  ///
+  /// - Parameters:
+  ///   - baselines: Fitted ones.
+  ///   - losses: Of each on validation; nil where it has failed.
+  init?(combining baselines: [SeriesBaseline], by losses: [Double?]) {
+    var alive: [(baseline: SeriesBaseline, loss: Double, place: Int)] = []
+    for (place, (baseline, loss)) in zip(baselines, losses).enumerated() {
+      guard let loss, loss.isFinite, baseline.failure == nil, !baseline.isMean else { continue }
+      alive.append((baseline, loss, place))
+    }
+    alive.sort { ($0.loss, $0.place) < ($1.loss, $1.place) }
+    let members = alive.prefix(Self.mostMembers).map(\.baseline)
+    guard members.count > 1 else { return nil }
+    (name, task) = (members.map(\.name).joined(separator: "+"), members[0].task)
+    fitted = members[0].fitted.indices.map { series in
+      let parts = members.compactMap { $0.fitted[series] }
+      return parts.count == members.count ? .combination(parts) : nil
+    }
+    seconds = members.reduce(0) { $0 + $1.seconds }
+    if fitted.allSatisfy({ $0 == nil }) { return nil }
+  }
+
+  private static let mostMembers = 3
+  /// Whether it is a mean itself.
+  private var isMean: Bool { Baseline.members(of: name).count > 1 }
 
   /// Series between looks at the clock and at cancellation.
   private static var atOnce: Int { 2 * max(1, Machine.threads) }

@@ -41,13 +41,26 @@ struct SeriesJudgement {
     self.problem = problem
     let origins = problem.origins(.test)
     windows = origins.all.count
-    var found = Found()
+    var (found, baselines) = (Found(), baselines)
     let judgement = try Judgement(
       overlap: problem.overlap, seed: options.seeds.first ?? 0
     ) {
-      try contenders.map { try Self.entry($0, problem, &found) }
-        + (ensemble.map { [try Self.entry($0, problem, &found)] } ?? [])
-        + Self.entries(baselines, problem, &found)
+      var entries = try contenders.map { try Self.entry($0, problem, &found) }
+      if let ensemble { entries.append(try Self.entry(ensemble, problem, &found)) }
+      let classical = try Self.entries(baselines, problem, &found)
+      entries += classical
+      if let mean = SeriesBaseline(
+        combining: baselines, by: classical.map(\.row.validationLoss)),
+        !baselines.contains(where: { $0.name == mean.name })
+      {
+        entries += try Self.entries([mean], problem, &found).map { entry in
+          var entry = entry
+          entry.row.message = entry.row.message ?? "The mean of the baselines that validated best."
+          return entry
+        }
+        baselines.append(mean)
+      }
+      return entries
     }
     (self.judgement, self.found) = (judgement, found)
     let chosen = judgement.verdict.model

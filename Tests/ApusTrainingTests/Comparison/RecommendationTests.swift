@@ -50,7 +50,7 @@ struct RecommendationTests {
       let file = try DataFile(path)
       let record = try await file.compare(Self.options, output: folder + "/out")
       let recommended = try #require(record.recommendation)
-      #expect(record.verdict.recommended == nil && recommended.name == record.verdict.baseline)
+      #expect(record.verdict.recommended == nil && recommended.name == record.verdict.use)
       let written = try String(contentsOfFile: folder + "/out/forecast.csv", encoding: .utf8)
       #expect(recommended.csv.map { $0 + "\n" } == written)
       let winner = try ModelFolder.open(folder + "/out/winner")
@@ -94,6 +94,46 @@ struct RecommendationTests {
     let forecast = try #require(report.forecast)
     #expect(forecast.series.map(\.uniqueId) == ["a", "late", "short", "flat"])
     #expect(forecast.skipped.map(\.uniqueId) == ["empty"])
+  }
+
+  @Test("has the mean of the three baselines that validate best beside them, and it can be used")
+  func combination() async throws {
+    let series = try Self.shop("a", rows: 0..<300)
+    var options = Self.options
+    let record = try await compare(
+      series, horizon: 3, budget: options.budget, options: options
+    ).record
+    let baselines = record.rows.filter { $0.kind == .baseline }
+    let mean = try #require(baselines.first { $0.name.contains("+") })
+    let best = baselines.filter { $0.name != mean.name && $0.status == .ok }
+      .sorted { ($0.validationLoss ?? .infinity) < ($1.validationLoss ?? .infinity) }.prefix(3)
+    #expect(mean.name == best.map(\.name).joined(separator: "+") && mean.status == .ok)
+    // The pinball loss is convex: the mean's is at most the mean of the members'.
+    let losses = best.compactMap(\.validationLoss)
+    #expect(try #require(mean.validationLoss) <= losses.reduce(0, +) / 3 + 1e-12)
+    #expect(mean.message?.hasPrefix("The mean of ") == true)
+    // Named, it is the only one of its name, and it is a folder like any other.
+    options.models = ["lstm", mean.name]
+    let again = try await compare(
+      series, horizon: 3, budget: options.budget, options: options
+    ).record.rows.filter { $0.name.contains("+") }
+    #expect(again.count == 1 && again.first?.validationLoss == mean.validationLoss)
+    try withTemporaryFolder { folder in
+      let model = Model(
+        try Baseline.named(mean.name, lookback: 14),
+        task: ForecastTask(horizon: 3, seasonLength: 7, measure: .level), lookback: 14,
+        recipe: try FeatureRecipe(
+          fitting: SeriesTable([series]), measure: .level, covariates: [],
+          split: Split(training: SeriesTable([series]), horizon: 3)),
+        target: "sales", history: [series])
+      try model.save(to: folder)
+      let loaded = try Model(at: folder)
+      #expect(loaded.name == mean.name)
+      #expect(try loaded.forecast().csv() == model.forecast().csv())
+      var stream = try loaded.stream()
+      let next = try #require(series.timestamps.last?.date) + 86_400
+      #expect(try stream.push(120, at: next).count == 3)
+    }
   }
 
   @Test("rests on losses in the unit of each series, where units differ")

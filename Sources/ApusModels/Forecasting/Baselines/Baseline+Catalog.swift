@@ -200,8 +200,9 @@ extension Baseline {
   /// The baseline of a name.
   ///
   /// - Parameters:
-  ///   - name: As ``name`` gives it, such as "garch-t" or "window-mean-20", or the path of a folder with
-  ///     a pretrained forecaster.
+  ///   - name: As ``name`` gives it, such as "garch-t" or "window-mean-20", up to eight of them with plus
+  ///     signs between for their mean, as in "ols+nlinear", or the path of a folder with a pretrained
+  ///     forecaster.
   ///   - lookback: How many values the linear baselines read, L.
   /// - Returns: An unfitted baseline.
   /// - Throws: ``BaselineError/unknown(name:known:)``, or what is wrong with the folder.
@@ -213,8 +214,16 @@ extension Baseline {
     return try pretrained(at: name)
   }
 
-  /// The baseline of a name of ``catalog``; nil for other names.
+  /// The baseline of a name of ``catalog``, or of several with plus signs between; nil for other names.
   package static func catalogued(_ name: String, lookback: Int) -> Baseline? {
+    let names = members(of: name)
+    guard names.count > 1 else { return single(name, lookback: lookback) }
+    let found = names.compactMap { single($0, lookback: lookback) }
+    let isOfOnes = found.count == names.count && Set(names).count == names.count
+    return isOfOnes && names.count <= mostMembers ? combination(found) : nil
+  }
+
+  private static func single(_ name: String, lookback: Int) -> Baseline? {
     for entry in catalog {
       if name == entry.name { return entry.make([], lookback) }
       guard entry.takesNumbers, name.hasPrefix(entry.name + "-") else { continue }

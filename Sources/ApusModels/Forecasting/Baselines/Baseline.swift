@@ -1,17 +1,21 @@
 /// A classical forecaster: the bar that every architecture has to clear.
 ///
-/// Pick one by name, `Baseline.garch`, or all that suit a task, ``standard(for:lookback:isIntermittent:)``.
+/// Pick one by name, `Baseline.garch`, all that suit a task, ``standard(for:lookback:isIntermittent:)``, or
+/// the mean of some, ``combination(_:)``.
 /// Every baseline scales with its series (a series in cents gets forecasts in cents), never
 /// crosses its quantiles, and either forecasts finite numbers or throws ``BaselineError``.
 public struct Baseline: SeriesForecaster {
   public let name: String
   /// The mathematics behind the name.
   package var rule: any BaselineRule
-  private var isFitted = false
+  private(set) var isFitted: Bool
 
   package init(_ name: String, _ rule: any BaselineRule) {
-    self.name = name
-    self.rule = rule
+    self.init(name, rule, isFitted: false)
+  }
+
+  init(_ name: String, _ rule: any BaselineRule, isFitted: Bool) {
+    (self.name, self.rule, self.isFitted) = (name, rule, isFitted)
   }
 
   public mutating func fit(_ history: [Double], task: ForecastTask) throws {
