@@ -9,8 +9,8 @@ a model can be better. Whether it is, the mean advantage over the series of a ki
 better by 5 %, they should be recommended in at least 80 %.
 
 The quantile levels asked for are those of intervals of 50, 80, 90 and 95 %; what they hold on test is that of the
-forecaster that is recommended. What FILE, JSON, already holds is not run again; --minutes begins no run after that
-time; --table prints what FILE holds as Markdown.
+forecaster that is recommended, the model or else the baseline to use. What FILE, JSON, already holds is not run again;
+--minutes begins no run after that time; --table prints what FILE holds as Markdown.
 """
 import argparse
 import concurrent.futures
@@ -139,7 +139,8 @@ def compare(apus, kind, seed):
         with open(os.path.join(output, "record.json")) as file:
             rows = json.load(file)["rows"]
     held = {}
-    for name in {verdict["model"], verdict["recommended"] or verdict["baseline"]}:
+    used = verdict["use"]
+    for name in {verdict["model"], used}:
         found = next(row for row in rows if row["name"] == name)["intervals"]
         near = lambda share, which: next(
             (round(one.get(which, one["measured"]), 4) for one in found if abs(one["nominal"] - share) < 1e-6), None)
@@ -148,7 +149,8 @@ def compare(apus, kind, seed):
             held["model_uncorrected"] = [near(share, "uncorrected") for share in NOMINAL]
     held.setdefault("used", held["model"])
     return {"kind": kind, "seed": seed, "recommended": verdict["recommended"] is not None,
-            "effect": verdict["effect"] and round(verdict["effect"], 5), "baseline": verdict["baseline"], **held}
+            "effect": verdict["effect"] and round(verdict["effect"], 5), "baseline": verdict["baseline"],
+            "used_name": used, **held}
 
 
 def summary(runs):
