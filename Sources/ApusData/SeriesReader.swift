@@ -35,6 +35,8 @@ struct SeriesReader {
   private let options: SeriesOptions
   private var layout: CSVLayout
   private var report: DataReport
+  /// What was taken as missing in a column, before it is known what the column is.
+  private var missingNotes: [Int: String] = [:]
 
   /// Reads a file in the format that its first bytes tell.
   static func table(
@@ -109,15 +111,17 @@ struct SeriesReader {
       else { continue }
       layout.addMissing(words.keys.sorted(), column: column)
       let list = words.sorted { $0.key < $1.key }.map { "'\($0.key)' (\($0.value) cells)" }
-      report.notes.append(
+      missingNotes[column] =
         "In column '\(layout.names[column])' \(list.joined(separator: ", ")) "
-          + "\(list.count == 1 ? "was" : "were") taken as missing.")
+        + "\(list.count == 1 ? "was" : "were") taken as missing."
     }
   }
 
   private mutating func columns() throws(SeriesError) -> SeriesTable {
     let roles = try ColumnRoles(layout, options: options)
-    report.notes = layout.notes + report.notes + roles.notes
+    // In a column of names no word is missing.
+    let missing = missingNotes.filter { !roles.keys.contains($0.key) }.sorted { $0.key < $1.key }
+    report.notes = layout.notes + report.notes + missing.map(\.value) + roles.notes
     report.choices = [layout.choice] + roles.choices
     noteIgnored(roles)
     try refuseOpenMarks(roles)
