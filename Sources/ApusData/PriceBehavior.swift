@@ -103,3 +103,24 @@ struct PriceBehavior {
     return square > 0 ? product / square : 0
   }
 }
+
+extension SeriesTable {
+  /// Ten series tell what a table is.
+  private static let mostLookedAt = 10
+  /// Fewer steps do not tell a series that wanders from one that returns.
+  private static let fewestSteps = 200
+
+  /// Whether most series move as prices do, by the rows before their test part, of which there are enough to say.
+  package func wandersLikePrices(before split: Split) -> Bool {
+    let season = cadence.seasonLength
+    let places = stride(
+      from: 0, to: series.count, by: max(1, series.count / Self.mostLookedAt))
+    let behaviors = places.map { place in
+      PriceBehavior(
+        Array(series[place].values.prefix(split.rows(.test, series: place).lowerBound)),
+        seasons: [season, season * 7, 7, 5])
+    }
+    let wandering = behaviors.count { $0.objection == nil && $0.steps >= Self.fewestSteps }
+    return wandering * 2 > behaviors.count
+  }
+}

@@ -1,3 +1,5 @@
+import ApusModels
+
 /// How candidates compare with the best baseline, and which model is recommended over it, when
 /// validation chooses and the test part is opened once.
 ///
@@ -71,12 +73,15 @@ public struct ModelSelection: Sendable, Hashable, Codable {
   ///   - candidates: Models and baselines of different names, scored at the same origins; baselines from the
   ///     simplest on.
   ///   - overlap: How many successive origins share some target: ⌈horizon / stride⌉.
+  ///   - wanders: Whether series wander like prices: then a baseline goes before a simpler one only where it is
+  ///     better by the test that models have to pass, corrected for how many baselines were tried. Default: no.
   ///   - bootstrap: How intervals are drawn. The chance of naming any model wrongly that is accepted
   ///     is 1 - its confidence.
   ///   - generator: The source of randomness.
   /// - Throws: ``MetricError`` when origins differ in number.
   public init(
-    _ candidates: [Candidate], overlap: Int = 1, bootstrap: BlockBootstrap = BlockBootstrap(),
+    _ candidates: [Candidate], overlap: Int = 1, wanders: Bool = false,
+    bootstrap: BlockBootstrap = BlockBootstrap(),
     using generator: inout some RandomNumberGenerator
   ) throws {
     let alive = candidates.filter { !$0.hasFailed }
@@ -110,11 +115,17 @@ public struct ModelSelection: Sendable, Hashable, Codable {
           place.map { adjusted[$0] }))
     }
     self.standings = standings + candidates.filter(\.hasFailed).map { Standing(failed: $0) }
-    verdict = Self.verdict(
+    let baselines = alive.filter(\.isBaseline)
+    let reach =
+      wanders
+      ? -normalQuantile((1 - bootstrap.confidence) / Double(max(1, baselines.count - 1))) : 1
+    var verdict = Self.verdict(
       standings.first { !$0.isBaseline }, over: standings.first { $0.name == baseline?.name },
-      simplest: Self.simplest(alive.filter(\.isBaseline), beside: baseline, overlap),
+      simplest: Self.simplest(baselines, beside: baseline, overlap, reach: reach),
       models: models.count, windows: alive.first?.testLosses.count ?? 0, overlap: overlap,
       confidence: bootstrap.confidence)
+    verdict.standardErrors = reach
+    self.verdict = verdict
   }
 
   private static func verdict(
@@ -152,17 +163,18 @@ public struct ModelSelection: Sendable, Hashable, Codable {
       independentWindows: independent)
   }
 
-  /// The first of some baselines whose mean loss on validation and test is at most one standard error above
-  /// that of the bar: the rule by which trees are pruned (Breiman, Friedman, Olshen and Stone, 1984).
+  /// The first of some baselines whose mean loss on validation and test is at most so many standard errors
+  /// above that of the bar; with one, the rule by which trees are pruned (Breiman, Friedman, Olshen and Stone,
+  /// 1984).
   private static func simplest(
-    _ baselines: [Candidate], beside bar: Candidate?, _ overlap: Int
+    _ baselines: [Candidate], beside bar: Candidate?, _ overlap: Int, reach: Double
   ) -> String? {
     guard let bar else { return nil }
     let losses = bar.validationLosses + bar.testLosses
     return baselines.first { other in
       let own = other.validationLosses + other.testLosses
       guard other.name != bar.name else { return true }
-      return test(own, losses, overlap).map { $0.statistic <= 1 } ?? false
+      return test(own, losses, overlap).map { $0.statistic <= reach } ?? false
     }?.name
   }
 

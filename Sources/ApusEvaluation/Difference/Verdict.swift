@@ -62,6 +62,9 @@ public struct Verdict: Codable, Sendable, Hashable {
   /// The model worth its effort; nil when no model beats the best baseline.
   public var recommended: String? { reason == .confirmed ? model : nil }
 
+  /// How far behind the best a simpler baseline may lie, in standard errors of the difference.
+  public var standardErrors = 1.0
+
   /// What is worth using: the recommended model, or else the simplest of the baselines that are as good as the
   /// best; nil when every baseline failed.
   public var use: String? { recommended ?? simplest ?? baseline }
@@ -86,6 +89,7 @@ extension Verdict {
   private enum WrittenKeys: String, CodingKey {
     case recommended, use, reason, model, baseline, simplest, effect, interval, confidence, pValue
     case uncorrectedPValue, models, windows, independentWindows, fewestIndependentWindows
+    case standardErrors
   }
 
   public func encode(to encoder: any Encoder) throws {
@@ -105,6 +109,7 @@ extension Verdict {
     try keys.encode(windows, forKey: .windows)
     try keys.encode(independentWindows, forKey: .independentWindows)
     try keys.encode(Self.fewestIndependentWindows, forKey: .fewestIndependentWindows)
+    try keys.encode(standardErrors, forKey: .standardErrors)
   }
 }
 
@@ -191,7 +196,14 @@ extension Verdict {
   /// The baseline to use, and why where it is not the strongest.
   private func used(beside baseline: String) -> String {
     guard let simplest, simplest != baseline else { return baseline }
-    return "\(simplest), which is simpler than \(baseline) and within one standard error of it"
+    let near =
+      standardErrors == 1
+      ? "one standard error" : "\((10 * standardErrors).rounded() / 10) standard errors"
+    let why =
+      standardErrors == 1
+      ? ""
+      : ", as series that wander like prices are best forecast simply until the opposite is shown"
+    return "\(simplest), which is simpler than \(baseline) and within \(near) of it\(why)"
   }
 
   /// Why the test does not confirm what the interval shows.

@@ -53,10 +53,13 @@ struct Judgement {
   ///
   /// - Parameters:
   ///   - overlap: How many successive windows share some target.
+  ///   - wanders: Whether series wander like prices. Default: no.
   ///   - seed: Seed of the bootstrap.
   ///   - entries: Opens the test part and scores all models, then all baselines.
   /// - Throws: What `entries` throws; `MetricError` where entries were scored at different windows.
-  init(overlap: Int, seed: UInt64, entries: () throws -> [JudgedEntry]) throws {
+  init(
+    overlap: Int, wanders: Bool = false, seed: UInt64, entries: () throws -> [JudgedEntry]
+  ) throws {
     openedAt = Date.now.timeIntervalSince1970
     let entries = try entries()
     var generator = PhiloxGenerator(RandomKey(seed: seed, stream: 77))
@@ -65,7 +68,7 @@ struct Judgement {
         ModelSelection.Candidate(
           name: $0.row.name, isBaseline: $0.row.kind == .baseline,
           validationLosses: $0.validationLosses, testLosses: $0.testLosses)
-      }, overlap: overlap, using: &generator)
+      }, overlap: overlap, wanders: wanders, using: &generator)
     verdict = selection.verdict
     standIns = Dictionary(
       entries.map { ($0.row.name, Set($0.standIns)) }, uniquingKeysWith: { first, _ in first })

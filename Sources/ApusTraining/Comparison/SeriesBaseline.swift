@@ -56,33 +56,18 @@ struct SeriesBaseline {
     seconds = (ContinuousClock.now - start).seconds
   }
 
-  /// The mean of the baselines that validate best, three of them or all that there are; nil where there is
-  /// one at most.
+  /// The mean of baselines that are fitted already; a series that one of them cannot forecast has none.
   ///
-  /// - Parameters:
-  ///   - baselines: Fitted ones.
-  ///   - losses: Of each on validation; nil where it has failed.
-  init?(combining baselines: [SeriesBaseline], by losses: [Double?]) {
-    var alive: [(baseline: SeriesBaseline, loss: Double, place: Int)] = []
-    for (place, (baseline, loss)) in zip(baselines, losses).enumerated() {
-      guard let loss, loss.isFinite, baseline.failure == nil, !baseline.isMean else { continue }
-      alive.append((baseline, loss, place))
-    }
-    alive.sort { ($0.loss, $0.place) < ($1.loss, $1.place) }
-    let members = alive.prefix(Self.mostMembers).map(\.baseline)
-    guard members.count > 1 else { return nil }
+  /// - Parameter members: At least one.
+  init(meanOf members: [SeriesBaseline]) {
     (name, task) = (members.map(\.name).joined(separator: "+"), members[0].task)
     fitted = members[0].fitted.indices.map { series in
       let parts = members.compactMap { $0.fitted[series] }
       return parts.count == members.count ? .combination(parts) : nil
     }
     seconds = members.reduce(0) { $0 + $1.seconds }
-    if fitted.allSatisfy({ $0 == nil }) { return nil }
+    if fitted.allSatisfy({ $0 == nil }) { failure = "No series can be forecast by all of them." }
   }
-
-  private static let mostMembers = 3
-  /// Whether it is a mean itself.
-  private var isMean: Bool { Baseline.members(of: name).count > 1 }
 
   /// Series between looks at the clock and at cancellation.
   private static var atOnce: Int { 2 * max(1, Machine.threads) }

@@ -43,19 +43,19 @@ struct SeriesJudgement {
     windows = origins.all.count
     var (found, baselines) = (Found(), baselines)
     let judgement = try Judgement(
-      overlap: problem.overlap, seed: options.seeds.first ?? 0
+      overlap: problem.overlap, wanders: problem.wanders, seed: options.seeds.first ?? 0
     ) {
       var entries = try contenders.map { try Self.entry($0, problem, &found) }
       if let ensemble { entries.append(try Self.entry(ensemble, problem, &found)) }
       let classical = try Self.entries(baselines, problem, &found)
       entries += classical
-      if let mean = SeriesBaseline(
-        combining: baselines, by: classical.map(\.row.validationLoss)),
-        !baselines.contains(where: { $0.name == mean.name })
-      {
+      let combination = try SeriesCombination(
+        problem, baselines, losses: classical.map(\.row.validationLoss))
+      if let mean = combination.mean, !baselines.contains(where: { $0.name == mean.name }) {
         entries += try Self.entries([mean], problem, &found).map { entry in
           var entry = entry
-          entry.row.message = entry.row.message ?? "The mean of the baselines that validated best."
+          entry.row.message =
+            entry.row.message ?? "The mean of baselines that validates better than each of them."
           return entry
         }
         baselines.append(mean)

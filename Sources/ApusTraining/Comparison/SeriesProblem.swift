@@ -29,6 +29,8 @@ struct SeriesProblem {
   let isConformal: Bool
   /// Whether no value can be negative: none is in the rows before the test part.
   let isNonNegative: Bool
+  /// Whether levels wander like prices in the rows before the test part.
+  let wanders: Bool
   /// One date in so many is a forecast origin.
   let originStride: Int
   private let validation, test: ForecastOrigins
@@ -69,6 +71,7 @@ struct SeriesProblem {
     scales = measure == .level ? Self.units(training, season: season) : nil
     // What is made of returns counts single days.
     let stride = measure == .level ? split.originStride : 1
+    wanders = measure == .level && measured.wandersLikePrices(before: split)
     originStride = stride
     func origins(_ part: Split.Part) -> ForecastOrigins {
       ForecastOrigins(measured, split: split, part: part, stride: stride) { naive[$0] != nil }

@@ -127,6 +127,23 @@ struct ModelSelectionTests {
     #expect(
       found.explanation().hasSuffix(
         "Use naive, which is simpler than trees and within one standard error of it."))
+    // Series that wander are forecast simply until the opposite is shown: here by two standard errors, where
+    // 1.96 are asked for of two other baselines.
+    let near = entry("naive") { 0.07 + swings($0) }
+    let (usual, wandering) = (
+      try ModelSelection([near, theta, trees, model], using: &generator).verdict,
+      try ModelSelection([near, theta, trees, model], wanders: true, using: &generator).verdict
+    )
+    #expect(usual.use == "trees" && usual.standardErrors == 1)
+    #expect(wandering.use == "naive" && abs(wandering.standardErrors - 1.959964) < 1e-5)
+    #expect(
+      wandering.explanation().hasSuffix(
+        "Use naive, which is simpler than trees and within 2.0 standard errors of it, as series that "
+          + "wander like prices are best forecast simply until the opposite is shown."))
+    let clear = entry("naive") { 0.12 + swings($0) }
+    #expect(
+      try ModelSelection([clear, theta, trees, model], wanders: true, using: &generator).verdict.use
+        == "trees")
     // Half a loss more in every window is no chance, and the order is what simple means.
     #expect(try used([theta, trees, naive]).use == "trees")
     #expect(try used([theta, naive, trees]).use == "naive")

@@ -164,7 +164,7 @@ struct VerdictTests {
     let data = try JSONEncoder().encode(verdict)
     #expect(try JSONDecoder().decode(Verdict.self, from: data) == verdict)
     let object = try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])
-    #expect(object.count == 15)
+    #expect(object.count == 16)
     #expect((object["recommended"] as? String == "a") == (reason == .confirmed))
   }
 }

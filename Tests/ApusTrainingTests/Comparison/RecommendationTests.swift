@@ -96,21 +96,33 @@ struct RecommendationTests {
     #expect(forecast.skipped.map(\.uniqueId) == ["empty"])
   }
 
-  @Test("has the mean of the three baselines that validate best beside them, and it can be used")
+  @Test("has the mean of baselines that validates better than each beside them, and it can be used")
   func combination() async throws {
-    let series = try Self.shop("a", rows: 0..<300)
     var options = Self.options
-    let record = try await compare(
-      series, horizon: 3, budget: options.budget, options: options
-    ).record
-    let baselines = record.rows.filter { $0.kind == .baseline }
+    var (series, baselines) = (try Self.shop("a", rows: 0..<300), [ComparisonRow]())
+    // Not on all series does a mean gain: on one of these it does.
+    for seed in UInt64(1)...8 where !baselines.contains(where: { $0.name.contains("+") }) {
+      series = try Self.shop("a", rows: 0..<300, seed: seed)
+      var level = 0.0
+      let steps = Tensor(normal: [300], key: RandomKey(seed: seed + 50)).values
+      for row in series.values.indices {
+        level = 0.9 * level + 8 * Double(steps[row])
+        series.values[row] += level
+      }
+      baselines = try await compare(
+        series, horizon: 3, budget: options.budget, options: options
+      ).record.rows.filter { $0.kind == .baseline }
+    }
     let mean = try #require(baselines.first { $0.name.contains("+") })
-    let best = baselines.filter { $0.name != mean.name && $0.status == .ok }
-      .sorted { ($0.validationLoss ?? .infinity) < ($1.validationLoss ?? .infinity) }.prefix(3)
-    #expect(mean.name == best.map(\.name).joined(separator: "+") && mean.status == .ok)
+    #expect(mean.status == .ok && baselines.last?.name == mean.name)
+    let names = mean.name.split(separator: "+").map(String.init)
+    let members = baselines.filter { names.contains($0.name) }
+    #expect((2...3).contains(names.count) && members.count == names.count)
+    let loss = try #require(mean.validationLoss)
+    #expect(baselines.dropLast().allSatisfy { loss < $0.validationLoss ?? .infinity })
     // The pinball loss is convex: the mean's is at most the mean of the members'.
-    let losses = best.compactMap(\.validationLoss)
-    #expect(try #require(mean.validationLoss) <= losses.reduce(0, +) / 3 + 1e-12)
+    let losses = members.compactMap(\.loss)
+    #expect(try #require(mean.loss) <= losses.reduce(0, +) / Double(losses.count) + 1e-12)
     #expect(mean.message?.hasPrefix("The mean of ") == true)
     // Named, it is the only one of its name, and it is a folder like any other.
     options.models = ["lstm", mean.name]
