@@ -113,7 +113,7 @@ extension WordPieceTokenizer {
     return result
   }
 
-  private static func added(_ json: JSONValue?, path: String) throws -> [AddedToken] {
+  static func added(_ json: JSONValue?, path: String) throws -> [AddedToken] {
     try (json?.elements ?? []).map { token in
       guard let content = token["content"]?.string,
         let id = token["id"]?.integer.flatMap({ Int32(exactly: $0) })
