@@ -37,7 +37,7 @@ extension WordPieceTokenizer {
     var start = text.startIndex
     for index in text.indices {
       let isSpace = text[index].properties.isWhitespace
-      guard isSpace || Self.isPunctuation(text[index]) else { continue }
+      guard isSpace || text[index].isPunctuation else { continue }
       if start < index { words.append(text[start..<index]) }
       if !isSpace { words.append(text[index...index]) }
       start = index + 1
@@ -78,14 +78,17 @@ extension WordPieceTokenizer {
     default: false
     }
   }
+}
 
-  private static func isPunctuation(_ scalar: Unicode.Scalar) -> Bool {
-    switch scalar.value {
+extension Unicode.Scalar {
+  /// Whether tokenizers cut at it: ASCII signs, and what Unicode calls punctuation.
+  var isPunctuation: Bool {
+    switch value {
     case 33...47, 58...64, 91...96, 123...126: return true
     case ..<128: return false
     default: break
     }
-    switch scalar.properties.generalCategory {
+    switch properties.generalCategory {
     case .connectorPunctuation, .dashPunctuation, .openPunctuation, .closePunctuation,
       .initialPunctuation, .finalPunctuation, .otherPunctuation:
       return true

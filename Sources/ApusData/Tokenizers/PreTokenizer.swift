@@ -43,7 +43,7 @@ enum PreTokenizer: Sendable {
       return Self.pieces(
         Self.split(text, single ? .isolated : .contiguous) { ScalarKind($0) == .number }, piece)
     case .punctuation(let behavior):
-      return Self.pieces(Self.split(text, behavior, where: isPunctuation), piece)
+      return Self.pieces(Self.split(text, behavior, where: \.isPunctuation), piece)
     case .text(let pattern, let behavior):
       return Self.pieces(Self.split(text, pattern, behavior), piece)
     case .threeDigits: return Self.pieces(Self.threes(text), piece)
@@ -179,20 +179,5 @@ extension PreTokenizer {
     return properties.isAlphabetic || properties.isJoinControl
       || [.decimalNumber, .connectorPunctuation, .nonspacingMark, .spacingMark, .enclosingMark]
         .contains(properties.generalCategory)
-  }
-
-  /// ASCII punctuation, and what Unicode calls so.
-  private func isPunctuation(_ scalar: Unicode.Scalar) -> Bool {
-    switch scalar.value {
-    case 33...47, 58...64, 91...96, 123...126: return true
-    case ..<128: return false
-    default: break
-    }
-    switch scalar.properties.generalCategory {
-    case .connectorPunctuation, .dashPunctuation, .openPunctuation, .closePunctuation,
-      .initialPunctuation, .finalPunctuation, .otherPunctuation:
-      return true
-    default: return false
-    }
   }
 }

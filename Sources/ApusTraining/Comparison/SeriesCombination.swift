@@ -57,10 +57,7 @@ struct SeriesCombination {
 
   /// The loss of the mean of some candidates on validation.
   private func loss(of members: [Int]) throws -> Double {
-    let weights = [Double](repeating: 1 / Double(members.count), count: members.count)
-    let mean = forecasts[members[0]].indices.map { origin in
-      averageQuantiles(members.map { forecasts[$0][origin] }, weights: weights)
-    }
+    let mean = SeriesProblem.mean(of: members.map { forecasts[$0] })
     let score = try problem.score(mean, part: .validation, levels: problem.task.levels)
     return Metrics.mean(problem.units(score))
   }

@@ -27,10 +27,14 @@ extension SeriesProblem {
   ///
   /// - Throws: `CancellationError`.
   func mean(of forecasters: [Forecaster], at origins: ForecastOrigins) throws -> [[[Double]]] {
-    let all = try forecasters.map { try forecasts(of: $0, at: origins) }
-    let weights = [Double](repeating: 1 / Double(all.count), count: all.count)
-    return origins.all.indices.map { place in
-      averageQuantiles(all.map { $0[place] }, weights: weights)
+    Self.mean(of: try forecasters.map { try forecasts(of: $0, at: origins) })
+  }
+
+  /// The mean of forecasts from the same origins, `[origins][P][Q]` each.
+  static func mean(of forecasts: [[[[Double]]]]) -> [[[Double]]] {
+    let weights = [Double](repeating: 1 / Double(forecasts.count), count: forecasts.count)
+    return forecasts[0].indices.map { origin in
+      averageQuantiles(forecasts.map { $0[origin] }, weights: weights)
     }
   }
 

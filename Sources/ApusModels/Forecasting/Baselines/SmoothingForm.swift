@@ -79,7 +79,6 @@ package struct SmoothingForm: Sendable, Hashable, CustomStringConvertible {
   ///
   /// - Returns: What was expected of it.
   @discardableResult
-  @inline(__always)
   package func advance(
     _ state: inout SmoothingState, by value: Double, _ parameters: SmoothingParameters
   )
