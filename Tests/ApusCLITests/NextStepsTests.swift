@@ -137,7 +137,7 @@ struct NextStepsTests {
       var found: [String: CommandResult] = [:]
       for name in ["Forecast", "Backtest", "Stream"] {
         let one = try Self.shell(try #require(steps[name]), in: folder.path)
-        #expect(one.status == 0 && one.lines.count > 2, "\(name): \(one.errors)")
+        #expect(one.status == 0 && one.lines.count > 3, "\(name): \(one.errors)")
         found[name] = one
       }
       #expect(found["Stream"]?.lines.count == count, "\(found["Stream"]?.errors ?? "")")

@@ -1,4 +1,5 @@
 import ApusData
+import ApusTensor
 import Foundation
 import Testing
 
@@ -12,6 +13,33 @@ struct MeasureTests {
       Covariate(name: "Low", values: [95, 100, .nan, 121]),
       Covariate(name: "Volume", values: [1, 0, .nan, 9]),
     ])
+
+  @Test("sees that levels wander like prices, where there are enough rows to see it")
+  func wandering() throws {
+    func wanders(_ count: Int, _ value: (inout Double, Double) -> Double) throws -> Bool {
+      let noise = Tensor(normal: [count], key: RandomKey(seed: 6)).values
+      var level = 100.0
+      let series = TimeSeries(
+        id: "s", timestamps: (0..<count).map { Timestamp(secondsSinceEpoch: Int64($0) * 86_400) },
+        values: noise.map { value(&level, Double($0)) })
+      let table = SeriesTable([series])
+      return table.wandersLikePrices(before: try Split(table, horizon: 5))
+    }
+    func walk(_ level: inout Double, _ noise: Double) -> Double {
+      level += 0.5 * noise
+      return level
+    }
+    #expect(try wanders(600, walk))
+    // The rows before the test part count: fewer than 200 steps there say nothing.
+    #expect(try !wanders(150, walk))
+    // What returns to its mean does not wander.
+    #expect(try !wanders(600) { _, noise in 100 + noise })
+    #expect(
+      try !wanders(600) { level, noise in
+        level = 100 + 0.3 * (level - 100) + noise
+        return level
+      })
+  }
 
   @Test("turns prices into logarithmic returns across a missing value")
   func returns() throws {

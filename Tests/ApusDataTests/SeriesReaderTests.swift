@@ -43,6 +43,23 @@ struct SeriesReaderTests {
     #expect(table.report.finding(.unreadableValue)?.examples.first?.line == 5)
   }
 
+  @Test("takes no word for missing in a column of names")
+  func namesAreNotMissing() throws {
+    let rows = (1...20).flatMap { day in
+      ["0", "1", "2", "OT"].map { "2020-01-\(day < 10 ? "0" : "")\(day),\($0),\(day).5" }
+    }
+    let table = try read("date,name,value\n" + rows.joined(separator: "\n"))
+    #expect(Set(table.series.map(\.id)) == ["0", "1", "2", "OT"])
+    #expect(!table.report.notes.contains { $0.contains("as missing") })
+    // In a column of numbers it is.
+    let numbers = (1...21).map {
+      "2020-01-\($0 < 10 ? "0" : "")\($0),\($0 % 5 == 0 ? "OT" : "\($0).5")"
+    }
+    let found = try read("date,value\n" + numbers.joined(separator: "\n"))
+    #expect(found.report.notes.contains("In column 'value' 'ot' (4 cells) was taken as missing."))
+    #expect(found.series[0].values.count { $0.isNaN } == 4)
+  }
+
   @Test("reads decimal commas, thousands, percent and currency")
   func readsNumbers() throws {
     let german = try read("Datum;Preis\n02.01.2020;1.234,5\n03.01.2020;2,25\n06.01.2020;-0,5\n")
